@@ -1,0 +1,93 @@
+"""The way to the scheduler actor: the verbs, awaited; the actor's restarts are waited out.
+
+Used by the CLI and by every Serve replica. Every verb is harmless to repeat, so a call that met a
+dying actor is simply asked again until ``patience_s`` is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+
+from raysched.cluster.health import Health
+from raysched.cluster.submission import Prepared
+from raysched.core.model import JobId, UserId, WorkflowId
+from raysched.core.views import JobView, WorkflowView
+from raysched.errors import ClusterUnreachable, RayschedError
+
+ACTOR_NAME = "scheduler"
+
+
+class Gateway:
+    """Asks the scheduler actor on behalf of users. Safe to share within one event loop."""
+
+    def __init__(self, namespace: str, *, patience_s: float = 30.0) -> None:
+        self._namespace = namespace
+        self._patience_s = patience_s
+
+    async def submit(self, prepared: Prepared) -> WorkflowView:
+        """Make a workflow durable and return it; the same key again returns the same one."""
+        return await self._ask("submit", prepared)
+
+    async def job(self, user: UserId, job: JobId) -> JobView:
+        """One job. Raises ``NotFound``."""
+        return await self._ask("job", user, job)
+
+    async def workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
+        """One workflow. Raises ``NotFound``."""
+        return await self._ask("workflow", user, workflow)
+
+    async def jobs(self, user: UserId, *, only_open: bool = False) -> tuple[JobView, ...]:
+        """All jobs of a user, oldest first."""
+        return await self._ask("jobs", user, only_open)
+
+    async def cancel(self, user: UserId, job: JobId) -> JobView:
+        """Ask for a job's end. Raises ``NotFound``, ``Conflict``."""
+        return await self._ask("cancel", user, job)
+
+    async def retry(self, user: UserId, job: JobId) -> JobView:
+        """Try a failed job again. Raises ``NotFound``, ``Conflict``."""
+        return await self._ask("retry", user, job)
+
+    async def answer_mpp(self, user: UserId, job: JobId, mpp: float) -> JobView:
+        """Answer a job's question for the pixel size. Raises ``NotFound``, ``Conflict``."""
+        return await self._ask("answer_mpp", user, job, mpp)
+
+    async def watch(
+        self, user: UserId, job: JobId, seen: int, wait_s: float = 10.0
+    ) -> tuple[int, JobView]:
+        """The job once something changed after revision ``seen``, or when ``wait_s`` is over.
+
+        Returns the revision to pass next time.
+        """
+        return await self._ask("watch", user, job, seen, wait_s)
+
+    async def health(self) -> Health:
+        """How the scheduler is."""
+        return await self._ask("health")
+
+    async def close(self) -> None:
+        """Stop the scheduler in order: running chunks end with their processes, state is kept."""
+        await self._ask("close")
+
+    async def _ask(self, verb: str, *args: object) -> Any:
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                handle = ray.get_actor(ACTOR_NAME, namespace=self._namespace)
+                return await getattr(handle, verb).remote(*args)
+            except RayTaskError as error:
+                if isinstance(error.cause, RayschedError):
+                    raise error.cause from None
+                raise
+            except (ValueError, ActorDiedError, ActorUnavailableError) as error:
+                if time.monotonic() > deadline:
+                    raise ClusterUnreachable(
+                        f"The scheduler does not answer ({type(error).__name__}).",
+                        remedy="Start it with `raysched up`, then try again; nothing is lost.",
+                    ) from error
+            await asyncio.sleep(0.1)

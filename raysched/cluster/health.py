@@ -1,0 +1,20 @@
+"""What the scheduler says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``ready`` is false while the journal cannot be written; ``trouble`` then says why."""
+
+    version: str
+    epoch: int
+    ready: bool
+    trouble: str | None
+    lanes: int
+    lanes_busy: int
+    jobs_open: int
+    watchers: int
+    state: str

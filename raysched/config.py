@@ -1,0 +1,126 @@
+"""Every setting, on one frozen value; the only place that reads the environment.
+
+Order of authority: arguments, then ``RAYSCHED_*`` variables (``RAYSCHED_CLUSTER__LANES=2``), then
+the TOML file named by ``RAYSCHED_CONFIG``, then the defaults documented in configs/default.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from raysched.core.limits import Limits
+from raysched.errors import InvalidSetting
+
+
+class Section(BaseModel):
+    """Base of the groups of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClusterSettings(Section):
+    """How Ray is used."""
+
+    address: str | None = None
+    namespace: str = "raysched"
+    lanes: int | None = Field(default=None, ge=1, le=4096)
+    lane_cpus: float = Field(default=1.0, gt=0, le=64)
+    start_timeout_s: float = Field(default=60.0, gt=0)
+    stop_interrupt_s: float = Field(default=1.0, ge=0)
+    stop_force_s: float = Field(default=3.0, ge=0)
+    group_commit_events: int = Field(default=256, ge=1, le=10_000)
+    max_watchers: int = Field(default=2000, ge=1)
+
+
+class ServeSettings(Section):
+    """How the HTTP service listens and which files it may name."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    replicas: int = Field(default=1, ge=1, le=64)
+    slide_folders: tuple[Path, ...] = ()
+
+
+class SegmentationSettings(Section):
+    """What a segmentation uses unless the request says otherwise."""
+
+    engine: str = "classical"
+    tile_px: int = Field(default=1024, ge=64, le=8192)
+    chunk_tiles: int = Field(default=2, ge=1, le=256)
+
+
+class Config(BaseSettings):
+    """The settings of one process. Build with ``load_config``."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="RAYSCHED_", env_nested_delimiter="__"
+    )
+
+    state: Path = Field(default_factory=lambda: user_data_path("raysched"))
+    cache: Path = Field(default_factory=lambda: user_cache_path("raysched"))
+    samples: Path | None = None
+    scheduling: Limits = Limits()
+    cluster: ClusterSettings = ClusterSettings()
+    serve: ServeSettings = ServeSettings()
+    segmentation: SegmentationSettings = SegmentationSettings()
+
+    @property
+    def results(self) -> Path:
+        """Where results go when a request names no folder."""
+        return self.state / "results"
+
+    @property
+    def uploads(self) -> Path:
+        """Where slides that belong to the service lie."""
+        return self.state / "slides"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the hook's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over file."""
+        path = os.environ.get("RAYSCHED_CONFIG")
+        file = InitSettingsSource(settings_cls, read_toml(Path(path)) if path else {})
+        return init_settings, env_settings, file
+
+
+def load_config(**arguments: Any) -> Config:
+    """The settings in force. Raises ``InvalidSetting`` that names each bad key."""
+    try:
+        return Config(**arguments)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InvalidSetting(
+            f"The settings are not valid: {faults}.",
+            remedy="See configs/default.toml for every key with its unit and default.",
+        ) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A settings file as nested dicts. Raises ``InvalidSetting``."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidSetting(
+            f"The settings file {path} cannot be read: {error}.",
+            remedy="Point RAYSCHED_CONFIG at a TOML file, or unset it.",
+        ) from None

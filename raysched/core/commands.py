@@ -1,0 +1,39 @@
+"""What is to be done, in the imperative. The cluster carries commands out; ids only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raysched.core.model import JobId, LaneId, RunId, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class RunUnit:
+    """Run one unit in one idle lane; answer with exactly one event that carries ``run``.
+
+    ``request`` is the job's request as submitted; ``mpp`` is the user's answer, if one was given.
+    """
+
+    run: RunId
+    lane: LaneId
+    unit: Unit
+    request: str
+    mpp: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """Stop a run: between tiles, then by interruption, then by force."""
+
+    run: RunId
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Send ``TimePassed`` at this time; a later ``WakeAt`` replaces an earlier one."""
+
+    at: float
+
+
+Command = RunUnit | StopRun | WakeAt

@@ -1,0 +1,193 @@
+"""What happened, in the past tense, each with the time ``at`` (seconds since the epoch, UTC).
+
+These are the records of the journal. A field may be added with a default; a field is never
+removed, renamed or given another meaning: write a new event instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raysched.core.model import (
+    Failure,
+    JobId,
+    JobSpec,
+    LaneId,
+    PlanFacts,
+    RunId,
+    UserId,
+    WorkflowId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStarted:
+    """A new life of the scheduler began; every run of an earlier epoch is dead."""
+
+    at: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSubmitted:
+    """A user asked for a DAG of jobs, whole or not at all. ``key`` makes asking twice harmless."""
+
+    at: float
+    user: UserId
+    key: str
+    workflow: WorkflowId
+    name: str
+    jobs: tuple[JobSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancelRequested:
+    """A user no longer wants a job."""
+
+    at: float
+    user: UserId
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetryRequested:
+    """A user wants a failed job tried again, and what it had skipped revived."""
+
+    at: float
+    user: UserId
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class MppAnswered:
+    """A user said the pixel size (um per level-0 pixel) that a slide did not carry."""
+
+    at: float
+    user: UserId
+    job: JobId
+    mpp: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOpened:
+    """A lane is ready to take work."""
+
+    at: float
+    lane: LaneId
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLost:
+    """A lane is gone (its node died, it was resized away); what ran in it is lost with it."""
+
+    at: float
+    lane: LaneId
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlidePlanned:
+    """A plan unit finished."""
+
+    at: float
+    run: RunId
+    seconds: float
+    plan: PlanFacts
+
+
+@dataclass(frozen=True, slots=True)
+class MppMissed:
+    """A plan unit ended with the question for the pixel size."""
+
+    at: float
+    run: RunId
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFinished:
+    """A chunk left a valid receipt. ``tiles_failed`` of its tiles are visible holes."""
+
+    at: float
+    run: RunId
+    seconds: float
+    cells: int
+    tiles_failed: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAssembled:
+    """The assemble unit finished: ids are final, all files are complete in the staging folder."""
+
+    at: float
+    run: RunId
+    seconds: float
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPublished:
+    """The results folder is in place, by one atomic rename."""
+
+    at: float
+    run: RunId
+    seconds: float
+    cells: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """The code of a unit raised. ``retryable`` is false when trying again cannot help."""
+
+    at: float
+    run: RunId
+    seconds: float
+    failure: Failure
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunLost:
+    """The process or node that ran a unit died; the unit itself is not to blame, at first."""
+
+    at: float
+    run: RunId
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopped:
+    """A unit stopped because it was told to."""
+
+    at: float
+    run: RunId
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """A time asked for by ``WakeAt`` has come."""
+
+    at: float
+
+
+Event = (
+    SchedulerStarted
+    | WorkflowSubmitted
+    | JobCancelRequested
+    | JobRetryRequested
+    | MppAnswered
+    | LaneOpened
+    | LaneLost
+    | SlidePlanned
+    | MppMissed
+    | ChunkFinished
+    | ResultAssembled
+    | ResultPublished
+    | RunFailed
+    | RunLost
+    | RunStopped
+    | TimePassed
+)

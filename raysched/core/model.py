@@ -1,0 +1,122 @@
+"""The words of scheduling as frozen values: ids, states, stages, jobs.
+
+Values only; the one mutable container is ``raysched.core.state.State`` and its one door is
+``raysched.core.scheduler.Scheduler.handle``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+UserId = NewType("UserId", str)
+WorkflowId = NewType("WorkflowId", str)
+JobId = NewType("JobId", str)
+BranchName = NewType("BranchName", str)
+LaneId = NewType("LaneId", str)
+RunId = NewType("RunId", str)
+"""Names one dispatch of one unit of work to one lane; never used twice. Reports carry it alone,
+so that a late or repeated report of an old dispatch is recognised and ignored."""
+
+
+class JobState(StrEnum):
+    """Where a job is. Exactly one at any time (I1)."""
+
+    WAITING = "waiting"
+    PLANNING = "planning"
+    NEEDS_MPP = "needs_mpp"
+    SEGMENTING = "segmenting"
+    ASSEMBLING = "assembling"
+    PUBLISHING = "publishing"
+    RETRY_WAITING = "retry_waiting"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing happens to the job any more unless a person retries it."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset(
+    {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED}
+)
+
+
+class Stage(StrEnum):
+    """The steps of an attempt. Segment is done chunk by chunk, the others are one unit each."""
+
+    PLAN = "plan"
+    SEGMENT = "segment"
+    ASSEMBLE = "assemble"
+    PUBLISH = "publish"
+
+
+class Reason(StrEnum):
+    """Why a job is not computing right now, or why it ended as it did."""
+
+    WAITING_FOR_BRANCH = "waiting_for_branch"
+    WAITING_FOR_DEPENDENCY = "waiting_for_dependency"
+    WAITING_FOR_SLOT = "waiting_for_slot"
+    WAITING_FOR_RUNNING_CAP = "waiting_for_running_cap"
+    WAITING_FOR_LANE = "waiting_for_lane"
+    WAITING_FOR_TURN = "waiting_for_turn"
+    WAITING_FOR_RETRY = "waiting_for_retry"
+    WAITING_FOR_MPP = "waiting_for_mpp"
+    STOPPING = "stopping"
+    COMPUTING = "computing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a user asked for; never changes.
+
+    ``request`` is the kind's own request as canonical JSON: the core carries it and never looks
+    inside.
+    """
+
+    job: JobId
+    branch: BranchName
+    kind: str
+    request: str
+    depends_on: tuple[JobId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What the core needs to know of a plan.
+
+    ``fingerprint`` names the plan's content: an attempt that plans the same again keeps the
+    chunks that are already done. ``chunk_tiles[i]`` is the number of tiles in chunk ``i``.
+    ``chunk_tiles`` may be empty (no tissue): the job then goes straight on to assemble.
+    """
+
+    fingerprint: str
+    chunk_tiles: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something ended badly, as the person will read it."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The smallest thing that is dispatched: a chunk, or one of the other stages as a whole."""
+
+    job: JobId
+    attempt: int
+    stage: Stage
+    chunk: int = 0

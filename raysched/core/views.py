@@ -1,0 +1,67 @@
+"""What a person may see of the scheduler's state: frozen, per user, JSON-able."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raysched.core.model import (
+    BranchName,
+    Failure,
+    JobId,
+    JobState,
+    Reason,
+    Stage,
+    UserId,
+    WorkflowId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job is where it is. ``position`` counts from 1; ``eta_s`` is seconds from now."""
+
+    reason: Reason
+    sentence: str
+    position: int | None = None
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job as its owner sees it. Times in seconds since the epoch, UTC."""
+
+    job: JobId
+    workflow: WorkflowId
+    user: UserId
+    branch: BranchName
+    kind: str
+    state: JobState
+    stage: Stage | None
+    attempt: int
+    explanation: Explanation
+    tiles_done: int
+    tiles_total: int | None
+    tiles_failed: int
+    chunks_done: int
+    chunks_total: int | None
+    cells: int
+    tiles_per_s: float | None
+    eta_s: float | None
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    checksum: str | None
+    question: str | None
+    failure: Failure | None
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowView:
+    """One workflow with all its jobs, in order of submission."""
+
+    workflow: WorkflowId
+    user: UserId
+    name: str
+    submitted_at: float
+    jobs: tuple[JobView, ...]

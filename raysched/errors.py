@@ -1,0 +1,217 @@
+"""The one tree of errors, arranged by whose fault it is.
+
+Every error that reaches a person says in one line what happened and in one line what to do.
+Leaves carry a stable ``code`` (API), an HTTP ``status``, an ``exit_code`` (CLI) and their facts.
+Nothing in raysched is imported here, so every layer may raise these.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RayschedError(Exception):
+    """Root of all errors that raysched raises on purpose.
+
+    Args:
+        message: one line, what happened, naming the thing it happened to.
+        remedy: one line, what the reader can do about it.
+        facts: JSON-able values that programs may want (paths, ids, limits).
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, remedy: str, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.facts = facts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by parts: Ray carries these between processes."""
+        return _rebuild, (type(self), self.message, self.remedy, self.facts)
+
+
+def _rebuild(
+    kind: type[RayschedError], message: str, remedy: str, facts: dict[str, object]
+) -> RayschedError:
+    return kind(message, remedy=remedy, **facts)
+
+
+# --- the request's fault: the same request will fail again -------------------------------------
+
+
+class RequestError(RayschedError):
+    """What was asked cannot be done as asked."""
+
+    code = "bad_request"
+    status = 400
+    exit_code = 2
+
+
+class InvalidWorkflow(RequestError):
+    """A workflow is empty, cyclic, or names unknown or duplicate jobs."""
+
+    code = "invalid_workflow"
+    status = 422
+
+
+class InvalidSetting(RequestError):
+    """A setting or parameter has an unknown name or a value out of range."""
+
+    code = "invalid_setting"
+    status = 422
+
+
+class NotFound(RequestError):
+    """No such thing, or it belongs to another user: the two look the same."""
+
+    code = "not_found"
+    status = 404
+
+
+class NotReady(RequestError):
+    """The thing exists, but what was asked of it does not exist yet."""
+
+    code = "not_ready"
+    status = 409
+
+
+class Conflict(RequestError):
+    """The request contradicts what is already there (state, idempotency key)."""
+
+    code = "conflict"
+    status = 409
+
+
+class LimitReached(RequestError):
+    """A limit of the user's (open jobs, sizes) would be exceeded."""
+
+    code = "limit_reached"
+    status = 429
+
+
+class OutputNotEmpty(RequestError):
+    """The results folder exists and holds files already."""
+
+    code = "output_not_empty"
+    status = 409
+
+
+class UnknownEngine(RequestError):
+    """No engine of that name is installed."""
+
+    code = "unknown_engine"
+    status = 422
+
+
+class SlideError(RequestError):
+    """Something is wrong with the slide file itself."""
+
+    code = "slide_error"
+    status = 422
+
+
+class SlideMissing(SlideError):
+    """There is no file at that path."""
+
+    code = "slide_missing"
+
+
+class SlideForbidden(SlideError):
+    """The file is there but may not be read."""
+
+    code = "slide_forbidden"
+
+
+class NotASlide(SlideError):
+    """OpenSlide does not recognise the file as a slide."""
+
+    code = "not_a_slide"
+
+
+class SlideUnreadable(SlideError):
+    """The file opens as a slide but its pixels cannot be read (truncated, damaged)."""
+
+    code = "slide_unreadable"
+
+
+class MppMissing(SlideError):
+    """The pixel size is missing or implausible: a person must say it."""
+
+    code = "needs_mpp"
+
+
+class EngineFailed(RequestError):
+    """An engine raised or returned something of the wrong shape on a tile."""
+
+    code = "engine_failed"
+    status = 500
+    exit_code = 3
+
+
+# --- the cluster's fault: the same request may succeed later -----------------------------------
+
+
+class ClusterError(RayschedError):
+    """The cluster, its disks or its processes cannot serve the request now."""
+
+    code = "cluster_error"
+    status = 503
+    exit_code = 4
+
+
+class ClusterUnreachable(ClusterError):
+    """No Ray cluster answers at the address."""
+
+    code = "cluster_unreachable"
+
+
+class StateLocked(ClusterError):
+    """Another live process holds the state folder."""
+
+    code = "state_locked"
+
+
+class StorageFull(ClusterError):
+    """The disk that should take results or state has no room left."""
+
+    code = "storage_full"
+    status = 507
+
+
+class StorageFailed(ClusterError):
+    """A results or state folder cannot be written or read."""
+
+    code = "storage_failed"
+
+
+class WorkLost(ClusterError):
+    """A process or node that was doing work died, more often than is allowed."""
+
+    code = "work_lost"
+
+
+# --- our fault -----------------------------------------------------------------------------------
+
+
+class InternalError(RayschedError):
+    """A promise of ours does not hold."""
+
+    code = "internal"
+    status = 500
+    exit_code = 70
+
+
+class IllegalMove(InternalError):
+    """The transition table has no such edge; nothing was changed."""
+
+    code = "illegal_move"
+
+
+class JournalDamaged(InternalError):
+    """The journal cannot be read as it was written."""
+
+    code = "journal_damaged"

@@ -1,0 +1,100 @@
+"""What an engine is, and how one is found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ValidationError
+
+from raysched.errors import InvalidSetting, UnknownEngine
+
+Rgb = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+
+ENTRY_POINT_GROUP = "raysched.engines"
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A slide at low resolution, for what must be known once per slide.
+
+    ``rgb``: (h, w, 3) uint8; ``tissue``: (h, w) bool; ``mpp``: um per overview px;
+    ``samples``: (n, 3) uint8 tissue pixels at working resolution, drawn deterministically.
+    """
+
+    rgb: Rgb
+    tissue: npt.NDArray[np.bool_]
+    mpp: float
+    samples: Rgb
+
+
+class Engine(Protocol):
+    """Turns pixels into cells. One instance lives per worker process and is kept warm."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    Params: ClassVar[type[BaseModel]]
+    target_mpp: ClassVar[float]
+    """um per working px that the engine wants to see."""
+    halo_um: ClassVar[float]
+    """How far from a pixel the engine looks: the margin that makes seams exact."""
+
+    def prepare(self, overview: Overview, mpp: float, params: BaseModel) -> dict[str, Any]:
+        """Compute the slide's context once (JSON-able). ``mpp``: um per working px."""
+        ...
+
+    def segment(
+        self, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel
+    ) -> Labels:
+        """Label the cells of one tile: (h, w) int32, 0 is background. Pure and deterministic."""
+        ...
+
+    def optical_density(
+        self, rgb: Rgb, context: dict[str, Any]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Haematoxylin and eosin concentration per pixel, each (h, w) float32, in OD units."""
+        ...
+
+
+def engine_names() -> tuple[str, ...]:
+    """Names of the installed engines, sorted."""
+    return tuple(sorted(point.name for point in _points()))
+
+
+@cache
+def load_engine(name: str) -> Engine:
+    """The engine of that name, one instance per process. Raises ``UnknownEngine``."""
+    for point in _points():
+        if point.name == name:
+            engine: Engine = point.load()()
+            return engine
+    raise UnknownEngine(
+        f"There is no engine named {name!r}.",
+        remedy=f"Choose one of: {', '.join(engine_names())}.",
+        engine=name,
+    )
+
+
+def engine_params(name: str, params: dict[str, Any]) -> BaseModel:
+    """Validated parameters of an engine. Raises ``InvalidSetting`` naming each bad field."""
+    kind = load_engine(name).Params
+    try:
+        return kind.model_validate(params)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InvalidSetting(
+            f"Engine {name!r} does not take these parameters: {faults}.",
+            remedy=f"Known parameters: {', '.join(kind.model_fields)}.",
+        ) from None
+
+
+def _points() -> Iterable[Any]:
+    return entry_points(group=ENTRY_POINT_GROUP)
