@@ -7,6 +7,7 @@ the TOML file named by ``RAYSCHED_CONFIG``, then the defaults documented in conf
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,9 @@ class Config(BaseSettings):
         """Arguments over environment over file."""
         path = os.environ.get("RAYSCHED_CONFIG")
         file = InitSettingsSource(settings_cls, read_toml(Path(path)) if path else {})
-        return init_settings, env_settings, file
+        address = os.environ.get("RAY_ADDRESS")  # set by `ray job submit`
+        ray = InitSettingsSource(settings_cls, {"cluster": {"address": address}} if address else {})
+        return init_settings, env_settings, file, ray
 
 
 def load_config(**arguments: Any) -> Config:
@@ -113,6 +116,18 @@ def load_config(**arguments: Any) -> Config:
             f"The settings are not valid: {faults}.",
             remedy="See configs/default.toml for every key with its unit and default.",
         ) from None
+
+
+def set_ray_environment() -> None:
+    """Set what Ray reads from the environment when it is imported, unless it is set already.
+
+    Token authentication must be chosen before the import: heads, workers and clients then agree,
+    and Ray makes a token in the user's home when it starts a cluster where there is none.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if "ray" not in sys.modules:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -3,3 +3,8 @@
 The only package that imports ray. ``gateway`` and ``session`` are what others use; ``actor`` is a
 mailbox; ``lanes`` and ``runs`` are the two files that change the cluster.
 """
+
+from raysched.config import set_ray_environment
+
+# Here and not in a function: Ray reads these while it is imported, which the modules below do.
+set_ray_environment()

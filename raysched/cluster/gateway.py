@@ -73,6 +73,7 @@ class Gateway:
     async def close(self) -> None:
         """Stop the scheduler in order: running chunks end with their processes, state is kept."""
         await self._ask("close")
+        ray.kill(ray.get_actor(ACTOR_NAME, namespace=self._namespace), no_restart=True)
 
     async def _ask(self, verb: str, *args: object) -> Any:
         deadline = time.monotonic() + self._patience_s

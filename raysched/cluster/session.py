@@ -1,13 +1,41 @@
-"""Being connected: join or start Ray, find or start the scheduler actor."""
+"""Being connected: join or start Ray, find or start the scheduler actor.
+
+A process that starts Ray for a state folder writes the address into ``cluster.json`` there, so
+that others who use the same folder join it instead of fighting over the journal. The owner does
+not leave while others watch jobs on its cluster.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import json
+import logging
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from raysched.cluster.gateway import Gateway
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raysched import __version__
+from raysched.cluster.actor import SchedulerActor
+from raysched.cluster.gateway import ACTOR_NAME, Gateway
+from raysched.cluster.health import Health
 from raysched.config import Config
+from raysched.errors import ClusterError, ClusterUnreachable, RayschedError, StorageFailed
+
+log = logging.getLogger(__name__)
+
+STATE_RESOURCE = "raysched_state"
+"""Custom resource of the node that holds the state folder; the actor is pinned to it."""
+
+OBJECT_STORE_BYTES = 200 * 1024**2  # receipts only pass through it
+LEAVE_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +50,153 @@ class Session:
 
 @contextmanager
 def connect(config: Config, *, dashboard: bool = False) -> Iterator[Session]:
-    """Join the cluster at ``config.cluster.address``, the one that this state folder's live
-    service or run uses, or start one on this machine; make sure that the scheduler actor lives.
+    """Join the cluster at ``config.cluster.address``, else the one that this state folder's live
+    service or run uses, else start one on this machine; make sure that the scheduler actor lives.
 
-    Raises ``ClusterUnreachable``, ``StateLocked``.
+    Raises ``ClusterUnreachable``, ``ClusterError`` (another version runs), and what kept the
+    scheduler from starting (``StateLocked``, ``StorageFull``, ``JournalDamaged``).
     """
-    raise NotImplementedError  # replaced by the lead within minutes
-    yield
+    record = config.state / "cluster.json"
+    with _only_one(config.state / "cluster.lock"):
+        session = _join(config, record) or _start(config, record, dashboard=dashboard)
+        try:
+            _ensure_actor(config)
+        except BaseException:
+            _shut_down(record, owned=session.owned)
+            raise
+    try:
+        yield session
+    finally:
+        if session.owned:
+            _leave(config)
+        _shut_down(record, owned=session.owned)
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """One process at a time decides whether to join or to start."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise StorageFailed(
+            f"The state folder {path.parent} cannot be used: {error.strerror}.",
+            remedy="Point RAYSCHED_STATE at a folder that you may write to.",
+        ) from error
+
+
+def _join(config: Config, record: Path) -> Session | None:
+    address = config.cluster.address
+    if address is None and not ray.is_initialized():
+        address = _live_address(record)
+        if address is None:
+            return None
+    try:
+        context = ray.init(
+            address=address,
+            namespace=config.cluster.namespace,
+            ignore_reinit_error=True,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        if config.cluster.address is None:
+            return None
+        raise ClusterUnreachable(
+            f"No Ray cluster answers at {address!r}.",
+            remedy="Check --address, RAY_ADDRESS and RAY_AUTH_MODE, or start one here without.",
+        ) from error
+    url = context.dashboard_url or None
+    return Session(Gateway(config.cluster.namespace), address or "", owned=False, dashboard_url=url)
+
+
+def _live_address(record: Path) -> str | None:
+    """The address of a cluster whose owner still lives."""
+    try:
+        entry: dict[str, Any] = json.loads(record.read_text())
+        os.kill(entry["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(entry["address"])
+
+
+def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
+    context = ray.init(
+        address="local",
+        namespace=config.cluster.namespace,
+        include_dashboard=dashboard,
+        resources={STATE_RESOURCE: 1},
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
+    address = str(context.address_info["gcs_address"])
+    record.write_text(json.dumps({"address": address, "pid": os.getpid()}))
+    url = context.dashboard_url or None
+    return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)
+
+
+def _ensure_actor(config: Config) -> None:
+    handle = _actor(config)
+    try:
+        health: Health = ray.get(handle.health.remote(), timeout=config.cluster.start_timeout_s)
+    except (GetTimeoutError, RayError) as error:
+        raise ClusterUnreachable(
+            f"The scheduler actor did not start ({type(error).__name__}).",
+            remedy="Look at its log in the Ray dashboard, or under /tmp/ray/session_latest/logs.",
+        ) from error
+    if health.version != __version__:
+        raise ClusterError(
+            f"The running scheduler is raysched {health.version}, this is {__version__}.",
+            remedy="Stop the running one and start it with this version; nothing is lost.",
+        )
+    if health.trouble is not None:
+        _raise_trouble(handle)
+
+
+def _raise_trouble(handle: Any) -> None:
+    """Let the scheduler say itself what keeps it from working."""
+    try:
+        ray.get(handle.jobs.remote("", only_open=True))
+    except RayTaskError as error:
+        if isinstance(error.cause, RayschedError):
+            raise error.cause from None
+        raise
+
+
+def _actor(config: Config) -> Any:
+    options: dict[str, Any] = {
+        "name": ACTOR_NAME,
+        "namespace": config.cluster.namespace,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "max_restarts": -1,
+        "max_task_retries": 0,
+        "max_concurrency": 2 * config.cluster.max_watchers,
+        "num_cpus": 0,
+    }
+    if STATE_RESOURCE in ray.cluster_resources():
+        options["resources"] = {STATE_RESOURCE: 0.001}
+    else:
+        here = ray.get_runtime_context().get_node_id()
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+    return ray.remote(SchedulerActor).options(**options).remote(config)
+
+
+def _leave(config: Config) -> None:
+    """Close the scheduler once nobody else watches a job on this cluster."""
+    try:
+        handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
+        while ray.get(handle.health.remote(), timeout=10).watchers > 0:
+            time.sleep(LEAVE_POLL_S)
+        ray.get(handle.close.remote(), timeout=10)
+    except (ValueError, RayError) as error:
+        log.debug("The scheduler was gone already: %r", error)
+
+
+def _shut_down(record: Path, *, owned: bool) -> None:
+    if owned:
+        record.unlink(missing_ok=True)
+    ray.shutdown()

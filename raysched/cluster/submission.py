@@ -83,8 +83,7 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
             f"Two jobs of the workflow are named {twice!r}.", remedy="Give each job its own name."
         )
     specs = tuple(
-        _spec(job, ids[name], ids, config)
-        for name, job in zip(names, submission.jobs, strict=True)
+        _spec(job, ids[name], ids, config) for name, job in zip(names, submission.jobs, strict=True)
     )
     return Prepared(UserId(user), key, WorkflowId(f"wf-{tag}"), submission.name, specs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raysched.core.limits import Limits
 from raysched.core.model import (
     Failure,
     JobId,
@@ -22,10 +23,16 @@ from raysched.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStarted:
-    """A new life of the scheduler began; every run of an earlier epoch is dead."""
+    """A new life of the scheduler began; every run of an earlier epoch is dead.
+
+    ``limits`` are the ones in force from here on. They belong in the journal: dispatch depends on
+    them, so a replay under other limits would not give the state that was live. None keeps those
+    in force.
+    """
 
     at: float
     epoch: int
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,7 @@ class Engine(Protocol):
         """Compute the slide's context once (JSON-able). ``mpp``: um per working px."""
         ...
 
-    def segment(
-        self, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel
-    ) -> Labels:
+    def segment(self, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel) -> Labels:
         """Label the cells of one tile: (h, w) int32, 0 is background. Pure and deterministic."""
         ...
 

@@ -86,7 +86,5 @@ class SlidePlan(Frozen):
         row, column = divmod(index, self.columns)
         x0, y0 = column * self.tile_px, row * self.tile_px
         extent = self.grid.extent
-        owned = Rect(
-            x0, y0, min(x0 + self.tile_px, extent.x1), min(y0 + self.tile_px, extent.y1)
-        )
+        owned = Rect(x0, y0, min(x0 + self.tile_px, extent.x1), min(y0 + self.tile_px, extent.y1))
         return Tile(index, owned, owned.grow(self.halo_px, extent))

@@ -1,0 +1,130 @@
+"""The pool of lanes: long-lived, named, detached placement groups of one bundle each.
+
+A group of a detached lifetime survives its creator, so a new life first looks at what exists:
+groups that are ready are adopted, the rest is removed. Making a group on freed resources takes up
+to a second, so lanes are never made per job. One of the two files that change the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import ray
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from raysched.config import ClusterSettings
+from raysched.core.events import Event, LaneLost, LaneOpened
+from raysched.core.model import LaneId
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[Callable[[float], Event]], Awaitable[None]]
+"""Stamps and posts one event; made from a function of its time."""
+
+LANE_PREFIX = "raysched-lane-"
+CHECK_S = 1.0
+
+
+class Lanes:
+    """Keeps as many lanes as the cluster has room for, and says which are open."""
+
+    def __init__(self, settings: ClusterSettings, report: Report) -> None:
+        self._settings = settings
+        self._report = report
+        self._groups: dict[LaneId, PlacementGroup] = {}
+        self._pending: dict[LaneId, PlacementGroup] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def has(self, lane: LaneId) -> bool:
+        """Whether a lane is open."""
+        return lane in self._groups
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of one lane."""
+        return self._settings.lane_cpus
+
+    def strategy(self, lane: LaneId) -> PlacementGroupSchedulingStrategy:
+        """Where Ray must put the work of a lane."""
+        return PlacementGroupSchedulingStrategy(
+            placement_group=self._groups[lane], placement_group_bundle_index=0
+        )
+
+    async def keep(self) -> None:
+        """Adopt, open and lose lanes as the cluster changes, until cancelled."""
+        self._pending |= await asyncio.to_thread(_existing)
+        while True:
+            await self._keep_once()
+            await asyncio.sleep(0.05 if self._pending else CHECK_S)
+
+    async def _keep_once(self) -> None:
+        states, wanted = await asyncio.to_thread(self._look)
+        for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
+            del self._groups[lane]
+            await self._report(lambda at, lane=lane: LaneLost(at, lane, "its node is gone"))
+            await asyncio.to_thread(_remove, lane)
+        for lane, group in list(self._pending.items()):
+            match states.get(lane):
+                case "CREATED":
+                    self._groups[lane] = group
+                    del self._pending[lane]
+                    await self._report(lambda at, lane=lane: LaneOpened(at, lane))
+                case "REMOVED" | None:
+                    del self._pending[lane]
+        missing = wanted - len(self._groups) - len(self._pending)
+        for _ in range(missing):
+            lane = self._free_name()
+            self._pending[lane] = await asyncio.to_thread(self._make, lane)
+
+    def _look(self) -> tuple[dict[LaneId, str], int]:
+        states = {
+            LaneId(row["name"]): str(row["state"])
+            for row in placement_group_table().values()
+            if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
+        }
+        room = int(ray.cluster_resources().get("CPU", 0) / self._settings.lane_cpus)
+        return states, self._settings.lanes or max(1, room)
+
+    def _free_name(self) -> LaneId:
+        taken = self._groups.keys() | self._pending.keys()
+        number = next(n for n in range(len(taken) + 1) if f"{LANE_PREFIX}{n}" not in taken)
+        return LaneId(f"{LANE_PREFIX}{number}")
+
+    def _make(self, lane: LaneId) -> PlacementGroup:
+        return placement_group([{"CPU": self._settings.lane_cpus}], name=lane, lifetime="detached")
+
+    async def remove(self) -> None:
+        """Give all lanes back to the cluster."""
+        lanes = [*self._groups, *self._pending]
+        self._groups.clear()
+        self._pending.clear()
+        for lane in lanes:
+            await asyncio.to_thread(_remove, lane)
+
+
+def _existing() -> dict[LaneId, PlacementGroup]:
+    """Lanes that an earlier life left behind, whatever their state."""
+    names = [
+        LaneId(row["name"])
+        for row in placement_group_table().values()
+        if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
+    ]
+    return {name: get_placement_group(name) for name in names}
+
+
+def _remove(lane: LaneId) -> None:
+    try:
+        remove_placement_group(get_placement_group(lane))
+    except ValueError:
+        log.debug("Lane %s was gone already.", lane)

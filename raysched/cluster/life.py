@@ -1,0 +1,238 @@
+"""One life of the scheduler: replay the journal, observe the lanes, then pump events.
+
+The mailbox rule lives here: stamp, handle, log, then act or answer. ``handle`` comes before the
+log so that a refused request leaves no record; nobody sees its effect before it is durable,
+because callers, commands and reads all wait for the commit. When the journal cannot be written the
+life ends and everything not yet durable is forgotten with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from raysched.cluster.lanes import Lanes
+from raysched.cluster.runs import Runs
+from raysched.config import Config
+from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
+from raysched.core.events import Event, SchedulerStarted, TimePassed
+from raysched.core.model import JobId
+from raysched.core.scheduler import Scheduler
+from raysched.errors import ClusterError, RayschedError, RequestError
+from raysched.journal.journal import Entry, Journal
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event on its way to the core, and who waits for it to be durable."""
+
+    event: Event
+    done: asyncio.Future[None]
+
+
+class Life:
+    """Owns the core, the journal's thread, the lanes and the runs. Begun once, run once."""
+
+    def __init__(self, config: Config, journal: Journal, thread: ThreadPoolExecutor) -> None:
+        self._config = config
+        self._journal = journal
+        self._thread = thread
+        self._mail: asyncio.Queue[Letter] = asyncio.Queue()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._news = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks: set[asyncio.Task[None]] = set()
+        self._last_at = 0.0
+        self.core = Scheduler(config.scheduling)
+        self._lanes = Lanes(config.cluster, self._report)
+        self._runs = Runs(config.cluster, self._lanes, self._report)
+
+    @classmethod
+    async def begin(cls, config: Config) -> Life:
+        """Open the journal and replay it. Raises the journal's errors."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        try:
+            journal = await _in(thread, lambda: Journal.open(config.state))
+            life = cls(config, journal, thread)
+            epoch = await _in(thread, life._replay)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        started = SchedulerStarted(life.now(), epoch, config.scheduling)
+        life._take(Letter(started, _future()))
+        return life
+
+    def _replay(self) -> int:
+        """Runs in the journal's thread, before anyone else can see the core."""
+        for event in self._journal.replay():
+            self.core.handle(event)
+            self._last_at = max(self._last_at, event.at)
+        return self._journal.next_epoch()
+
+    async def run(self, closing: asyncio.Event) -> None:
+        """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
+        pump = asyncio.create_task(self._pump())
+        lanes = asyncio.create_task(self._lanes.keep())
+        closed = asyncio.create_task(closing.wait())
+        try:
+            done, _ = await asyncio.wait({pump, lanes, closed}, return_when="FIRST_COMPLETED")
+            for task in done:
+                task.result()
+        finally:
+            await self._end([pump, lanes, closed, *self._ticks], remove_lanes=closing.is_set())
+
+    async def _end(self, tasks: list[asyncio.Task[None]], *, remove_lanes: bool) -> None:
+        if self._timer:
+            self._timer.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._runs.abandon()
+        if remove_lanes:
+            await self._lanes.remove()
+        self._refuse_mail()
+        self._news.set()
+        self._settled.set()
+        await _in(self._thread, self._journal.close)
+        self._thread.shutdown(wait=False)
+
+    def _refuse_mail(self) -> None:
+        while not self._mail.empty():
+            letter = self._mail.get_nowait()
+            if not letter.done.done():
+                letter.done.set_exception(
+                    ClusterError("The scheduler is pausing.", remedy="Ask again in a moment.")
+                )
+
+    # --- what others see ------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since the epoch, never going back within the journal."""
+        self._last_at = max(self._last_at, time.time())
+        return self._last_at
+
+    async def post(self, event: Event) -> None:
+        """Hand an event in; returns when it is durable. Raises what the core raises."""
+        letter = Letter(event, _future())
+        self._mail.put_nowait(letter)
+        await letter.done
+
+    async def settled(self) -> None:
+        """Wait until all that the core knows is durable."""
+        await self._settled.wait()
+
+    async def news_after(self, seen: int, wait_s: float) -> None:
+        """Wait until the core's revision is above ``seen`` and durable, or for ``wait_s``."""
+        deadline = time.monotonic() + wait_s
+        while self.core.revision <= seen and (left := deadline - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(self._news.wait(), left)
+            except TimeoutError:
+                return
+
+    def lanes_open(self) -> int:
+        """Lanes that can take work."""
+        return len(self._lanes)
+
+    # --- the pump -------------------------------------------------------------------------------
+
+    def _take(self, letter: Letter) -> None:
+        self._mail.put_nowait(letter)
+
+    async def _report(self, event_at: Callable[[float], Event]) -> None:
+        """For lanes and runs: stamp and post; a pausing life has no use for reports."""
+        try:
+            await self.post(event_at(self.now()))
+        except RequestError:
+            log.exception("A report was refused.")
+        except ClusterError:
+            log.info("A report came too late for this life.")
+
+    async def _pump(self) -> None:
+        while True:
+            letters = [await self._mail.get()]
+            while len(letters) < self._config.cluster.group_commit_events:
+                try:
+                    letters.append(self._mail.get_nowait())
+                except asyncio.QueueEmpty:
+                    break
+            await self._settle(letters)
+
+    async def _settle(self, letters: list[Letter]) -> None:
+        """One group: handle each, make all durable at once, then answer and act."""
+        self._settled.clear()
+        entries: list[Entry] = []
+        commands: list[Command] = []
+        accepted: list[Letter] = []
+        for letter in letters:
+            job = self._job_of(letter.event)
+            try:
+                commands += self.core.handle(letter.event)
+            except RayschedError as error:
+                _fail(letter.done, error)
+                continue
+            entries.append(Entry(letter.event, job))
+            accepted.append(letter)
+        try:
+            await _in(self._thread, lambda: self._journal.append(entries))
+        except RayschedError as error:
+            for letter in accepted:
+                _fail(letter.done, error)
+            raise
+        self._settled.set()
+        for letter in accepted:
+            if not letter.done.done():
+                letter.done.set_result(None)
+        for command in commands:
+            self._carry_out(command)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _job_of(self, event: Event) -> JobId | None:
+        run = self.core.runs().get(getattr(event, "run", None))  # type: ignore[call-overload]
+        return run.unit.job if run else getattr(event, "job", None)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case RunUnit():
+                self._runs.start(command)
+            case StopRun():
+                self._runs.stop(command.run)
+            case WakeAt():
+                self._wake_at(command.at)
+
+    def _wake_at(self, at: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        delay = max(0.0, at - time.time()) + TIMER_SLACK_S
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        tick = asyncio.create_task(self._report(TimePassed))
+        self._ticks.add(tick)
+        tick.add_done_callback(self._ticks.discard)
+
+
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _fail(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+async def _in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, work)

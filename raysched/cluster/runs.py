@@ -1,0 +1,189 @@
+"""Carrying out ``RunUnit`` and ``StopRun``: every run ends as exactly one event.
+
+One of the two files that change the cluster. Tile tasks are owned by this actor's process: when it
+dies they die, so a new life never meets an old run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError, TaskCancelledError
+
+from raysched.cluster import tasks
+from raysched.cluster.lanes import Lanes, Report
+from raysched.config import ClusterSettings
+from raysched.core.commands import RunUnit
+from raysched.core.events import (
+    ChunkFinished,
+    Event,
+    MppMissed,
+    ResultAssembled,
+    ResultPublished,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    SlidePlanned,
+)
+from raysched.core.model import PlanFacts, RunId, Stage, Unit
+from raysched.imaging.request import SegmentationRequest
+from raysched.results import stages
+
+log = logging.getLogger(__name__)
+
+LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """A run in flight. ``ref`` is set once Ray has the task."""
+
+    order: tasks.Order
+    ref: ray.ObjectRef[tasks.Outcome] | None = None
+    follower: asyncio.Task[None] | None = None
+    stopper: asyncio.Task[None] | None = None
+
+
+class Runs:
+    """All runs in flight of one life, by id."""
+
+    def __init__(self, settings: ClusterSettings, lanes: Lanes, report: Report) -> None:
+        self._settings = settings
+        self._lanes = lanes
+        self._report = report
+        self._live: dict[RunId, LiveRun] = {}
+
+    def start(self, command: RunUnit) -> None:
+        """Submit a unit into its lane and follow it to its end."""
+        request = SegmentationRequest.model_validate_json(command.request)
+        if command.mpp is not None:
+            request = request.model_copy(update={"mpp": command.mpp})
+        live = LiveRun(tasks.Order(command.run, command.unit, request))
+        self._live[command.run] = live
+        live.follower = asyncio.create_task(self._follow(command, live))
+
+    def stop(self, run: RunId) -> None:
+        """Stop a run: by its marker between tiles, then by interruption, then by force."""
+        live = self._live.get(run)
+        if live is not None and live.stopper is None:
+            live.stopper = asyncio.create_task(self._stop(live))
+
+    async def abandon(self) -> None:
+        """Kill what still runs, without reports: the life is over."""
+        for live in self._live.values():
+            for task in (live.follower, live.stopper):
+                if task is not None:
+                    task.cancel()
+            if live.ref is not None:
+                ray.cancel(live.ref, force=True)
+        self._live.clear()
+
+    async def _follow(self, command: RunUnit, live: LiveRun) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        ending: tasks.Outcome | Lost
+        try:
+            ending = await self._outcome(command, live)
+        except TaskCancelledError:
+            ending = tasks.Halted()
+        except RayError as error:
+            # A kill by force ends like a crash; the core knows that it asked for it.
+            ending = Lost(_cause(error))
+        seconds = loop.time() - begun
+        if live.stopper is not None:
+            live.stopper.cancel()
+        await asyncio.to_thread(_remove_marker, live.order)
+        await self._report(lambda at: _event(at, command.run, seconds, ending))
+        self._live.pop(command.run, None)
+
+    async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
+        if not self._lanes.has(command.lane):
+            return Lost("its lane was gone before it began")
+        live.ref = tasks.run_unit.options(
+            name=_title(command.unit, live.order.request),
+            num_cpus=self._lanes.cpus,
+            scheduling_strategy=self._lanes.strategy(command.lane),
+        ).remote(live.order)
+        answer = asyncio.ensure_future(_get(live.ref))
+        while True:
+            done, _ = await asyncio.wait({answer}, timeout=LANE_CHECK_S)
+            if done:
+                return answer.result()
+            if not self._lanes.has(command.lane):
+                answer.cancel()
+                return Lost("its lane is gone")
+
+    async def _stop(self, live: LiveRun) -> None:
+        """Each means is tried only if the one before did not end the run in time."""
+        settings = self._settings
+        await asyncio.to_thread(_place_marker, live.order)
+        await asyncio.sleep(settings.stop_interrupt_s)
+        if live.ref is not None:
+            ray.cancel(live.ref, force=False)
+        await asyncio.sleep(max(0.0, settings.stop_force_s - settings.stop_interrupt_s))
+        if live.ref is not None:
+            log.warning("Run %s did not stop by itself; its process is killed.", live.order.run)
+            ray.cancel(live.ref, force=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The process or node of a run died."""
+
+    cause: str
+
+
+async def _get(ref: ray.ObjectRef[tasks.Outcome]) -> tasks.Outcome:
+    outcome: tasks.Outcome = await ref
+    return outcome
+
+
+def _event(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost) -> Event:
+    """The one event that a run's ending becomes."""
+    match ending:
+        case stages.Planned():
+            facts = PlanFacts(ending.fingerprint, ending.chunk_tiles)
+            return SlidePlanned(at, run, seconds, facts)
+        case stages.Receipt():
+            failed = len(ending.tiles_failed)
+            return ChunkFinished(at, run, seconds, ending.cells, failed, ending.checksum)
+        case stages.Assembled():
+            return ResultAssembled(at, run, seconds, ending.cells)
+        case stages.Published():
+            return ResultPublished(at, run, seconds, ending.cells, ending.checksum)
+        case tasks.Failed():
+            return RunFailed(at, run, seconds, ending.failure, ending.retryable)
+        case tasks.Asked():
+            return MppMissed(at, run, ending.question)
+        case tasks.Halted():
+            return RunStopped(at, run, seconds)
+        case Lost():
+            return RunLost(at, run, ending.cause)
+
+
+def _cause(error: RayError) -> str:
+    """Ray's own words, first line only."""
+    first = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {first[0][:200]}"
+
+
+def _title(unit: Unit, request: SegmentationRequest) -> str:
+    """How the task is called in the Ray dashboard."""
+    slide = Path(request.slide).stem
+    if unit.stage is Stage.SEGMENT:
+        return f"segment {slide} chunk {unit.chunk}"
+    return f"{unit.stage} {slide}"
+
+
+def _place_marker(order: tasks.Order) -> None:
+    marker = tasks.stop_marker(order.request, order.run, order.unit.job)
+    if marker.parent.is_dir():
+        marker.touch()
+
+
+def _remove_marker(order: tasks.Order) -> None:
+    tasks.stop_marker(order.request, order.run, order.unit.job).unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""What runs inside a lane: one Ray task that does one unit and returns a small outcome.
+
+Nothing is raised through Ray on purpose: an exception becomes ``Failed``, so that what Ray itself
+raises always means that a process or node died. Pixels and cells never leave the task; they are
+on disk when it returns.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from raysched.core.model import Failure, RunId, Stage, Unit
+from raysched.errors import EngineFailed, InternalError, MppMissing, RayschedError, RequestError
+from raysched.imaging.request import SegmentationRequest
+from raysched.results import stages
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One unit to do, with all that it needs."""
+
+    run: RunId
+    unit: Unit
+    request: SegmentationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The unit's code raised."""
+
+    failure: Failure
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The plan ended with the question for the pixel size."""
+
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """The unit stopped because its stop marker appeared."""
+
+
+Outcome = (
+    stages.Planned | stages.Receipt | stages.Assembled | stages.Published | Failed | Asked | Halted
+)
+
+
+@ray.remote(max_retries=0)
+def run_unit(order: Order) -> Outcome:
+    """Do one unit in this process. Never raises by itself."""
+    try:
+        return _do(order)
+    except stages.Stopped:
+        return Halted()
+    except MppMissing as error:
+        return Asked(f"{error.message} {error.remedy}")
+    except RayschedError as error:
+        log.warning("%s failed: %s", order.unit, error.message, exc_info=error)
+        failure = Failure(error.code, error.message, error.remedy)
+        return Failed(failure, retryable=_may_pass(error))
+    except Exception as error:
+        log.exception("%s failed unexpectedly.", order.unit)
+        failure = Failure(
+            InternalError.code,
+            f"The {order.unit.stage} stage failed unexpectedly: {error!r}.",
+            "Report this with the log of the Ray worker.",
+        )
+        return Failed(failure, retryable=True)
+
+
+def _may_pass(error: RayschedError) -> bool:
+    """Whether trying again can help: not where the request itself is at fault."""
+    return isinstance(error, EngineFailed) or not isinstance(error, RequestError)
+
+
+def _do(order: Order) -> Outcome:
+    request, job = order.request, order.unit.job
+    should_stop = _marker_check(order)
+    match order.unit.stage:
+        case Stage.PLAN:
+            return stages.plan_slide(request, job)
+        case Stage.SEGMENT:
+            return stages.segment_chunk(request, job, order.unit.chunk, should_stop)
+        case Stage.ASSEMBLE:
+            return stages.assemble(request, job, should_stop)
+        case Stage.PUBLISH:
+            return stages.publish(request, job)
+
+
+def stop_marker(request: SegmentationRequest, run: RunId, job: str) -> Path:
+    """The file whose existence tells a run to stop at the next tile."""
+    return stages.staging_folder(Path(request.out), job) / f"stop.{run}"
+
+
+def _marker_check(order: Order) -> Callable[[], bool]:
+    return stop_marker(order.request, order.run, order.unit.job).exists

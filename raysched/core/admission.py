@@ -1,0 +1,101 @@
+"""Slots: who may have jobs running. One first-in-first-out queue, with tenure (design rule 4)."""
+
+from __future__ import annotations
+
+from raysched.core.model import BranchName, UserId
+from raysched.core.state import State
+
+
+def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
+    """Make a branch ready when its head has a unit to dispatch; forget it when it is empty."""
+    user = state.users[name]
+    branch = user.branches.get(branch_name)
+    head = branch.head() if branch is not None else None
+    if head is None:
+        user.branches.pop(branch_name, None)
+        user.turns.forget(branch_name)
+    elif state.jobs[head].has_unit():
+        user.turns.wake(branch_name)
+    else:
+        user.turns.sleep(branch_name)
+
+
+def settle_user(state: State, name: UserId) -> None:
+    """Give up a slot that is of no use, join or leave the queue, be ready or not."""
+    user = state.users[name]
+    eligible = bool(user.turns.ready)
+    if name in state.slots:
+        if not eligible and not user.runs:
+            del state.slots[name]
+    elif not eligible:
+        state.queue.pop(name, None)
+    elif name not in state.queue:
+        state.queue[name] = state.now
+    settle_turn(state, name)
+
+
+def settle_turn(state: State, name: UserId) -> None:
+    """Let a user take part in dispatch: with a slot, with a ready branch, and not yielding."""
+    may = name in state.slots and name not in state.yielding and state.users[name].turns.ready
+    if may:
+        state.turns.wake(name)
+    else:
+        state.turns.sleep(name)
+
+
+def admit(state: State) -> None:
+    """Fill free slots from the head of the queue, and see who has to make room for those behind.
+
+    A user whose tenure is over gives up the slot at once if nothing of theirs is in flight, and
+    queues at the end; else they yield: no new dispatch until the last run in flight has ended.
+    """
+    while True:
+        while state.queue and len(state.slots) < state.limits.max_active_users:
+            name, _ = state.queue.popitem(last=False)
+            state.slots[name] = state.now
+            settle_turn(state, name)
+        _choose_who_yields(state)
+        at_rest = [name for name in state.yielding if not state.users[name].runs]
+        if not at_rest:
+            return
+        for name in at_rest:
+            del state.slots[name]
+            del state.yielding[name]
+            settle_user(state, name)
+
+
+def _choose_who_yields(state: State) -> None:
+    """As many as wait, of those whose tenure is over, the longest holders first."""
+    yielding: dict[UserId, None] = {}
+    tenure_s = state.limits.slot_tenure_s
+    if state.queue and tenure_s > 0:
+        for name, since in state.slots.items():
+            if since + tenure_s > state.now or len(yielding) == len(state.queue):
+                break
+            yielding[name] = None
+    if yielding != state.yielding:
+        changed = {**state.yielding, **yielding}
+        state.yielding = yielding
+        for name in changed:
+            settle_turn(state, name)
+
+
+def next_tenure_end(state: State) -> float | None:
+    """When the next slot comes free by tenure; None while nobody waits for one."""
+    tenure_s = state.limits.slot_tenure_s
+    if not state.queue or tenure_s <= 0:
+        return None
+    ends = (since + tenure_s for since in state.slots.values())
+    return next((end for end in ends if end > state.now), None)
+
+
+def wait_bound_s(state: State, position: int) -> float | None:
+    """Within how many seconds the user at ``position`` (from 1) of the queue has a slot, chunks
+    in flight aside: slots come free in order of admission, each after at most one tenure."""
+    tenure_s = state.limits.slot_tenure_s
+    if tenure_s <= 0:
+        return None
+    left = sorted(max(0.0, since + tenure_s - state.now) for since in state.slots.values())
+    left += [0.0] * (state.limits.max_active_users - len(left))
+    rounds, place = divmod(position - 1, state.limits.max_active_users)
+    return sorted(left)[place] + rounds * tenure_s

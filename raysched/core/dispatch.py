@@ -1,0 +1,163 @@
+"""The scheduling cycle: what happens after every event, as numbered steps."""
+
+from __future__ import annotations
+
+from heapq import heappop
+
+from raysched.core.admission import (
+    admit,
+    next_tenure_end,
+    settle_branch,
+    settle_turn,
+    settle_user,
+)
+from raysched.core.commands import RunUnit, WakeAt
+from raysched.core.lifecycle import begin_new_attempt
+from raysched.core.model import JobId, JobState, RunId, Stage, Unit
+from raysched.core.state import Job, Run, State
+from raysched.core.step import Step
+from raysched.core.transitions import Cause, move
+
+
+def cycle(state: State, step: Step) -> None:
+    """From a changed state to one in which nothing more can be done now."""
+    # 1. Back-offs that are over become new attempts.
+    while state.alarms and state.alarms[0][0] <= state.now:
+        begin_new_attempt(state, state.jobs[state.alarms[0][2]], step)
+    # 2. Branches whose head changed become ready, or not.
+    for user, branch in step.branches:
+        settle_branch(state, user, branch)
+    # 3. Their users give up slots, and join or leave the queue.
+    for user in step.users:
+        settle_user(state, user)
+    # 4. Free slots go to the queue; whoever held one for too long makes room.
+    admit(state)
+    # 5. Idle lanes take the unit whose turn it is.
+    while state.idle:
+        job = choose(state)
+        if job is None:
+            break
+        dispatch(state, job, step)
+    # 6. Ask to be woken for what time alone will change.
+    ask_to_be_woken(state, step)
+
+
+def choose(state: State) -> Job | None:
+    """The job whose unit goes to the next idle lane, if any may go.
+
+    It is the fair choice, unless ``max_running_jobs`` keeps that out. Then a running job furthest
+    ahead of its share is parked (no new chunk, so that it leaves the cap within one chunk), and
+    the lane goes to the running job whose turn is next, so that it does not idle meanwhile.
+    """
+    user = state.turns.first()
+    if user is None:
+        return None
+    fair = _turn_of(state, user)
+    if fair.runs or len(state.running) < state.limits.max_running_jobs:
+        if state.parking is not None and (
+            fair.id == state.parking or len(state.running) < state.limits.max_running_jobs
+        ):
+            state.parking = None
+        return fair
+    running = [state.jobs[name] for name in state.running]
+    if state.parking not in state.running:
+        state.parking = _whom_to_park(state, running)
+    able = [
+        job
+        for job in running
+        if job.id != state.parking and job.has_unit() and job.user in state.turns.ready
+    ]
+    return min(able, key=lambda job: _place(state, job), default=None)
+
+
+def _turn_of(state: State, name: str) -> Job:
+    """The head job of the branch whose turn it is, of a user who is ready."""
+    user = state.users[name]  # type: ignore[index]
+    branch = user.turns.first()
+    head = user.branches[branch].head()  # type: ignore[index]
+    return state.jobs[head]  # type: ignore[index]
+
+
+def _whom_to_park(state: State, running: list[Job]) -> JobId | None:
+    """The running job furthest ahead; nobody when some job is coming to rest by itself."""
+    if any(not may_go_on(state, job) for job in running):
+        return None
+    return max(running, key=lambda job: _place(state, job)).id
+
+
+def may_go_on(state: State, job: Job) -> bool:
+    """Whether a running job may get more lanes once it has units for them."""
+    return (
+        job.verdict is None and job.state is not JobState.CANCELLING
+    ) and job.user not in state.yielding
+
+
+def _place(state: State, job: Job) -> tuple[float, float, int]:
+    """The job's place in the fair order: smaller goes first."""
+    turns = state.users[job.user].turns
+    return state.turns.tags[job.user], turns.tags[job.spec.branch], job.order
+
+
+def dispatch(state: State, job: Job, step: Step) -> None:
+    """Give the job's next unit to an idle lane: the one used last, which is the warmest."""
+    if job.state is JobState.WAITING:
+        move(job, Cause.PLAN_DISPATCHED)
+        state.branch_of(job).current = job.id
+        if job.started_at is None:
+            job.started_at = state.now
+    chunk = 0
+    if job.stage is Stage.SEGMENT:
+        chunk = heappop(_pending(job))
+    lane, _ = state.idle.popitem()
+    state.runs_started += 1
+    unit = Unit(job.id, job.attempt, job.stage, chunk)
+    est_s = estimate_s(state, job, unit)
+    run = Run(
+        run=RunId(f"{state.epoch}-{state.runs_started}"),
+        unit=unit,
+        lane=lane,
+        started_at=state.now,
+        est_s=est_s,
+    )
+    user = state.users[job.user]
+    state.turns.charge(job.user, est_s / user.weight)
+    user.turns.charge(job.spec.branch, est_s)
+    state.lanes[lane] = run.run
+    state.runs[run.run] = run
+    job.runs[run.run] = None
+    user.runs[run.run] = None
+    state.running[job.id] = None
+    if not job.has_unit():
+        settle_branch(state, job.user, job.spec.branch)
+        settle_turn(state, job.user)
+    step.commands.append(RunUnit(run.run, lane, unit, job.spec.request, job.mpp))
+
+
+def _pending(job: Job) -> list[int]:
+    assert job.progress is not None, "a job that segments has a plan"
+    return job.progress.pending
+
+
+def estimate_s(state: State, job: Job, unit: Unit) -> float:
+    """What a unit will probably cost: its size times the moving average of its kind and stage."""
+    rate = state.rates.get((job.spec.kind, unit.stage), state.limits.first_tile_estimate_s)
+    return rate * unit_size(job, unit)
+
+
+def unit_size(job: Job, unit: Unit) -> int:
+    """Tiles of a chunk; the other stages count as one."""
+    if unit.stage is not Stage.SEGMENT or job.progress is None:
+        return 1
+    return max(1, job.progress.plan.chunk_tiles[unit.chunk])
+
+
+def ask_to_be_woken(state: State, step: Step) -> None:
+    """Ask for the earliest back-off or tenure end, if it is not what was asked for already."""
+    times = [state.alarms[0][0]] if state.alarms else []
+    tenure_end = next_tenure_end(state)
+    if tenure_end is not None:
+        times.append(tenure_end)
+    wake_at = min(times, default=None)
+    if wake_at is not None and wake_at != state.wake_at:
+        step.commands.append(WakeAt(wake_at))
+    state.wake_at = wake_at

@@ -1,0 +1,207 @@
+"""The one mutable container of scheduling. Its one door is ``Scheduler.handle``.
+
+Ground state is what the events say; an index repeats ground state in the shape that a decision
+needs, and ``raysched.core.invariants`` recomputes each of them naively. Two states are equal when
+the same events made them. All sets of ids are dicts: their order is the same in every process.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from raysched.core.fairness import FairQueue
+from raysched.core.limits import Limits
+from raysched.core.line import JobLine
+from raysched.core.model import (
+    BranchName,
+    Failure,
+    JobId,
+    JobSpec,
+    JobState,
+    LaneId,
+    PlanFacts,
+    RunId,
+    Stage,
+    Unit,
+    UserId,
+    WorkflowId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One dispatch of a unit to a lane, in flight. ``est_s`` is what it was charged."""
+
+    run: RunId
+    unit: Unit
+    lane: LaneId
+    started_at: float
+    est_s: float
+    told_to_stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an attempt that has failed will go on, once its last run in flight has ended."""
+
+    failure: Failure
+    retry: bool
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is done of a plan. It outlives an attempt as long as the plan stays the same."""
+
+    plan: PlanFacts
+    pending: list[int]
+    """Chunks neither done nor in flight, as a heap: the lowest goes first."""
+    done: set[int] = field(default_factory=set)
+    tiles: int = 0
+    tiles_done: int = 0
+    tiles_failed: int = 0
+    cells: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Job:
+    """One job. ``state`` is written by ``transitions.move`` only."""
+
+    spec: JobSpec
+    user: UserId
+    workflow: WorkflowId
+    order: int
+    submitted_at: float
+    before: JobId | None = None
+    """The neighbours in the same branch of the same workflow."""
+    after: JobId | None = None
+    dependents: list[JobId] = field(default_factory=list)
+    unmet: dict[JobId, None] = field(default_factory=dict)
+    """The ``depends_on`` jobs that have not succeeded (index)."""
+    state: JobState = JobState.WAITING
+    stage: Stage = Stage.PLAN
+    """The stage whose units go next."""
+    attempt: int = 1
+    tries: int = 1
+    """Attempts since the submission or since a person's last retry."""
+    progress: Progress | None = None
+    mpp: float | None = None
+    runs: dict[RunId, None] = field(default_factory=dict)
+    """The runs in flight (index)."""
+    losses: dict[tuple[Stage, int], int] = field(default_factory=dict)
+    """How often each unit of this attempt was lost with its process."""
+    verdict: Verdict | None = None
+    retry_at: float | None = None
+    skipped_by: JobId | None = None
+    failure: Failure | None = None
+    question: str | None = None
+    cells: int = 0
+    checksum: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def id(self) -> JobId:
+        """The job's id."""
+        return self.spec.job
+
+    def has_unit(self) -> bool:
+        """Whether a unit could be dispatched now, were it this job's turn."""
+        if self.verdict is not None:
+            return False
+        state = self.state
+        if state is JobState.WAITING:
+            return not self.unmet
+        if state is JobState.SEGMENTING:
+            return self.progress is not None and bool(self.progress.pending)
+        return state in _SINGLE_UNIT and not self.runs
+
+
+_SINGLE_UNIT = frozenset({JobState.PLANNING, JobState.ASSEMBLING, JobState.PUBLISHING})
+
+
+@dataclass(slots=True)
+class Branch:
+    """A lane of order of one user. ``current`` has begun and is not yet final."""
+
+    line: JobLine = field(default_factory=JobLine)
+    current: JobId | None = None
+
+    def head(self) -> JobId | None:
+        """The one job of the branch that may be dispatched."""
+        return self.current or self.line.first()
+
+
+@dataclass(slots=True)
+class User:
+    """What one tenant has: nothing in here depends on another user's events."""
+
+    weight: float = 1.0
+    jobs: list[JobId] = field(default_factory=list)
+    open: dict[JobId, None] = field(default_factory=dict)
+    """The jobs that are not final (index)."""
+    runs: dict[RunId, None] = field(default_factory=dict)
+    """The runs in flight (index)."""
+    branches: dict[BranchName, Branch] = field(default_factory=dict)
+    turns: FairQueue[BranchName] = field(default_factory=FairQueue)
+    """Fairness over the branches; ready are those whose head has a unit to dispatch (index)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A DAG of jobs as it was submitted; never changes."""
+
+    workflow: WorkflowId
+    user: UserId
+    key: str
+    name: str
+    submitted_at: float
+    jobs: tuple[JobId, ...]
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the scheduler knows."""
+
+    limits: Limits = field(default_factory=Limits)
+    epoch: int = 0
+    revision: int = 0
+    now: float = 0.0
+    """The latest time any event carried: time never runs backward in here."""
+    jobs_submitted: int = 0
+    runs_started: int = 0
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    workflows: dict[WorkflowId, Workflow] = field(default_factory=dict)
+    keys: dict[tuple[UserId, str], WorkflowId] = field(default_factory=dict)
+    users: dict[UserId, User] = field(default_factory=dict)
+    lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
+    runs: dict[RunId, Run] = field(default_factory=dict)
+    slots: OrderedDict[UserId, float] = field(default_factory=OrderedDict)
+    """Who holds a slot, since when; in order of admission."""
+    queue: OrderedDict[UserId, float] = field(default_factory=OrderedDict)
+    """Who waits for a slot, since when; first in, first out."""
+    turns: FairQueue[UserId] = field(default_factory=FairQueue)
+    """Fairness over users; ready are slot holders with a ready branch who need not yield."""
+    rates: dict[tuple[str, Stage], float] = field(default_factory=dict)
+    """Seconds per tile (segment) or per unit (the other stages), by kind: moving averages."""
+    parking: JobId | None = None
+    """The running job that gets no new chunk, so that the cap lets a job in whose turn it is."""
+    wake_at: float | None = None
+    """The last ``WakeAt`` that is still to come."""
+    idle: dict[LaneId, None] = field(default_factory=dict)
+    """Lanes without a run (index)."""
+    running: dict[JobId, None] = field(default_factory=dict)
+    """Jobs with runs in flight (index)."""
+    yielding: dict[UserId, None] = field(default_factory=dict)
+    """Slot holders whose tenure is over while others wait (index)."""
+    alarms: list[tuple[float, int, JobId]] = field(default_factory=list)
+    """Ends of back-offs, sorted (index)."""
+
+    def branch_of(self, job: Job) -> Branch:
+        """The branch a job stands in; made if it is not there."""
+        branches = self.users[job.user].branches
+        branch = branches.get(job.spec.branch)
+        if branch is None:
+            branch = branches[job.spec.branch] = Branch()
+        return branch

@@ -1,0 +1,246 @@
+"""Opening a slide and reading its pixels: the only file that calls OpenSlide.
+
+A ``Slide`` hides three habits of OpenSlide. Its ``read_region`` takes level-0 coordinates, which
+cannot name every pixel of a level whose downsample is not a whole number; it returns
+premultiplied, possibly transparent pixels; and after its first error a handle is dead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import openslide
+from PIL import Image, UnidentifiedImageError
+
+from raysched.errors import NotASlide, SlideForbidden, SlideMissing, SlideUnreadable
+from raysched.imaging.geometry import Rect
+
+Rgb = npt.NDArray[np.uint8]
+
+HASH_CHUNK_BYTES = 4 * 1024 * 1024
+LATTICE_PX = 512
+"""Block edge by which levels with a fractional downsample are read."""
+COPY_AGAIN = "Copy the file again from its source and compare sizes or checksums."
+FORMATS = "Give a whole-slide image that OpenSlide reads (SVS, NDPI, MRXS, tiled TIFF, DICOM...)."
+CONVERT = (
+    "Convert it to a tiled pyramid first, for example: "
+    "vips tiffsave IMAGE slide.tif --tile --pyramid --compression jpeg"
+)
+
+
+class Slide:
+    """An open slide. Use as a context manager; not for use by two threads at once.
+
+    ``width``/``height`` are level-0 px; ``level_sizes`` are (w, h) in each level's own px;
+    ``downsamples[i]`` is the geometric size of a level-``i`` pixel in level-0 px: the whole
+    number that the pyramid was made with when the sizes agree with one (OpenSlide reports the
+    mean of the two ratios, 4.016 for 250 -> 62), else OpenSlide's. ``bounds`` is OpenSlide's
+    non-empty region in level-0 px, the whole slide when the file does not say.
+    """
+
+    def __init__(self, path: Path, handle: openslide.OpenSlide) -> None:
+        self.path = path
+        self._handle = handle
+        self.properties: dict[str, str] = dict(handle.properties)
+        self.vendor = self.properties.get("openslide.vendor", "unknown")
+        self.width, self.height = handle.dimensions
+        self.level_sizes: tuple[tuple[int, int], ...] = handle.level_dimensions
+        self._addressing: tuple[float, ...] = handle.level_downsamples
+        self.downsamples = tuple(
+            _geometric(reported, size, (self.width, self.height))
+            for reported, size in zip(self._addressing, self.level_sizes, strict=True)
+        )
+        self.bounds = self._read_bounds()
+        self.size_bytes = path.stat().st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Closing twice is harmless."""
+        self._handle.close()
+
+    def read_level(self, level: int, l_x0: int, l_y0: int, w: int, h: int) -> Rgb:
+        """Pixels of a rectangle of one level, in that level's own px: (h, w, 3) uint8.
+
+        Transparent pixels and pixels outside the level are white. Where the downsample is a whole
+        number the address is exact. Where it is not, the level is read in blocks of a fixed
+        lattice, each at the nearest level-0 address, so that what a pixel holds does not depend
+        on the rectangle asked for; the misplacement is at most half a level-0 px.
+        Raises ``SlideUnreadable`` when the file is damaged there.
+        """
+        out = np.full((h, w, 3), 255, np.uint8)
+        level_w, level_h = self.level_sizes[level]
+        x0, y0, x1, y1 = max(l_x0, 0), max(l_y0, 0), min(l_x0 + w, level_w), min(l_y0 + h, level_h)
+        if x0 >= x1 or y0 >= y1:
+            return out
+        wanted = Rect(x0, y0, x1, y1)
+        if self._addressing[level].is_integer():
+            out[y0 - l_y0 : y1 - l_y0, x0 - l_x0 : x1 - l_x0] = self._read(level, wanted)
+            return out
+        for block in _lattice(wanted, Rect(0, 0, level_w, level_h)):
+            a, b = max(block.x0, x0), max(block.y0, y0)
+            c, d = min(block.x1, x1), min(block.y1, y1)
+            pixels = self._read(level, block)
+            part = pixels[b - block.y0 : d - block.y0, a - block.x0 : c - block.x0]
+            out[b - l_y0 : d - l_y0, a - l_x0 : c - l_x0] = part
+        return out
+
+    def _read(self, level: int, rect: Rect) -> Rgb:
+        per_px = self._addressing[level]
+        at = (round(rect.x0 * per_px), round(rect.y0 * per_px))
+        try:
+            image = self._handle.read_region(at, level, (rect.width, rect.height))
+        except openslide.OpenSlideError as error:
+            raise SlideUnreadable(
+                f"{self.path} cannot be read at level {level}, x {rect.x0}, y {rect.y0}: {error}.",
+                remedy=COPY_AGAIN,
+                path=str(self.path),
+            ) from None
+        return on_white(np.asarray(image))
+
+    def _read_bounds(self) -> Rect:
+        def number(name: str, otherwise: int) -> int:
+            return int(self.properties.get(f"openslide.bounds-{name}", otherwise))
+
+        x0, y0 = number("x", 0), number("y", 0)
+        return Rect(
+            x0,
+            y0,
+            x0 + number("width", self.width - x0),
+            y0 + number("height", self.height - y0),
+        )
+
+
+def open_slide(path: str | Path) -> Slide:
+    """Open a slide file.
+
+    Raises ``SlideMissing`` (no such file), ``SlideForbidden`` (no permission, or not a regular
+    file), ``NotASlide`` (OpenSlide does not know it) or ``SlideUnreadable`` (damaged).
+    """
+    path = Path(path)
+    head = _first_bytes(path)
+    try:
+        handle = openslide.OpenSlide(str(path))
+    except openslide.OpenSlideUnsupportedFormatError:
+        raise _not_recognised(path, head) from None
+    except openslide.OpenSlideError as error:
+        raise SlideUnreadable(
+            f"{path} looks like a slide but cannot be opened: {error}.",
+            remedy=f"{COPY_AGAIN} If it is intact, convert it to a tiled JPEG TIFF.",
+            path=str(path),
+        ) from None
+    return Slide(path, handle)
+
+
+def slide_sha256(path: str | Path) -> str:
+    """SHA-256 of the file as hex, read in pieces of a few MB. Errors as ``open_slide``."""
+    path = Path(path)
+    _first_bytes(path)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(HASH_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def on_white(rgba: npt.NDArray[np.uint8]) -> Rgb:
+    """Composite (h, w, 4) straight-alpha pixels on white, rounded to nearest: (h, w, 3) uint8."""
+    alpha = rgba[..., 3]
+    rgb = np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
+    if alpha.min(initial=255) == 255:
+        return rgb
+    a = alpha[..., None].astype(np.uint32)
+    return ((rgb * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise SlideForbidden(
+                f"{path} is not a regular file.",
+                remedy="Give the path of a slide file, not of a folder or device.",
+                path=str(path),
+            )
+        with path.open("rb") as file:
+            return file.read(16)
+    except FileNotFoundError:
+        raise SlideMissing(
+            f"There is no file {path}.",
+            remedy="Check the path; it must be visible from every node.",
+            path=str(path),
+        ) from None
+    except OSError as error:
+        raise SlideForbidden(
+            f"{path} may not be read: {error.strerror}.",
+            remedy=f"Give the user that runs raysched read permission: chmod a+r {path}",
+            path=str(path),
+        ) from None
+
+
+def _not_recognised(path: Path, head: bytes) -> NotASlide | SlideUnreadable:
+    size = path.stat().st_size
+    if size == 0:
+        return NotASlide(f"{path} is empty (0 bytes).", remedy=COPY_AGAIN, path=str(path))
+    directory = _tiff_directory(head)
+    if directory is not None and directory + 2 > size:
+        return SlideUnreadable(
+            f"{path} is cut short: its TIFF directory lies at byte {directory} of {size}.",
+            remedy=COPY_AGAIN,
+            path=str(path),
+        )
+    try:
+        with Image.open(path) as image:
+            kind, (width, height) = image.format, image.size
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return NotASlide(f"{path} is not a slide file.", remedy=FORMATS, path=str(path))
+    return NotASlide(
+        f"{path} is a plain {kind} image of {width} x {height} px, not a slide.",
+        remedy=CONVERT,
+        path=str(path),
+    )
+
+
+def _tiff_directory(head: bytes) -> int | None:
+    """Offset of the first directory of a classic or big TIFF; None for anything else."""
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 16:
+        return None
+    (magic,) = struct.unpack(order + "H", head[2:4])
+    if magic == 42:
+        return int(struct.unpack(order + "I", head[4:8])[0])
+    if magic == 43:
+        return int(struct.unpack(order + "Q", head[8:16])[0])
+    return None
+
+
+def _geometric(reported: float, size: tuple[int, int], full: tuple[int, int]) -> float:
+    """The whole number a level was reduced by, when both of its sides agree with one."""
+    whole = round(reported)
+    agrees = all(abs(side * whole - total) < whole for side, total in zip(size, full, strict=True))
+    return float(whole) if agrees else reported
+
+
+def _lattice(wanted: Rect, extent: Rect) -> list[Rect]:
+    """Lattice blocks, cut at the extent, that meet the wanted rectangle."""
+    step = LATTICE_PX
+    return [
+        Rect(x, y, min(x + step, extent.x1), min(y + step, extent.y1))
+        for y in range(wanted.y0 // step * step, wanted.y1, step)
+        for x in range(wanted.x0 // step * step, wanted.x1, step)
+    ]

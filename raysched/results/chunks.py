@@ -1,0 +1,218 @@
+"""Finished chunks in the staging folder: one Parquet file each, and the receipt that vouches.
+
+A chunk file has one row group per tile that has cells, so that whoever reads holds one tile at a
+time. Its name carries its checksum and its folder the plan's fingerprint: twins that write the
+same chunk at the same time cannot spoil each other's file, and a new plan sees no old chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from raysched.errors import StorageFailed
+from raysched.imaging.cells import CellBatch
+from raysched.imaging.plan import SlidePlan
+from raysched.results.runs import boxes
+from raysched.results.storage import Disk, unique
+
+COMPRESSION_LEVEL = 1
+SCHEMA = pa.schema(
+    [
+        ("tile", pa.int32()),
+        ("place", pa.int32()),
+        ("inside", pa.bool_()),
+        ("rim", pa.bool_()),
+        ("ref_x", pa.float64()),
+        ("ref_y", pa.float64()),
+        ("area_px", pa.int32()),
+        ("perimeter_px", pa.float32()),
+        ("eccentricity", pa.float32()),
+        ("solidity", pa.float32()),
+        ("haematoxylin_od", pa.float32()),
+        ("eosin_od", pa.float32()),
+        ("confidence", pa.float32()),
+        ("polygon_xy", pa.list_(pa.float64())),
+        ("runs", pa.list_(pa.int32())),
+    ]
+)
+PLAIN = SCHEMA.names[4:13]
+"""Columns taken from the batch as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a finished chunk leaves.
+
+    ``tile_cells[i]`` is the number of cells that the chunk's ``i``-th tile reported, seams not
+    yet reconciled; ``tiles_failed`` are (tile index, reason): holes in the result. ``checksum``
+    is the SHA-256 of ``file``, a path relative to the staging folder.
+    """
+
+    chunk: int
+    fingerprint: str
+    cells: int
+    tiles: int
+    tiles_failed: tuple[tuple[int, str], ...]
+    seconds: float
+    checksum: str
+    file: str
+    size_bytes: int
+    tile_cells: tuple[int, ...]
+
+
+RECEIPT = TypeAdapter(Receipt)
+
+
+class ChunkStore:
+    """Chunks of one plan in one staging folder."""
+
+    def __init__(self, staging: Path, fingerprint: str, disk: Disk) -> None:
+        self._staging = staging
+        self._fingerprint = fingerprint
+        self._folder = staging / f"chunks-{fingerprint[:12]}"
+        self._disk = disk
+
+    def receipt(self, chunk: int) -> Receipt | None:
+        """The receipt of a chunk if it is valid: of this plan, and true of the file's bytes."""
+        try:
+            receipt = RECEIPT.validate_json(self._receipt_path(chunk).read_bytes())
+            if receipt.fingerprint != self._fingerprint or receipt.chunk != chunk:
+                return None
+            if _sha256(self._staging / receipt.file) != receipt.checksum:
+                return None
+        except (FileNotFoundError, ValidationError):
+            return None
+        return receipt
+
+    def receipts(self, plan: SlidePlan) -> dict[int, Receipt]:
+        """All valid receipts by chunk, in increasing order."""
+        found = ((chunk, self.receipt(chunk)) for chunk in range(len(plan.chunks)))
+        return {chunk: receipt for chunk, receipt in found if receipt is not None}
+
+    def writer(self, chunk: int) -> ChunkWriter:
+        """A writer for one chunk. Finish it with ``ChunkWriter.close`` and then ``keep``."""
+        self._disk.folder(self._folder)
+        return ChunkWriter(self._folder / f".{chunk:06d}.{unique()}", self._disk)
+
+    def keep(self, chunk: int, writer: ChunkWriter, seconds: float) -> Receipt:
+        """Give a closed chunk its name, then leave the receipt. The receipt is always last."""
+        checksum = _sha256(writer.path)
+        path = self._folder / f"{chunk:06d}-{checksum[:12]}.parquet"
+        size = writer.path.stat().st_size
+        self._disk.rename(writer.path, path)
+        receipt = Receipt(
+            chunk=chunk,
+            fingerprint=self._fingerprint,
+            cells=sum(writer.tile_cells),
+            tiles=len(writer.tile_cells),
+            tiles_failed=tuple(writer.tiles_failed),
+            seconds=seconds,
+            checksum=checksum,
+            file=str(path.relative_to(self._staging)),
+            size_bytes=size,
+            tile_cells=tuple(writer.tile_cells),
+        )
+        self._disk.write(self._receipt_path(chunk), RECEIPT.dump_json(receipt, indent=1))
+        return receipt
+
+    def read(self, receipt: Receipt, place: int, columns: Sequence[str]) -> Any:
+        """Some columns of the chunk's ``place``-th tile as a ``pyarrow.Table``."""
+        if not receipt.tile_cells[place]:
+            return SCHEMA.empty_table().select(list(columns))
+        group = sum(1 for cells in receipt.tile_cells[:place] if cells)
+        path = self._staging / receipt.file
+        try:
+            with pq.ParquetFile(path) as file:
+                return file.read_row_group(group, columns=list(columns), use_threads=False)
+        except pa.ArrowInvalid as error:
+            raise StorageFailed(
+                f"The chunk file {path} is damaged: {error}.",
+                remedy="Retry the job: the chunk is computed again.",
+                path=str(path),
+            ) from error
+
+    def _receipt_path(self, chunk: int) -> Path:
+        return self._folder / f"{chunk:06d}.json"
+
+
+class ChunkWriter:
+    """Writes the tiles of one chunk as they come; a context manager that tidies up after itself."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path = path
+        self.tile_cells: list[int] = []
+        self.tiles_failed: list[tuple[int, str]] = []
+        self._disk = disk
+
+    def write(self, tables: Iterator[Any]) -> None:
+        """Write one row group per table that has rows, in the order given."""
+        with self._disk.fresh(self.path) as file, pq.ParquetWriter(
+            file, SCHEMA, compression="zstd", compression_level=COMPRESSION_LEVEL
+        ) as writer:
+            for table in tables:
+                self.tile_cells.append(table.num_rows)
+                if table.num_rows:
+                    writer.write_table(table, row_group_size=table.num_rows)
+
+    def fail(self, tile: int, reason: str) -> Any:
+        """Note a tile as a hole; returns its table without rows."""
+        self.tiles_failed.append((tile, reason))
+        return SCHEMA.empty_table()
+
+    def discard(self) -> None:
+        """Remove what was written if it was not kept."""
+        if self.path.exists():
+            self._disk.step("remove", self.path)
+            self.path.unlink(missing_ok=True)
+
+
+def batch_table(batch: CellBatch, plan: SlidePlan) -> Any:
+    """The columns of one tile as a ``pyarrow.Table`` of ``SCHEMA``."""
+    n = len(batch)
+    box = boxes(batch.runs, batch.runs_at)
+    owned, far = plan.tile(batch.tile).owned, plan.halo_px
+    rim = (
+        (box[:, 0] < owned.x0 + far)
+        | (box[:, 1] < owned.y0 + far)
+        | (box[:, 2] > owned.x1 - far)
+        | (box[:, 3] > owned.y1 - far)
+    )
+    columns = [
+        pa.array(np.full(n, batch.tile, np.int32)),
+        pa.array(np.arange(n, dtype=np.int32)),
+        pa.array(batch.inside),
+        pa.array(rim),
+        *(pa.array(getattr(batch, name), SCHEMA.field(name).type) for name in PLAIN),
+        _lists(batch.polygon_xy, batch.polygon_at),
+        _lists(batch.runs, batch.runs_at),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def flat(column: Any, width: int, kind: Any) -> tuple[Any, Any]:
+    """A list column as an (m, width) array and (n + 1,) int32 offsets into its rows."""
+    lists = column.combine_chunks()
+    at = lists.offsets.to_numpy()
+    values = lists.values.to_numpy()[at[0] : at[-1]] if len(at) else np.zeros(0)
+    rows = np.asarray(values, kind).reshape(-1, width)
+    return rows, ((at - at[0]) // width).astype(np.int32)
+
+
+def _lists(rows: Any, at: Any) -> Any:
+    """(m, k) rows cut at ``at`` as a list column of the flattened rows."""
+    offsets = pa.array(np.asarray(at, np.int32) * rows.shape[1], pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(rows).reshape(-1)))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

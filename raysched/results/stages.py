@@ -1,0 +1,292 @@
+"""The four steps of an attempt, as plain functions on folders.
+
+Each may be killed at any instruction and run again, also while a stale twin of it still runs:
+what is valid is kept, what is half done was never visible under its final name, and after
+publication every step answers from the published manifest without doing anything.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from raysched.errors import EngineFailed, OutputNotEmpty, SlideUnreadable, StorageFailed
+from raysched.imaging.engine import Engine, load_engine
+from raysched.imaging.planning import make_plan
+from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.segment import segment_tile
+from raysched.imaging.slide import Slide, open_slide
+from raysched.results.assembly import RECEIPTS, build
+from raysched.results.chunks import RECEIPT_LIST, ChunkWriter, Receipt, batch_table
+from raysched.results.manifest import Manifest, read_manifest
+from raysched.results.preview import tissue_png
+from raysched.results.staging import FreshPlan, Staged, load_plan, save_plan, staging_folder
+from raysched.results.storage import Disk, storage, unique
+
+__all__ = [
+    "Assembled",
+    "Planned",
+    "Published",
+    "Receipt",
+    "Stopped",
+    "assemble",
+    "plan_slide",
+    "publish",
+    "segment_chunk",
+    "staging_folder",
+]
+
+NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+DISK = Disk()
+
+
+class Stopped(Exception):  # noqa: N818
+    """``should_stop`` said so. Nobody's fault, hence outside the error tree; nothing is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``."""
+
+    fingerprint: str
+    chunk_tiles: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The result is complete in the staging folder, under its checksum."""
+
+    cells: int
+    checksum: str
+    tiles_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The result is at ``out``."""
+
+    cells: int
+    checksum: str
+    out: str
+
+
+def plan_slide(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Planned:
+    """Look at the whole slide once and leave the plan in the staging folder.
+
+    Raises ``OutputNotEmpty``, ``MppMissing``, the other ``SlideError`` leaves, ``UnknownEngine``,
+    ``InvalidSetting``, ``StorageFull`` and ``StorageFailed``. A slide that is refused leaves
+    nothing behind. Chunks finished under an equal plan stay valid; others are ignored.
+    """
+    out = Path(request.out)
+    staging = staging_folder(out, job)
+    with storage(staging):
+        if done := _published(out, job):
+            return Planned(done.fingerprint, done.chunk_tiles)
+        if _occupied(out):
+            raise _not_empty(out)
+        begun = perf_counter()
+        with open_slide(request.slide) as slide:
+            plan, tissue = make_plan(slide, request)
+            picture = tissue_png(slide, plan, tissue)
+        fresh = FreshPlan(job, plan, tissue, picture, perf_counter() - begun)
+        receipt = save_plan(staging, fresh, disk)
+        return Planned(receipt.fingerprint, tuple(len(chunk) for chunk in plan.chunks))
+
+
+def segment_chunk(
+    request: SegmentationRequest,
+    job: str,
+    chunk: int,
+    should_stop: Callable[[], bool],
+    *,
+    disk: Disk = DISK,
+) -> Receipt:
+    """Segment the tiles of one chunk, or return the receipt of having done so.
+
+    ``should_stop`` is asked before each tile. A tile that cannot be read becomes a hole with its
+    reason. Raises ``Stopped``, ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
+    """
+    out = Path(request.out)
+    staging = staging_folder(out, job)
+    with storage(staging):
+        if _published(out, job):
+            return RECEIPT_LIST.validate_json((out / RECEIPTS).read_bytes())[chunk]
+        staged = load_plan(staging)
+        store = staged.chunks(disk)
+        if receipt := store.receipt(chunk):
+            return receipt
+        begun = perf_counter()
+        writer = store.writer(chunk)
+        try:
+            engine = _engine(staged)
+            tiles = _Tiles(staged, engine, should_stop, writer)
+            with open_slide(request.slide) as slide:
+                writer.write(tiles.segment(slide, chunk))
+            return store.keep(chunk, writer, perf_counter() - begun)
+        finally:
+            writer.discard()
+
+
+def assemble(
+    request: SegmentationRequest,
+    job: str,
+    should_stop: Callable[[], bool],
+    *,
+    disk: Disk = DISK,
+) -> Assembled:
+    """Make the complete result in the staging folder from the finished chunks.
+
+    ``should_stop`` is asked before each tile and shard. Raises ``Stopped``, ``SlideUnreadable``
+    (no tile at all could be read), ``StorageFull``, ``StorageFailed`` (also: a chunk is missing).
+    """
+    out = Path(request.out)
+    staging = staging_folder(out, job)
+    with storage(staging):
+        if done := _published(out, job):
+            return _assembled(done)
+        staged = load_plan(staging)
+        result = staging / "result"
+        ready = read_manifest(result)
+        if ready is not None and ready.fingerprint == staged.receipt.fingerprint:
+            return _assembled(ready)
+        making = staging / f"result.{unique()}"
+        try:
+            manifest = build(making, staged, request.slide, lambda: _check(should_stop), disk)
+            if result.exists():
+                _displace(result, staged.receipt.fingerprint, disk)
+            _settle(making, result, disk)
+            return _assembled(manifest)
+        finally:
+            if making.exists():
+                disk.remove_tree(making)
+
+
+def publish(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Published:
+    """Give the complete result its final name by one rename, then remove the staging folder.
+
+    Raises ``OutputNotEmpty`` when ``out`` holds anything else than this job's result,
+    ``StorageFull``, ``StorageFailed``.
+    """
+    out = Path(request.out)
+    staging = staging_folder(out, job)
+    result = staging / "result"
+    with storage(staging):
+        manifest = _published(out, job)
+        if manifest is None:
+            manifest = _ready(staging, result)
+            try:
+                disk.rename(result, out)
+            except OSError as error:
+                # A twin may have been faster.
+                if (manifest := _published(out, job)) is None:
+                    raise _refused(error, out) from error
+        disk.sync(out.parent)
+        if staging.exists():
+            disk.remove_tree(staging)
+        return Published(manifest.counts.cells, manifest.checksum, str(out))
+
+
+class _Tiles:
+    """Segments tile after tile; survives a slide handle that an unreadable tile has killed."""
+
+    def __init__(
+        self, staged: Staged, engine: Engine, should_stop: Callable[[], bool], writer: ChunkWriter
+    ) -> None:
+        self._staged = staged
+        self._engine = engine
+        self._should_stop = should_stop
+        self._writer = writer
+
+    def segment(self, slide: Slide, chunk: int) -> Iterator[Any]:
+        """The staged table of each tile of the chunk, in order."""
+        plan, tissue = self._staged.plan, self._staged.tissue
+        current = slide
+        try:
+            for index in plan.chunks[chunk]:
+                _check(self._should_stop)
+                try:
+                    batch = segment_tile(current, plan, tissue, plan.tile(index), self._engine)
+                except SlideUnreadable as error:
+                    current.close()
+                    current = open_slide(slide.path)
+                    yield self._writer.fail(index, error.message)
+                else:
+                    yield batch_table(batch, plan)
+        finally:
+            current.close()
+
+
+def _engine(staged: Staged) -> Engine:
+    plan = staged.plan
+    engine = load_engine(plan.engine)
+    if engine.version != plan.engine_version:
+        raise EngineFailed(
+            f"This worker has {plan.engine} {engine.version}, but the slide was planned with "
+            f"{plan.engine_version}.",
+            remedy="Install the same version on all nodes, then retry the job.",
+        )
+    return engine
+
+
+def _check(should_stop: Callable[[], bool]) -> None:
+    if should_stop():
+        raise Stopped
+
+
+def _assembled(manifest: Manifest) -> Assembled:
+    counts = manifest.counts
+    return Assembled(counts.cells, manifest.checksum, len(counts.tiles_failed))
+
+
+def _settle(making: Path, result: Path, disk: Disk) -> None:
+    try:
+        disk.rename(making, result)
+    except OSError as error:
+        # A twin has put an equal result there first.
+        if error.errno not in NOT_EMPTY:
+            raise
+
+
+def _displace(result: Path, fingerprint: str, disk: Disk) -> None:
+    """Move a result of an older plan out of the way, never one of this plan."""
+    manifest = read_manifest(result)
+    if manifest is None or manifest.fingerprint != fingerprint:
+        old = result.with_name(f"result.{unique()}")
+        disk.rename(result, old)
+        disk.remove_tree(old)
+
+
+def _published(out: Path, job: str) -> Manifest | None:
+    manifest = read_manifest(out)
+    return manifest if manifest is not None and manifest.job == job else None
+
+
+def _ready(staging: Path, result: Path) -> Manifest:
+    manifest = read_manifest(result)
+    if manifest is None:
+        raise StorageFailed(
+            f"There is no complete result in {staging}.",
+            remedy="Retry the job: finished chunks are kept.",
+            path=str(result),
+        )
+    return manifest
+
+
+def _occupied(out: Path) -> bool:
+    return out.exists() and not (out.is_dir() and not any(out.iterdir()))
+
+
+def _refused(error: OSError, out: Path) -> Exception:
+    return _not_empty(out) if error.errno in NOT_EMPTY else error
+
+
+def _not_empty(out: Path) -> OutputNotEmpty:
+    return OutputNotEmpty(
+        f"The results folder {out} exists and is not empty.",
+        remedy="Choose another --out, or move what is there away, then retry.",
+        path=str(out),
+    )

@@ -1,0 +1,133 @@
+"""The staging folder of one job: where an attempt keeps what is done, and reads it back.
+
+Layout, beside the results folder ``out`` and on the same file system::
+
+    .{out.name}.{job}.partial/
+        plan.json  tissue.npz  tissue.png    what ``plan`` found
+        planned.json                         vouches for the three; written last
+        chunks-{fingerprint}/000012-{checksum}.parquet  000012.json
+        result.{unique}/                     a result in the making
+        result/                              a complete result, to be published by one rename
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from raysched.errors import StorageFailed
+from raysched.imaging.plan import SlidePlan
+from raysched.imaging.planning import plan_fingerprint
+from raysched.imaging.tissue import TissueMask
+from raysched.results.chunks import ChunkStore
+from raysched.results.storage import Disk
+
+PLAN, TISSUE, PICTURE, PLANNED = "plan.json", "tissue.npz", "tissue.png", "planned.json"
+
+
+class PlanReceipt(BaseModel):
+    """Vouches for the plan in a staging folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    fingerprint: str
+    tissue_sha256: str
+    seconds: float
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A plan read back from its staging folder."""
+
+    folder: Path
+    receipt: PlanReceipt
+    plan: SlidePlan
+    tissue: TissueMask
+
+    def chunks(self, disk: Disk) -> ChunkStore:
+        """The finished chunks of this plan."""
+        return ChunkStore(self.folder, self.receipt.fingerprint, disk)
+
+
+def staging_folder(out: Path, job: str) -> Path:
+    """Where a job's attempt works: beside ``out``, so that publishing is one rename."""
+    return out.parent / f".{out.name}.{job}.partial"
+
+
+@dataclass(frozen=True, slots=True)
+class FreshPlan:
+    """What the plan stage found, before it is on disk. ``picture``: PNG bytes."""
+
+    job: str
+    plan: SlidePlan
+    tissue: TissueMask
+    picture: bytes
+    seconds: float
+
+
+def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
+    """Put a plan into its staging folder, which is made if need be. The receipt goes last."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    disk.folder(folder)
+    tissue = _pack(fresh.tissue)
+    disk.write(folder / PLAN, fresh.plan.model_dump_json(indent=1).encode())
+    disk.write(folder / TISSUE, tissue)
+    disk.write(folder / PICTURE, fresh.picture)
+    receipt = PlanReceipt(
+        job=fresh.job,
+        fingerprint=plan_fingerprint(fresh.plan),
+        tissue_sha256=hashlib.sha256(tissue).hexdigest(),
+        seconds=fresh.seconds,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+    )
+    disk.write(folder / PLANNED, receipt.model_dump_json(indent=1).encode())
+    return receipt
+
+
+def load_plan(folder: Path) -> Staged:
+    """The plan of a staging folder.
+
+    Raises ``StorageFailed`` when it is missing (never planned, or already published and removed)
+    or its parts do not belong together (a new plan is being written).
+    """
+    try:
+        receipt = PlanReceipt.model_validate_json((folder / PLANNED).read_bytes())
+        plan = SlidePlan.model_validate_json((folder / PLAN).read_bytes())
+        packed = (folder / TISSUE).read_bytes()
+    except (FileNotFoundError, ValidationError) as error:
+        raise _unplanned(folder, "is missing or incomplete") from error
+    if plan_fingerprint(plan) != receipt.fingerprint:
+        raise _unplanned(folder, "does not match its receipt")
+    if hashlib.sha256(packed).hexdigest() != receipt.tissue_sha256:
+        raise _unplanned(folder, "has another tissue mask than its receipt says")
+    return Staged(folder, receipt, plan, _unpack(packed))
+
+
+def _unplanned(folder: Path, what: str) -> StorageFailed:
+    return StorageFailed(
+        f"The plan in {folder} {what}.",
+        remedy="Retry the job: it is planned again and finished chunks are kept.",
+        path=str(folder),
+    )
+
+
+def _pack(tissue: TissueMask) -> bytes:
+    buffer = io.BytesIO()
+    bits = np.packbits(tissue.mask)
+    np.savez(buffer, bits=bits, shape=tissue.mask.shape, w_per_px=tissue.w_per_px)
+    return buffer.getvalue()
+
+
+def _unpack(packed: bytes) -> TissueMask:
+    with np.load(io.BytesIO(packed), allow_pickle=False) as parts:
+        height, width = (int(side) for side in parts["shape"])
+        mask = np.unpackbits(parts["bits"], count=height * width).reshape(height, width)
+        return TissueMask(mask=mask.astype(bool), w_per_px=float(parts["w_per_px"]))

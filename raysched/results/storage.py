@@ -1,0 +1,136 @@
+"""The one door through which this package changes files, and what a failing disk is called.
+
+Every change is preceded by ``Disk.step``. Tests pass a disk whose steps fail, to stop the work
+between any two changes; nothing else is hooked.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from raysched.errors import StorageFailed, StorageFull
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+NOT_ONE_SYSTEM = {errno.EXDEV, errno.EBUSY}
+
+
+class Disk:
+    """Changes files so that a reader, or a twin of the writer, never sees half of one."""
+
+    def step(self, what: str, path: Path) -> None:
+        """Called before each change of a file or folder. Raising here stops the change."""
+
+    def folder(self, path: Path) -> None:
+        """Make a folder; its parent must exist, so a removed staging folder is not revived."""
+        self.step("folder", path)
+        path.mkdir(exist_ok=True)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Replace a file by ``data`` atomically and durably."""
+        with self.replacing(path) as file:
+            file.write(data)
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[BinaryIO]:
+        """A new file that takes its name only when it is complete and on the disk."""
+        fresh = path.parent / f".{path.name}.{unique()}"
+        try:
+            with self.fresh(fresh) as file:
+                yield file
+            self.step("replace", path)
+            fresh.replace(path)
+        finally:
+            self._forget(fresh)
+        self.sync(path.parent)
+
+    @contextmanager
+    def fresh(self, path: Path) -> Iterator[BinaryIO]:
+        """A new file in a folder that nobody else reads yet; synced when it is closed."""
+        self.step("create", path)
+        with path.open("wb") as file:
+            yield file
+            self.step("sync", path)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file or folder another name on the same file system, durably."""
+        self.step("rename", new)
+        old.rename(new)
+        self.sync(new.parent)
+        if old.parent != new.parent:
+            self.sync(old.parent)
+
+    def sync(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        self.step("sync", folder)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def sync_tree(self, top: Path) -> None:
+        """Make everything below a folder durable."""
+        for folder, _, names in os.walk(top, topdown=False):
+            for name in names:
+                path = Path(folder) / name
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            self.sync(Path(folder))
+
+    def remove_tree(self, top: Path) -> None:
+        """Remove a folder. A twin that does the same, or still writes there, does no harm."""
+        self.step("remove", top)
+        shutil.rmtree(top, ignore_errors=True)
+
+    def _forget(self, path: Path) -> None:
+        if path.exists():
+            self.step("remove", path)
+            path.unlink(missing_ok=True)
+
+
+def unique() -> str:
+    """A name part that no other writer uses."""
+    return uuid.uuid4().hex[:12]
+
+
+@contextmanager
+def storage(place: Path) -> Iterator[None]:
+    """Turn what the operating system says about a results folder into ``ClusterError`` leaves.
+
+    Raises ``StorageFull`` when the disk or the quota has no room, ``StorageFailed`` otherwise.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFull(
+                f"The disk that holds {place.parent} is full.",
+                remedy=f"Free space on it ({_free(place)} left) or choose another --out, then "
+                "retry: finished chunks are kept.",
+                path=str(place),
+            ) from error
+        remedy = "Check that the folder exists, is writable and its disk is healthy, then retry."
+        if error.errno in NOT_ONE_SYSTEM:
+            remedy = "Give --out a folder below the mount point, not the mount point itself."
+        where = error.filename or place
+        raise StorageFailed(
+            f"{where} cannot be written or read: {error.strerror or error}.",
+            remedy=remedy,
+            path=str(where),
+        ) from error
+
+
+def _free(place: Path) -> str:
+    for folder in place.parents:
+        if folder.is_dir():
+            return f"{shutil.disk_usage(folder).free / 1e6:,.0f} MB"
+    return "unknown room"

@@ -1,0 +1,119 @@
+"""The cells that remain when the seams are reconciled, with their ids, tile by tile.
+
+Ids are dense, 1..N, in the order of (tile index, place in the tile's batch). With the receipts of
+only some chunks the same code numbers what is finished so far; such ids change until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from raysched.imaging.plan import SlidePlan, WorkingGrid
+from raysched.results.chunks import ChunkStore, Receipt, flat
+from raysched.results.runs import I32, U32
+from raysched.results.schema import CELLS, COVERING, GEOMETRY
+from raysched.results.seams import Rim, dropped
+
+RIM_COLUMNS = ("tile", "place", "inside", "rim", "area_px", "runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tile's cells are, and the id of its first surviving one."""
+
+    receipt: Receipt
+    position: int
+    first_id: int
+    drops: I32
+
+
+class Survivors:
+    """All surviving cells of the finished chunks of a plan."""
+
+    def __init__(
+        self, plan: SlidePlan, store: ChunkStore, receipts: Mapping[int, Receipt]
+    ) -> None:
+        self._plan = plan
+        self._store = store
+        self._receipts = receipts
+        reach = 1 + 2 * plan.halo_px // plan.tile_px
+        drops = dropped(self._rims(), plan.columns, reach)
+        nothing = np.zeros(0, np.int32)
+        self.tiles: dict[int, Place] = {}
+        self.count = 0
+        for tile, receipt, position in self._finished():
+            drop = drops.get(tile, nothing)
+            self.tiles[tile] = Place(receipt, position, self.count + 1, drop)
+            self.count += receipt.tile_cells[position] - len(drop)
+
+    def read(self, tile: int, columns: Sequence[str]) -> tuple[U32, Any]:
+        """Ids and staged columns of a tile's surviving cells, in id order."""
+        where = self.tiles[tile]
+        table = self._store.read(where.receipt, where.position, columns)
+        if len(where.drops):
+            keep = np.delete(np.arange(table.num_rows), where.drops)
+            table = table.take(pa.array(keep))
+        return np.arange(where.first_id, where.first_id + table.num_rows, dtype=np.uint32), table
+
+    def _finished(self) -> Iterator[tuple[int, Receipt, int]]:
+        """(tile, receipt, position in the chunk) of tiles that have cells, in tile order."""
+        for chunk, receipt in self._receipts.items():
+            for position, tile in enumerate(self._plan.chunks[chunk]):
+                if receipt.tile_cells[position]:
+                    yield tile, receipt, position
+
+    def _rims(self) -> Iterator[Rim]:
+        for _, receipt, position in self._finished():
+            table = self._store.read(receipt, position, RIM_COLUMNS)
+            table = table.filter(table.column("rim"))
+            runs, runs_at = flat(table.column("runs"), 3, np.int32)
+            tile, place, inside, area = (
+                table.column(name).to_numpy() for name in ("tile", "place", "inside", "area_px")
+            )
+            yield Rim(tile, place, inside, area, runs, runs_at)
+
+
+def published(ids: U32, table: Any, grid: WorkingGrid) -> Any:
+    """Staged cells as a table of the published ``CELLS``: level-0 px and micrometres."""
+    points, at = flat(table.column("polygon_xy"), 2, np.float64)
+    points = points * grid.l0_per_w
+    area = table.column("area_px").to_numpy() * grid.mpp**2
+    perimeter = table.column("perimeter_px").to_numpy().astype(np.float64) * grid.mpp
+    round_ = 4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2
+    columns = {
+        "id": ids,
+        GEOMETRY: pa.array(_wkb(points, at), pa.binary()),
+        "centroid_x_px": table.column("ref_x").to_numpy() * grid.l0_per_w,
+        "centroid_y_px": table.column("ref_y").to_numpy() * grid.l0_per_w,
+        "area_um2": area,
+        "perimeter_um": perimeter,
+        "circularity": np.minimum(round_, 1.0),
+        "eccentricity": table.column("eccentricity"),
+        "solidity": table.column("solidity"),
+        "haematoxylin_od_mean": table.column("haematoxylin_od"),
+        "eosin_od_mean": table.column("eosin_od"),
+        "confidence": table.column("confidence"),
+        "tile": table.column("tile"),
+        COVERING: _covering(points, at),
+    }
+    return pa.table(columns, schema=CELLS)
+
+
+def _wkb(points: Any, at: I32) -> Any:
+    rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(at) - 1), np.diff(at)))
+    return shapely.to_wkb(shapely.polygons(rings), byte_order=1)
+
+
+def _covering(points: Any, at: I32) -> Any:
+    first = at[:-1]
+    if not len(first):
+        return pa.array([], CELLS.field(COVERING).type)
+    corners = [np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)]
+    sides = [pa.array(np.ascontiguousarray(corner[:, axis])) for corner in corners for axis in (0, 1)]
+    return pa.StructArray.from_arrays(sides, names=["xmin", "ymin", "xmax", "ymax"])
