@@ -89,13 +89,13 @@ def next_tenure_end(state: State) -> float | None:
     return next((end for end in ends if end > state.now), None)
 
 
-def wait_bound_s(state: State, position: int) -> float | None:
+def wait_bound_s(state: State, position: int, now: float) -> float | None:
     """Within how many seconds the user at ``position`` (from 1) of the queue has a slot, chunks
     in flight aside: slots come free in order of admission, each after at most one tenure."""
     tenure_s = state.limits.slot_tenure_s
     if tenure_s <= 0:
         return None
-    left = sorted(max(0.0, since + tenure_s - state.now) for since in state.slots.values())
+    left = sorted(max(0.0, since + tenure_s - now) for since in state.slots.values())
     left += [0.0] * (state.limits.max_active_users - len(left))
     rounds, place = divmod(position - 1, state.limits.max_active_users)
     return sorted(left)[place] + rounds * tenure_s

@@ -49,15 +49,11 @@ def choose(state: State) -> Job | None:
     ahead of its share is parked (no new chunk, so that it leaves the cap within one chunk), and
     the lane goes to the running job whose turn is next, so that it does not idle meanwhile.
     """
-    user = state.turns.first()
-    if user is None:
-        return None
-    fair = _turn_of(state, user)
-    if fair.runs or len(state.running) < state.limits.max_running_jobs:
-        if state.parking is not None and (
-            fair.id == state.parking or len(state.running) < state.limits.max_running_jobs
-        ):
-            state.parking = None
+    fair = _fair_choice(state)
+    cap_is_free = len(state.running) < state.limits.max_running_jobs
+    if fair is None or cap_is_free or fair.id == state.parking:
+        state.parking = None
+    if fair is None or cap_is_free or fair.runs:
         return fair
     running = [state.jobs[name] for name in state.running]
     if state.parking not in state.running:
@@ -70,12 +66,17 @@ def choose(state: State) -> Job | None:
     return min(able, key=lambda job: _place(state, job), default=None)
 
 
-def _turn_of(state: State, name: str) -> Job:
-    """The head job of the branch whose turn it is, of a user who is ready."""
-    user = state.users[name]  # type: ignore[index]
+def _fair_choice(state: State) -> Job | None:
+    """The head job of the branch whose turn it is, of the user whose turn it is."""
+    name = state.turns.first()
+    if name is None:
+        return None
+    user = state.users[name]
     branch = user.turns.first()
-    head = user.branches[branch].head()  # type: ignore[index]
-    return state.jobs[head]  # type: ignore[index]
+    assert branch is not None, "a user in turn has a ready branch"
+    head = user.branches[branch].head()
+    assert head is not None, "a ready branch has a head"
+    return state.jobs[head]
 
 
 def _whom_to_park(state: State, running: list[Job]) -> JobId | None:

@@ -1,9 +1,10 @@
 """Start-time fair queueing (Goyal, Vin, Cheng 1996), used for users and, inside each, for branches.
 
 Every name has a tag: the virtual time up to which it has been served. The ready name with the
-smallest tag goes next; being served moves its tag on by cost / weight. Virtual time is the tag of
-the last name served; a name that becomes ready starts there at the earliest, so that idle time
-banks no credit. A cost is an estimate when it is charged and is corrected when it is known.
+smallest tag goes next; being served moves its tag on by cost / weight. Virtual time is the smallest
+ready tag when something was last served; a name that becomes ready starts there at the earliest,
+so that idle time banks no credit. A cost is an estimate when it is charged and is corrected when it
+is known.
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ class FairQueue(Generic[K]):
         return None
 
     def charge(self, name: K, cost: float) -> None:
-        """Serve a name: virtual time reaches its tag, and its tag moves on by the cost."""
-        tag = self.tags[name]
-        self.virtual = max(self.virtual, tag)
+        """Serve a name: its tag moves on by the cost, and virtual time reaches the smallest tag
+        that was ready (the name's own, unless it was served out of turn)."""
+        first = self.first()
+        if first is not None:
+            self.virtual = max(self.virtual, self.tags[first])
         self.correct(name, cost)
 
     def correct(self, name: K, difference: float) -> None:

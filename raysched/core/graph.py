@@ -60,16 +60,15 @@ def _check_acyclic(jobs: Sequence[JobSpec]) -> None:
     """Depth first over what each job must follow, without recursion (10,000 jobs may chain)."""
     follows: dict[JobId, list[tuple[JobId, str]]] = {}
     for spec, before in neighbours(jobs):
-        edges = [(needed, "depends on") for needed in spec.depends_on]
+        follows[spec.job] = [(needed, "depends on") for needed in spec.depends_on]
         if before is not None:
-            edges.append((before, f"comes in branch {spec.branch} after"))
-        follows[spec.job] = edges
+            follows[spec.job].append((before, f"comes in branch {spec.branch} after"))
     finished: set[JobId] = set()
-    for root in follows:
+    for root, edges in follows.items():
         if root in finished:
             continue
         path: dict[JobId, str] = {root: ""}
-        stack = [(root, iter(follows[root]))]
+        stack = [(root, iter(edges))]
         while stack:
             job, edges_left = stack[-1]
             step = next(edges_left, None)

@@ -99,13 +99,13 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
         _skip_followers(state, job, step)
     if job.state is not JobState.FAILED and job.progress is not None:
         job.progress.pending = []
-        job.progress.done = set()
 
 
 def _leave(state: State, job: Job, step: Step) -> None:
     """A job that is final stands in no line."""
     drop_alarm(state, job)
     job.ended_at = state.now
+    job.question = None
     job.verdict = None
     branch = state.branch_of(job)
     branch.line.leave(job.order, job.id)

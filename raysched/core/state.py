@@ -56,8 +56,7 @@ class Progress:
     plan: PlanFacts
     pending: list[int]
     """Chunks neither done nor in flight, as a heap: the lowest goes first."""
-    done: set[int] = field(default_factory=set)
-    tiles: int = 0
+    chunks_done: int = 0
     tiles_done: int = 0
     tiles_failed: int = 0
     cells: int = 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raysched.results.schema import CELLS, COVERING, geo_metadata
+from raysched.results.schema import CELLS
 from raysched.results.storage import Disk
 
 GROUP_CELLS = 16_384
@@ -18,14 +19,35 @@ PART_GROUPS = 16
 
 
 class CellParts:
-    """Takes published tables in id order; row groups and parts do not depend on their sizes."""
+    """Takes published tables in id order; row groups and parts do not depend on their sizes.
+
+    A context manager; when the block ends well, what is left is written. Without any cell one
+    empty part is written. At most one row group is in memory.
+    """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self._folder = folder
         self._disk = disk
         self._waiting = CELLS.empty_table()
-        self._groups: list[Any] = []
         self._parts = 0
+        self._open = ExitStack()
+        self._writer: Any = None
+        self._groups = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            if self._waiting.num_rows or not self._parts:
+                self._group(self._waiting)
+            self._end_part()
+        self._open.__exit__(kind, error, trace)
 
     def add(self, cells: Any) -> None:
         """Take a table of ``CELLS``."""
@@ -34,37 +56,20 @@ class CellParts:
             self._group(self._waiting.slice(0, GROUP_CELLS))
             self._waiting = self._waiting.slice(GROUP_CELLS)
 
-    def close(self) -> None:
-        """Write what is left. Without any cell one empty part is written."""
-        if self._waiting.num_rows:
-            self._group(self._waiting)
-        if self._groups or not self._parts:
-            self._part()
-
     def _group(self, cells: Any) -> None:
-        self._groups.append(cells.combine_chunks())
-        if len(self._groups) == PART_GROUPS:
-            self._part()
+        if self._writer is None:
+            path = self._folder / f"part-{self._parts:05d}.parquet"
+            file = self._open.enter_context(self._disk.fresh(path))
+            self._writer = self._open.enter_context(
+                pq.ParquetWriter(file, CELLS, compression="zstd", version="2.6")
+            )
+            self._parts += 1
+            self._groups = 0
+        self._writer.write_table(cells.combine_chunks(), row_group_size=GROUP_CELLS)
+        self._groups += 1
+        if self._groups == PART_GROUPS:
+            self._end_part()
 
-    def _part(self) -> None:
-        path = self._folder / f"part-{self._parts:05d}.parquet"
-        schema = CELLS.with_metadata(geo_metadata(_bounds(self._groups)))
-        with (
-            self._disk.fresh(path) as file,
-            pq.ParquetWriter(file, schema, compression="zstd", version="2.6") as writer,
-        ):
-            for group in self._groups or [CELLS.empty_table()]:
-                writer.write_table(group.cast(schema), row_group_size=GROUP_CELLS)
-        self._groups = []
-        self._parts += 1
-
-
-def _bounds(groups: list[Any]) -> tuple[float, float, float, float] | None:
-    if not groups:
-        return None
-
-    def side(name: str, best: Any) -> float:
-        columns = (group.column(COVERING).combine_chunks().field(name) for group in groups)
-        return float(best([best(column.to_numpy()) for column in columns]))
-
-    return side("xmin", np.min), side("ymin", np.min), side("xmax", np.max), side("ymax", np.max)
+    def _end_part(self) -> None:
+        self._open.close()
+        self._writer = None

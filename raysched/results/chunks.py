@@ -70,6 +70,7 @@ class Receipt:
 
 
 RECEIPT = TypeAdapter(Receipt)
+RECEIPT_LIST = TypeAdapter(tuple[Receipt, ...])
 
 
 class ChunkStore:
@@ -155,9 +156,12 @@ class ChunkWriter:
 
     def write(self, tables: Iterator[Any]) -> None:
         """Write one row group per table that has rows, in the order given."""
-        with self._disk.fresh(self.path) as file, pq.ParquetWriter(
-            file, SCHEMA, compression="zstd", compression_level=COMPRESSION_LEVEL
-        ) as writer:
+        with (
+            self._disk.fresh(self.path) as file,
+            pq.ParquetWriter(
+                file, SCHEMA, compression="zstd", compression_level=COMPRESSION_LEVEL
+            ) as writer,
+        ):
             for table in tables:
                 self.tile_cells.append(table.num_rows)
                 if table.num_rows:

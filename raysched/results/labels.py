@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def write_labels(
         for level, size in enumerate(sizes)
     ]
     filled = _paint_first(levels[0], plan, survivors, _before_shard(check, disk, path))
-    for finer, coarser in zip(levels, levels[1:], strict=False):
+    for finer, coarser in pairwise(levels):
         filled = {(row // 2, column // 2) for row, column in filled}
         for row, column in sorted(filled):
             _before_shard(check, disk, path)()

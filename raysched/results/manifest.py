@@ -13,13 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raysched import __version__
 from raysched.imaging.plan import SlidePlan
 from raysched.results.chunks import Receipt
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 PACKAGES = (
-    "raysched",
     "numpy",
     "scipy",
     "scikit-image",
@@ -177,7 +177,8 @@ def context_sha256(context: Mapping[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide pixels and files."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    others = {name: version(name) for name in PACKAGES}
+    return {"raysched": __version__, "python": platform.python_version(), **others}
 
 
 def file_notes(folder: Path) -> Iterable[FileNote]:

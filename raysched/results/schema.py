@@ -15,13 +15,14 @@ import pyarrow as pa
 
 GEOMETRY = "geometry"
 COVERING = "bbox"
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def _field(name: str, kind: Any, unit: str, meaning: str) -> Any:
     return pa.field(name, kind, nullable=False, metadata={"unit": unit, "description": meaning})
 
 
-_CORNERS = pa.struct([pa.field(k, pa.float64()) for k in ("xmin", "ymin", "xmax", "ymax")])
+_CORNERS = pa.struct([pa.field(side, pa.float64()) for side in SIDES])
 FIELDS = (
     _field("id", pa.uint32(), "1", "dense 1..N; the value of the cell in labels.zarr"),
     _field(GEOMETRY, pa.binary(), "level-0 px", "outline, WKB Polygon"),
@@ -38,25 +39,22 @@ FIELDS = (
     _field("tile", pa.int32(), "index", "tile that reported the cell, row by row"),
     _field(COVERING, _CORNERS, "level-0 px", "bounds of the outline, for reading by region"),
 )
-CELLS = pa.schema(FIELDS)
+_GEO = {
+    "version": "1.1.0",
+    "primary_column": GEOMETRY,
+    "columns": {
+        GEOMETRY: {
+            "encoding": "WKB",
+            "geometry_types": ["Polygon"],
+            "crs": None,
+            "edges": "planar",
+            "covering": {COVERING: {side: [COVERING, side] for side in SIDES}},
+        }
+    },
+}
+CELLS = pa.schema(FIELDS, metadata={"geo": json.dumps(_GEO)})
 MEASURES = tuple(CELLS.names[4:12])
 """What was measured on each cell."""
-
-
-def geo_metadata(bounds: tuple[float, float, float, float] | None) -> dict[str, str]:
-    """File metadata ``geo``. ``bounds`` of all outlines in level-0 px; None without cells."""
-    corner = {side: [COVERING, side] for side in ("xmin", "ymin", "xmax", "ymax")}
-    column: dict[str, Any] = {
-        "encoding": "WKB",
-        "geometry_types": ["Polygon"],
-        "crs": None,
-        "edges": "planar",
-        "covering": {COVERING: corner},
-    }
-    if bounds is not None:
-        column["bbox"] = list(bounds)
-    geo = {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
-    return {"geo": json.dumps(geo)}
 
 
 class Digest:
@@ -68,14 +66,14 @@ class Digest:
 
     def add(self, cells: Any, runs: Any, runs_at: Any) -> None:
         """Take some cells: a table of ``CELLS`` and their masks as (k, 3) runs."""
-        self._columns["mask"].update(np.ascontiguousarray(runs, "<i4"))
-        self._columns["mask_runs"].update(np.ascontiguousarray(np.diff(runs_at), "<i4"))
+        self._columns["mask"].update(runs.astype("<i4").tobytes())
+        self._columns["mask_runs"].update(np.diff(runs_at).astype("<i4").tobytes())
         for name in self._columns.keys() & set(CELLS.names):
             column = cells.column(name).combine_chunks()
             # A WKB value holds its own length, so the values alone are unambiguous.
             values = _bytes_of(column) if name == GEOMETRY else column.to_numpy()
             self._columns[name].update(
-                np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+                values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
             )
 
     def columns(self) -> dict[str, str]:

@@ -109,9 +109,7 @@ def _losers(found: list[Twins]) -> I64:
     a = np.concatenate([pairs.a for pairs in found])
     b = np.concatenate([pairs.b for pairs in found])
     outside = ~np.concatenate([pairs.a_inside for pairs in found] + [p.b_inside for p in found])
-    keys, first, ends = np.unique(
-        np.concatenate([a, b]), return_index=True, return_inverse=True
-    )
+    keys, first, ends = np.unique(np.concatenate([a, b]), return_index=True, return_inverse=True)
     rank = np.empty(len(keys), np.int64)
     rank[np.lexsort((keys, outside[first]))] = np.arange(len(keys))
     one, two = rank[ends[: len(a)]], rank[ends[len(a) :]]

@@ -19,12 +19,13 @@ from raysched.imaging.engine import Engine, load_engine
 from raysched.imaging.planning import make_plan
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.segment import segment_tile
-from raysched.imaging.slide import Slide, open_slide
+from raysched.imaging.slide import open_slide
 from raysched.results.assembly import RECEIPTS, build
 from raysched.results.chunks import RECEIPT_LIST, ChunkWriter, Receipt, batch_table
 from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.preview import tissue_png
 from raysched.results.staging import FreshPlan, Staged, load_plan, save_plan, staging_folder
+from raysched.results.steady import SteadySlide
 from raysched.results.storage import Disk, storage, unique
 
 __all__ = [
@@ -44,7 +45,7 @@ NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 DISK = Disk()
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """``should_stop`` said so. Nobody's fault, hence outside the error tree; nothing is lost."""
 
 
@@ -91,8 +92,10 @@ def plan_slide(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> 
         begun = perf_counter()
         with open_slide(request.slide) as slide:
             plan, tissue = make_plan(slide, request)
-            picture = tissue_png(slide, plan, tissue)
+        picture = tissue_png(request.slide, plan, tissue)
         fresh = FreshPlan(job, plan, tissue, picture, perf_counter() - begun)
+        if done := _published(out, job):  # while this stale twin was looking at the slide
+            return Planned(done.fingerprint, done.chunk_tiles)
         receipt = save_plan(staging, fresh, disk)
         return Planned(receipt.fingerprint, tuple(len(chunk) for chunk in plan.chunks))
 
@@ -122,10 +125,8 @@ def segment_chunk(
         begun = perf_counter()
         writer = store.writer(chunk)
         try:
-            engine = _engine(staged)
-            tiles = _Tiles(staged, engine, should_stop, writer)
-            with open_slide(request.slide) as slide:
-                writer.write(tiles.segment(slide, chunk))
+            with SteadySlide(request.slide) as source:
+                writer.write(_tables(staged, chunk, source, should_stop, writer))
             return store.keep(chunk, writer, perf_counter() - begun)
         finally:
             writer.discard()
@@ -173,51 +174,32 @@ def publish(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Pub
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
-    result = staging / "result"
     with storage(staging):
-        manifest = _published(out, job)
-        if manifest is None:
-            manifest = _ready(staging, result)
-            try:
-                disk.rename(result, out)
-            except OSError as error:
-                # A twin may have been faster.
-                if (manifest := _published(out, job)) is None:
-                    raise _refused(error, out) from error
+        manifest = _published(out, job) or _move(staging / "result", out, job, disk)
         disk.sync(out.parent)
         if staging.exists():
             disk.remove_tree(staging)
         return Published(manifest.counts.cells, manifest.checksum, str(out))
 
 
-class _Tiles:
-    """Segments tile after tile; survives a slide handle that an unreadable tile has killed."""
-
-    def __init__(
-        self, staged: Staged, engine: Engine, should_stop: Callable[[], bool], writer: ChunkWriter
-    ) -> None:
-        self._staged = staged
-        self._engine = engine
-        self._should_stop = should_stop
-        self._writer = writer
-
-    def segment(self, slide: Slide, chunk: int) -> Iterator[Any]:
-        """The staged table of each tile of the chunk, in order."""
-        plan, tissue = self._staged.plan, self._staged.tissue
-        current = slide
+def _tables(
+    staged: Staged,
+    chunk: int,
+    source: SteadySlide,
+    should_stop: Callable[[], bool],
+    writer: ChunkWriter,
+) -> Iterator[Any]:
+    """The staged table of each tile of a chunk, in order."""
+    plan, engine = staged.plan, _engine(staged)
+    for index in plan.chunks[chunk]:
+        _check(should_stop)
         try:
-            for index in plan.chunks[chunk]:
-                _check(self._should_stop)
-                try:
-                    batch = segment_tile(current, plan, tissue, plan.tile(index), self._engine)
-                except SlideUnreadable as error:
-                    current.close()
-                    current = open_slide(slide.path)
-                    yield self._writer.fail(index, error.message)
-                else:
-                    yield batch_table(batch, plan)
-        finally:
-            current.close()
+            batch = segment_tile(source.slide, plan, staged.tissue, plan.tile(index), engine)
+        except SlideUnreadable as error:
+            source.reopen()
+            yield writer.fail(index, error.message)
+        else:
+            yield batch_table(batch, plan)
 
 
 def _engine(staged: Staged) -> Engine:
@@ -265,11 +247,25 @@ def _published(out: Path, job: str) -> Manifest | None:
     return manifest if manifest is not None and manifest.job == job else None
 
 
-def _ready(staging: Path, result: Path) -> Manifest:
+def _move(result: Path, out: Path, job: str, disk: Disk) -> Manifest:
+    """Publish; if a twin was faster, its manifest is as good."""
+    try:
+        manifest = _complete(result)
+        disk.rename(result, out)
+    except (OSError, StorageFailed) as error:
+        if done := _published(out, job):
+            return done
+        if isinstance(error, OSError) and error.errno in NOT_EMPTY:
+            raise _not_empty(out) from error
+        raise
+    return manifest
+
+
+def _complete(result: Path) -> Manifest:
     manifest = read_manifest(result)
-    if manifest is None:
+    if manifest is None or manifest.fingerprint != load_plan(result.parent).receipt.fingerprint:
         raise StorageFailed(
-            f"There is no complete result in {staging}.",
+            f"There is no complete result in {result.parent}.",
             remedy="Retry the job: finished chunks are kept.",
             path=str(result),
         )
@@ -278,10 +274,6 @@ def _ready(staging: Path, result: Path) -> Manifest:
 
 def _occupied(out: Path) -> bool:
     return out.exists() and not (out.is_dir() and not any(out.iterdir()))
-
-
-def _refused(error: OSError, out: Path) -> Exception:
-    return _not_empty(out) if error.errno in NOT_EMPTY else error
 
 
 def _not_empty(out: Path) -> OutputNotEmpty:

@@ -17,7 +17,7 @@ import shapely
 from raysched.imaging.plan import SlidePlan, WorkingGrid
 from raysched.results.chunks import ChunkStore, Receipt, flat
 from raysched.results.runs import I32, U32
-from raysched.results.schema import CELLS, COVERING, GEOMETRY
+from raysched.results.schema import CELLS, COVERING, GEOMETRY, SIDES
 from raysched.results.seams import Rim, dropped
 
 RIM_COLUMNS = ("tile", "place", "inside", "rim", "area_px", "runs")
@@ -36,9 +36,7 @@ class Place:
 class Survivors:
     """All surviving cells of the finished chunks of a plan."""
 
-    def __init__(
-        self, plan: SlidePlan, store: ChunkStore, receipts: Mapping[int, Receipt]
-    ) -> None:
+    def __init__(self, plan: SlidePlan, store: ChunkStore, receipts: Mapping[int, Receipt]) -> None:
         self._plan = plan
         self._store = store
         self._receipts = receipts
@@ -115,5 +113,7 @@ def _covering(points: Any, at: I32) -> Any:
     if not len(first):
         return pa.array([], CELLS.field(COVERING).type)
     corners = [np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)]
-    sides = [pa.array(np.ascontiguousarray(corner[:, axis])) for corner in corners for axis in (0, 1)]
-    return pa.StructArray.from_arrays(sides, names=["xmin", "ymin", "xmax", "ymax"])
+    sides = [
+        pa.array(np.ascontiguousarray(corner[:, axis])) for corner in corners for axis in (0, 1)
+    ]
+    return pa.StructArray.from_arrays(sides, names=list(SIDES))

@@ -1,0 +1,65 @@
+"""The ``raysched`` command: its verbs and nothing else. No heavy import: ``--help`` is instant."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raysched import __version__
+from raysched.cli.demo import demo
+from raysched.cli.export import export
+from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
+from raysched.cli.options import verb
+from raysched.cli.run import run
+from raysched.cli.submit import submit
+from raysched.cli.up import up
+
+app = typer.Typer(
+    name="raysched",
+    help="Segment every cell of whole-slide images on a shared Ray cluster.",
+    epilog="Settings: RAYSCHED_CONFIG names a TOML file; see configs/default.toml.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+HERE = "Work on this machine"
+SERVICE = "Use the running service"
+
+for function, panel in (
+    (demo, HERE),
+    (run, HERE),
+    (up, HERE),
+    (submit, SERVICE),
+    (status, SERVICE),
+    (watch, SERVICE),
+    (explain, SERVICE),
+    (answer, SERVICE),
+    (cancel, SERVICE),
+    (retry, SERVICE),
+    (export, SERVICE),
+):
+    app.command(rich_help_panel=panel)(verb(function))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raysched {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
+    version: Annotated[  # noqa: ARG001 - the callback does it
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    context.obj = verbose
+
+
+def main() -> None:
+    """The console script's entry."""
+    app()

@@ -1,0 +1,97 @@
+"""How a verb gets its options: as one frozen value, whose fields are the command's parameters.
+
+A verb is ``def name(options: Kind) -> None`` where ``Kind`` is a dataclass derived from ``Common``
+with ``Annotated`` typer fields; ``verb`` turns it into a function with the signature that typer
+reads, and reports what it raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from raysched.cli.voice import Voice, reporting
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Ray cluster to use. Default: found, or started here."),
+]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job: job-...")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="New folder for the results.")]
+Engine = Annotated[str | None, typer.Option(help="What finds the cells. Default: classical.")]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", metavar="KEY=VALUE", help="Engine parameter; may be repeated."),
+]
+Mpp = Annotated[
+    float | None,
+    typer.Option(
+        min=0.08, max=2.0, help="Pixel size in um at full resolution, if the slide has none."
+    ),
+]
+TilePx = Annotated[
+    int | None, typer.Option(min=64, max=8192, help="Edge of a tile in px at 0.5 um.")
+]
+ChunkTiles = Annotated[int | None, typer.Option(min=1, max=256, help="Tiles per unit of work.")]
+Name = Annotated[str | None, typer.Option(help="Name of the workflow. Default: the slide's.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every verb takes."""
+
+    json: Json = False
+    address: Address = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneJob(Common):
+    """The options of verbs about one job."""
+
+    job: JobArgument
+
+
+K = TypeVar("K", bound=Common)
+
+
+def verb(function: Callable[[K, Voice], None]) -> Callable[..., None]:
+    """The typer command of a verb: parameters from its options, errors reported, exit code set."""
+    kind: type[K] = get_type_hints(function)["options"]
+    hints = get_type_hints(kind, include_extras=True)
+
+    @functools.wraps(function)
+    def command(context: typer.Context, **values: Any) -> None:
+        options = kind(**values)
+        voice = Voice(json=options.json, verbose=bool(context.obj))
+        with reporting(voice):
+            function(options, voice)
+
+    taken = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hint
+        )
+        for field, hint in ((field, hints[field.name]) for field in _in_order(kind))
+    ]
+    context = inspect.Parameter(
+        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    command.__signature__ = inspect.Signature([context, *taken])  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in (context, *taken)}
+    return command
+
+
+def _in_order(kind: type[Common]) -> list[Field[Any]]:
+    """The verb's own fields, then the common ones: the order that --help shows."""
+    common = {field.name for field in fields(Common)}
+    return sorted(fields(kind), key=lambda field: field.name in common)
+
+
+def _default(field: Field[Any]) -> Any:
+    return inspect.Parameter.empty if field.default is MISSING else field.default

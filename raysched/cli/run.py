@@ -1,0 +1,176 @@
+"""``raysched run``: one slide, from the file to the results folder, in one command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raysched.cli.options import ChunkTiles, Common, Engine, Mpp, Name, Out, Params, TilePx
+from raysched.cli.session import settings
+from raysched.cli.summary import Finished, say_finished
+from raysched.cli.voice import Interrupted, Voice
+from raysched.errors import InternalError, InvalidSetting, MppMissing, RayschedError
+from serve_app.identity import LOCAL_USER
+
+if TYPE_CHECKING:
+    from raysched.cli.progress import Progress
+    from raysched.cluster.gateway import Gateway
+    from raysched.cluster.submission import JobRequest, Prepared
+    from raysched.config import Config
+    from raysched.core.views import JobView
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Common):
+    """The options of ``run``."""
+
+    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="Whole-slide image file.")]
+    out: Out = None
+    engine: Engine = None
+    param: Params = None
+    mpp: Mpp = None
+    tile_px: TilePx = None
+    chunk_tiles: ChunkTiles = None
+    name: Name = None
+
+
+def run(options: RunOptions, voice: Voice) -> None:
+    """Segment one slide and leave a results folder."""
+    config = settings(options.address)
+    out = options.out or Path(f"{options.slide.stem}-cells")
+    request = job_request(
+        slide=str(options.slide),
+        out=str(out),
+        engine=options.engine,
+        params=parse_params(options.param or []),
+        mpp=options.mpp,
+        tile_px=options.tile_px,
+        chunk_tiles=options.chunk_tiles,
+    )
+    segment(config, request, options.name or options.slide.name, voice)
+
+
+def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Finished:
+    """Take one slide from the file to the results folder and say how it went.
+
+    Everything that can be refused without Ray is refused before Ray is started.
+    """
+    from raysched.cli.progress import progress
+    from raysched.cluster.submission import Submission, prepare
+
+    begun = time.monotonic()
+    submission = Submission(name=name[:200], jobs=(request,))
+    prepared = prepare(submission, user=LOCAL_USER, key=uuid.uuid4().hex, config=config)
+    with progress(voice) as shown:
+        shown.say("starting Ray")
+        from raysched.cluster.session import connect  # imports ray: after all refusals
+
+        with connect(config) as session:
+            job = asyncio.run(_carry_through(session.gateway, prepared, shown))
+            finished = Finished(job, _out(prepared), time.monotonic() - begun)
+            shown.close()
+            say_finished(finished, voice)
+    return finished
+
+
+async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) -> JobView:
+    """Submit and follow to the end. Raises what kept the job from succeeding."""
+    from raysched.cli.follow import follow_or_cancel, give_up
+    from raysched.core.model import JobState
+
+    await gateway.submit(prepared)
+    job = prepared.jobs[0].job
+    view, stopped = await follow_or_cancel(
+        gateway, job, shown.show, lambda: shown.say("stopping: waiting for running tiles")
+    )
+    if view.state is JobState.SUCCEEDED:
+        return view
+    if view.state is JobState.NEEDS_MPP:
+        await give_up(gateway, job)
+        raise MppMissing(
+            view.question or "The slide does not say its pixel size.",
+            remedy="Run it again with --mpp X (um per pixel at full resolution).",
+        )
+    if view.failure is not None:
+        raise job_failure(view)
+    if stopped or view.state is JobState.CANCELLED:
+        raise Interrupted(_what_is_left(prepared))
+    raise InternalError(
+        f"{job} ended as {view.state} for no stated reason.",
+        remedy="Report this with the output of `raysched -v`.",
+    )
+
+
+def job_failure(view: JobView) -> RayschedError:
+    """What made a job fail, as the error of the same code."""
+    failure = view.failure
+    if failure is None:
+        raise ValueError(f"{view.job} has not failed")
+    kinds: dict[str, type[RayschedError]] = {
+        kind.code: kind for kind in _error_kinds(RayschedError)
+    }
+    kind = kinds.get(failure.code, InternalError)
+    return kind(failure.message, remedy=failure.remedy, job=view.job)
+
+
+def job_request(**values: Any) -> JobRequest:
+    """A job as the command line describes it. Raises ``InvalidSetting`` naming each bad value."""
+    from pydantic import ValidationError
+
+    from raysched.cluster.submission import JobRequest
+
+    try:
+        return JobRequest(**values)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InvalidSetting(
+            f"The job cannot be described like this: {faults}.",
+            remedy="See the options with --help.",
+        ) from None
+
+
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """``key=value`` pairs as a dict; a value that is JSON is taken as such, else as text."""
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise InvalidSetting(
+                f"The parameter {pair!r} is not of the form KEY=VALUE.",
+                remedy="Write for example --param min_area_um2=20.",
+            )
+        try:
+            params[key] = json.loads(value)
+        except ValueError:
+            params[key] = value
+    return params
+
+
+def _error_kinds(root: type[RayschedError]) -> list[type[RayschedError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _error_kinds(child))]
+
+
+def _what_is_left(prepared: Prepared) -> str:
+    """What a stopped job left on the disk, as found there."""
+    from raysched.results.staging import staging_folder
+
+    staging = staging_folder(_out(prepared), prepared.jobs[0].job)
+    if staging.exists():
+        return (
+            f"Stopped. What was finished is kept in {staging}: read it with `raysched export`, "
+            "or delete it."
+        )
+    return "Stopped. No results were made and nothing was left behind."
+
+
+def _out(prepared: Prepared) -> Path:
+    return Path(json.loads(prepared.jobs[0].request)["out"])

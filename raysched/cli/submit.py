@@ -1,0 +1,107 @@
+"""``raysched submit``: hand work to the running service and leave."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raysched.cli.options import Common, Engine, Mpp, Name, Params
+from raysched.cli.run import job_request, parse_params
+from raysched.cli.session import ask, settings
+from raysched.cli.voice import Voice
+from raysched.errors import InvalidWorkflow
+from serve_app.identity import LOCAL_USER
+
+if TYPE_CHECKING:
+    from raysched.cluster.submission import Submission
+
+FILE_REMEDY = "Write JSON like HTTP takes: {'name': ..., 'jobs': [{'slide': ...}, ...]}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitOptions(Common):
+    """The options of ``submit``."""
+
+    slides: Annotated[
+        list[Path] | None, typer.Argument(metavar="SLIDE...", help="Whole-slide image files.")
+    ] = None
+    file: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="Workflow with branches, instead of slides.")
+    ] = None
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same key submits only once.")
+    ] = None
+    engine: Engine = None
+    param: Params = None
+    mpp: Mpp = None
+    name: Name = None
+
+
+def submit(options: SubmitOptions, voice: Voice) -> None:
+    """Submit slides or a workflow file to the running service."""
+    from raysched.cluster.submission import prepare
+    from serve_app.models import Workflow
+
+    config = settings(options.address)
+    submission = _submission(options)
+    key = options.key or uuid.uuid4().hex
+    prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
+    workflow = ask(config, lambda gateway: gateway.submit(prepared))
+    voice.emit(workflow=Workflow.of(workflow).model_dump(mode="json"))
+    voice.say(f"{workflow.workflow} {workflow.name}")
+    for job in workflow.jobs:
+        voice.say(f"  {job.job}  {job.branch}  {Path(_slide(job.request)).name}")
+    voice.note(f"follow one with: raysched watch {workflow.jobs[0].job}")
+
+
+def _submission(options: SubmitOptions) -> Submission:
+    from raysched.cluster.submission import Submission
+
+    slides = options.slides or []
+    if bool(slides) == bool(options.file):
+        raise InvalidWorkflow(
+            "There is nothing to submit." if not slides else "Both slides and --file are given.",
+            remedy="Give slides, or --file workflow.json.",
+        )
+    if options.file:
+        return _read(options.file)
+    jobs = tuple(
+        job_request(
+            slide=str(slide),
+            engine=options.engine,
+            params=parse_params(options.param or []),
+            mpp=options.mpp,
+        )
+        for slide in slides
+    )
+    return Submission(name=(options.name or slides[0].name)[:200], jobs=jobs)
+
+
+def _read(path: Path) -> Submission:
+    from pydantic import ValidationError
+
+    from raysched.cluster.submission import Submission
+
+    try:
+        return Submission.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidWorkflow(
+            f"The workflow file {path} cannot be read: {error.strerror}.", remedy=FILE_REMEDY
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "top level"
+        raise InvalidWorkflow(
+            f"The workflow file {path} is not valid at {where}: {first['msg']}.",
+            remedy=FILE_REMEDY,
+        ) from None
+
+
+def _slide(request: str) -> str:
+    from raysched.imaging.request import SegmentationRequest
+
+    return SegmentationRequest.model_validate_json(request).slide

@@ -1,0 +1,56 @@
+"""What is said of a finished job and its results folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysched.cli.voice import Voice
+from raysched.core.views import JobView
+
+FILES = {
+    "preview.png": "the slide with the cell outlines drawn on it",
+    "cells": "a row per cell: outline, area, shape, stain (GeoParquet)",
+    "labels.zarr": "the label image (OME-Zarr)",
+    "tissue.png": "what was taken for tissue",
+    "manifest.json": "what made this result: slide, settings, versions, checksums",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job that succeeded, where its results are, and how long a person waited for it."""
+
+    job: JobView
+    out: Path
+    seconds: float
+
+
+def say_finished(finished: Finished, voice: Voice) -> None:
+    """The end of ``run`` and ``demo``: counts, speed, and each file with its purpose."""
+    job, out, seconds = finished.job, finished.out, finished.seconds
+    rate = job.cells / seconds
+    present = {name: what for name, what in FILES.items() if (out / name).exists()}
+    if voice.json:
+        from serve_app.models import Job
+
+        voice.emit(
+            result={
+                "job": Job.of(job).model_dump(mode="json"),
+                "out": str(out),
+                "seconds": round(seconds, 3),
+                "cells": job.cells,
+                "cells_per_s": round(rate, 1),
+                "checksum": job.checksum,
+                "files": {name: str(out / name) for name in present},
+            }
+        )
+    voice.say(f"{job.cells:,} cells in {seconds:.1f} s ({rate:,.0f} cells/s)")
+    if job.tiles_failed:
+        voice.say(
+            f"{job.tiles_failed} of {job.tiles_total} tiles could not be read and are holes; "
+            "manifest.json says which and why"
+        )
+    voice.say(f"results in {out}")
+    for name, what in present.items():
+        voice.say(f"  {name:<14} {what}")

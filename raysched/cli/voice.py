@@ -1,0 +1,87 @@
+"""How the command line speaks: results on stdout, the rest on stderr, JSON instead if asked."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from raysched.errors import InternalError, RayschedError
+
+INTERRUPTED_EXIT_CODE = 130
+
+
+class Interrupted(Exception):
+    """A person stopped the command, and what there was to end has ended in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Says things to a person, or to a program when ``json``."""
+
+    json: bool
+    verbose: bool
+
+    def say(self, text: str = "") -> None:
+        """A line of the result, for people."""
+        if not self.json:
+            typer.echo(text)
+
+    def note(self, text: str) -> None:
+        """A line beside the result, for people."""
+        if not self.json:
+            typer.echo(text, err=True)
+
+    def emit(self, **what: Any) -> None:
+        """One JSON line, for programs. Nothing is said to people."""
+        if self.json:
+            typer.echo(json.dumps(what, default=str))
+
+    def fail(self, error: RayschedError) -> None:
+        """What went wrong and what to do."""
+        self.emit(
+            error={
+                "code": error.code,
+                "message": error.message,
+                "remedy": error.remedy,
+                "exit_code": error.exit_code,
+                "facts": error.facts,
+            }
+        )
+        self.note(f"error: {error.message}\n  do: {error.remedy}")
+
+
+@contextmanager
+def reporting(voice: Voice) -> Iterator[None]:
+    """Turn what a verb raises into lines and an exit code; tracebacks only when asked for."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as stop:
+        voice.note(str(stop) or "Stopped.")
+        voice.emit(error={"code": "interrupted", "exit_code": INTERRUPTED_EXIT_CODE})
+        raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
+    except RayschedError as error:
+        _show_trace(voice, error)
+        voice.fail(error)
+        raise typer.Exit(error.exit_code) from None
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort of a command
+        _show_trace(voice, error)
+        voice.fail(
+            InternalError(
+                f"Internal error: {type(error).__name__}: {error}",
+                remedy="Run it again as `raysched -v ...` and report what it prints.",
+            )
+        )
+        raise typer.Exit(InternalError.exit_code) from None
+
+
+def _show_trace(voice: Voice, error: Exception) -> None:
+    if voice.verbose:
+        typer.echo("".join(traceback.format_exception(error)), err=True)

@@ -1,0 +1,248 @@
+"""Recomputes naively what the core keeps as indexes, and the invariants of design section 8.
+
+For tests and simulations: ``check`` reads the whole state, so it costs as much as the state is
+large. Each failure names its invariant.
+"""
+
+from __future__ import annotations
+
+from raysched.core.graph import leaders
+from raysched.core.model import BranchName, JobId, JobState, Stage, UserId
+from raysched.core.scheduler import Scheduler
+from raysched.core.state import Job, State
+
+_STAGE_OF = {
+    JobState.PLANNING: Stage.PLAN,
+    JobState.SEGMENTING: Stage.SEGMENT,
+    JobState.ASSEMBLING: Stage.ASSEMBLE,
+    JobState.PUBLISHING: Stage.PUBLISH,
+}
+_BEGUN = frozenset({*_STAGE_OF, JobState.CANCELLING, JobState.RETRY_WAITING, JobState.NEEDS_MPP})
+_ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
+
+
+def check(scheduler: Scheduler) -> None:
+    """Raise ``AssertionError`` naming the first invariant that does not hold."""
+    state = scheduler.state
+    _check_jobs(state)
+    _check_runs_and_lanes(state)
+    _check_branches(state)
+    _check_order(state)
+    _check_caps(state)
+    _check_admission(state)
+    _check_turns(state)
+    _check_alarms(state)
+    _check_nothing_idles(state)
+
+
+def _hold(condition: bool, name: str, *facts: object) -> None:
+    if not condition:
+        raise AssertionError(f"{name}: {' '.join(map(str, facts))}")
+
+
+def _open_jobs(state: State) -> list[Job]:
+    return [job for job in state.jobs.values() if not job.state.is_final]
+
+
+def _check_jobs(state: State) -> None:
+    """I1: every acknowledged job is known once, and its parts agree with its state."""
+    submitted = [name for workflow in state.workflows.values() for name in workflow.jobs]
+    _hold(submitted == list(state.jobs), "I1 every submitted job is known once")
+    for name, user in state.users.items():
+        mine = [job for job in state.jobs.values() if job.user == name]
+        _hold(user.jobs == [job.id for job in mine], "I1 jobs of", name)
+        still = {job.id for job in mine if not job.state.is_final}
+        _hold(set(user.open) == still, "I1 open jobs of", name)
+    for job in state.jobs.values():
+        _hold((job.ended_at is not None) == job.state.is_final, "I1 end of", job.id, job.state)
+        _hold((job.skipped_by is not None) == (job.state is JobState.SKIPPED), "I1 skip", job.id)
+        _hold((job.question is None) == (job.state is not JobState.NEEDS_MPP), "I1 mpp", job.id)
+        _hold(not (job.state.is_final and job.runs), "I1 a final job has runs", job.id)
+        _hold(not (job.state is JobState.CANCELLING and not job.runs), "I1 stuck", job.id)
+        _hold(job.verdict is None or bool(job.runs), "I1 a verdict is not carried out", job.id)
+        stage = _STAGE_OF.get(job.state)
+        _hold(stage is None or stage is job.stage, "I1 stage of", job.id, job.stage, job.state)
+        _check_progress(state, job)
+
+
+def _check_progress(state: State, job: Job) -> None:
+    """Chunks are done, in flight or pending: each in one of the three."""
+    progress = job.progress
+    if progress is None or job.state in (JobState.CANCELLED, JobState.CANCELLING):
+        return
+    flying = [state.runs[run].unit.chunk for run in job.runs if job.stage is Stage.SEGMENT]
+    todo = [*progress.pending, *flying]
+    total = len(progress.plan.chunk_tiles)
+    _hold(len(set(todo)) == len(todo), "I1 a chunk goes twice", job.id, todo)
+    _hold(progress.chunks_done + len(todo) == total, "I1 chunks of", job.id, todo)
+    _hold(job.state is not JobState.SUCCEEDED or not todo, "I1 done with chunks left", job.id)
+
+
+def _check_runs_and_lanes(state: State) -> None:
+    for name, run in state.runs.items():
+        job = state.jobs[run.unit.job]
+        _hold(name == run.run and state.lanes.get(run.lane) == name, "I6 one lane per run", name)
+        _hold(run.unit.attempt == job.attempt, "I3 a run of an old attempt", name)
+        _hold(run.unit.stage is job.stage, "I3 a run of another stage", name)
+        stopping = job.state is JobState.CANCELLING or job.verdict is not None
+        _hold(run.told_to_stop == stopping, "I14 told to stop", name)
+    _hold(
+        sorted(run for run in state.lanes.values() if run) == sorted(state.runs),
+        "I6 lanes and runs agree",
+    )
+    _hold(set(state.idle) == {x for x, run in state.lanes.items() if run is None}, "index idle")
+    for job in state.jobs.values():
+        mine = {run.run for run in state.runs.values() if run.unit.job == job.id}
+        _hold(set(job.runs) == mine, "index runs of", job.id)
+        single = job.stage is not Stage.SEGMENT
+        _hold(not (single and len(mine) > 1), "I10 a stage runs twice at once", job.id)
+    for who, user in state.users.items():
+        mine = {run.run for run in state.runs.values() if state.jobs[run.unit.job].user == who}
+        _hold(set(user.runs) == mine, "index runs of", who)
+    _hold(set(state.running) == {r.unit.job for r in state.runs.values()}, "index running")
+
+
+def _check_branches(state: State) -> None:
+    """I4, I7: one job of a branch at a time, in order of submission."""
+    lines: dict[tuple[UserId, BranchName], list[Job]] = {}
+    for job in sorted(_open_jobs(state), key=lambda job: job.order):
+        lines.setdefault((job.user, job.spec.branch), []).append(job)
+    kept = {
+        (name, b): branch for name, u in state.users.items() for b, branch in u.branches.items()
+    }
+    _hold(set(kept) == set(lines), "index branches")
+    for key, line in lines.items():
+        branch = kept[key]
+        _hold(branch.line.jobs() == [job.id for job in line], "I7 line of", key)
+        begun = [job.id for job in line if job.state in _BEGUN]
+        _hold(len(begun) <= 1, "I4 serial within a branch", key, begun)
+        _hold(not begun or begun == [branch.current], "I4 current", key, begun)
+        _hold(branch.current in {None, *branch.line.jobs()}, "I4 current has ended", key)
+
+
+def _check_order(state: State) -> None:
+    """I5, I8: what a job follows has succeeded before it begins; a failure skips what follows."""
+    for job in state.jobs.values():
+        ahead = [state.jobs[name] for name in leaders(job)]
+        succeeded = all(other.state is JobState.SUCCEEDED for other in ahead)
+        begun = job.state in _BEGUN or job.state in (JobState.SUCCEEDED, JobState.FAILED)
+        _hold(not begun or succeeded, "I5 began before what it follows", job.id)
+        unmet = {
+            name for name in job.spec.depends_on if state.jobs[name].state is not JobState.SUCCEEDED
+        }
+        _hold(set(job.unmet) == unmet, "index unmet of", job.id)
+        bad = [other.skipped_by or other.id for other in ahead if other.state in _ENDED_BADLY]
+        _hold(
+            not (bad and job.state is JobState.WAITING),
+            "I8 waits for ever",
+            job.id,
+            bad,
+        )
+        if job.skipped_by is not None:
+            _hold(job.skipped_by in bad, "I8 skipped without cause", job.id, job.skipped_by, bad)
+            root = state.jobs[job.skipped_by].state
+            _hold(root in (JobState.FAILED, JobState.CANCELLED), "I8 cause", job.id, root)
+
+
+def _check_caps(state: State) -> None:
+    """I6: caps hold."""
+    limits = state.limits
+    _hold(len(state.slots) <= limits.max_active_users, "I6 slots", list(state.slots))
+    _hold(len(state.running) <= limits.max_running_jobs, "I6 running", list(state.running))
+    for name, user in state.users.items():
+        _hold(not user.runs or name in state.slots, "I6 runs without a slot", name)
+
+
+def _ready_branches(state: State, name: UserId) -> set[BranchName]:
+    """Branches whose head has a unit, found the long way."""
+    found = set()
+    for branch_name, branch in state.users[name].branches.items():
+        line = [state.jobs[job] for job in branch.line.jobs()]
+        head = next((job for job in line if job.id == branch.current), line[0])
+        if _has_unit(state, head):
+            found.add(branch_name)
+    return found
+
+
+def _has_unit(state: State, job: Job) -> bool:
+    flying = [run for run in state.runs.values() if run.unit.job == job.id]
+    if job.verdict is not None:
+        return False
+    if job.state is JobState.WAITING:
+        return all(state.jobs[name].state is JobState.SUCCEEDED for name in job.spec.depends_on)
+    if job.state is JobState.SEGMENTING:
+        return job.progress is not None and len(job.progress.pending) > 0
+    return job.state in _STAGE_OF and not flying
+
+
+def _check_admission(state: State) -> None:
+    """I7: whoever could run and has no slot is in the queue, once; a free slot is given away."""
+    eligible = {name for name in state.users if _ready_branches(state, name)}
+    _hold(set(state.queue) == eligible - set(state.slots), "I7 the queue", list(state.queue))
+    busy = {name for name, user in state.users.items() if user.runs}
+    _hold(set(state.slots) <= eligible | busy, "I7 an idle user holds a slot", list(state.slots))
+    free = state.limits.max_active_users - len(state.slots)
+    _hold(not (free > 0 and state.queue), "I7 a slot is free while users wait")
+    since = list(state.slots.values())
+    _hold(since == sorted(since), "I7 slots are in order of admission", dict(state.slots))
+
+
+def _check_turns(state: State) -> None:
+    yielding: list[UserId] = []
+    tenure_s = state.limits.slot_tenure_s
+    if tenure_s > 0:
+        over = [name for name, since in state.slots.items() if since + tenure_s <= state.now]
+        yielding = over[: len(state.queue)]
+    _hold(list(state.yielding) == yielding, "index yielding", list(state.yielding), yielding)
+    ready: set[UserId] = set()
+    for name, user in state.users.items():
+        branches = _ready_branches(state, name)
+        _hold(set(user.turns.ready) == branches, "index ready branches of", name)
+        _check_first(
+            user.turns.first(), {b: (user.turns.tags[b], t) for b, t in user.turns.ready.items()}
+        )
+        if branches and name in state.slots and name not in yielding:
+            ready.add(name)
+    _hold(set(state.turns.ready) == ready, "index ready users", set(state.turns.ready), ready)
+    _check_first(
+        state.turns.first(), {n: (state.turns.tags[n], t) for n, t in state.turns.ready.items()}
+    )
+
+
+def _check_first(
+    first: object, places: dict[UserId, tuple[float, int]] | dict[BranchName, tuple[float, int]]
+) -> None:
+    naive = min(places.items(), key=lambda item: item[1], default=(None, None))[0]
+    _hold(first == naive, "index first in turn", first, naive)
+
+
+def _check_alarms(state: State) -> None:
+    """Whatever time alone will change has been asked for."""
+    waiting = {job.id: job.retry_at for job in state.jobs.values() if job.retry_at is not None}
+    states = {job.id for job in state.jobs.values() if job.state is JobState.RETRY_WAITING}
+    _hold(set(waiting) == states, "index retry_at", waiting, states)
+    alarms: dict[JobId, float | None] = {job: at for at, _, job in state.alarms}
+    _hold(alarms == waiting and state.alarms == sorted(state.alarms), "index alarms", alarms)
+    due = [at for at in waiting.values() if at is not None]
+    if state.queue and state.limits.slot_tenure_s > 0:
+        ends = [since + state.limits.slot_tenure_s for since in state.slots.values()]
+        due += [end for end in ends if end > state.now]
+    _hold(state.wake_at == min(due, default=None), "index wake_at", state.wake_at, due)
+    _hold(state.wake_at is None or state.wake_at > state.now, "a wake-up was missed")
+
+
+def _check_nothing_idles(state: State) -> None:
+    """Work-conserving: a lane idles only when no unit may go, the cap included.
+
+    The one exception is the job that is parked so that the cap lets another in.
+    """
+    if not state.idle:
+        return
+    cap_is_free = len(state.running) < state.limits.max_running_jobs
+    for name in state.slots:
+        if name in state.yielding:
+            continue
+        for branch_name in _ready_branches(state, name):
+            head = state.users[name].branches[branch_name].head()
+            may_go = cap_is_free or (head in state.running and head != state.parking)
+            _hold(not may_go, "a lane idles", list(state.idle), head)

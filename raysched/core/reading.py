@@ -1,0 +1,53 @@
+"""Builds what a person may see of a job from the state. Reads only."""
+
+from __future__ import annotations
+
+from raysched.core.explain import eta_s, explain, seconds_per_tile
+from raysched.core.model import JobState, Stage
+from raysched.core.state import Job, State
+from raysched.core.views import JobView
+
+_STAGES = {
+    JobState.PLANNING: Stage.PLAN,
+    JobState.SEGMENTING: Stage.SEGMENT,
+    JobState.ASSEMBLING: Stage.ASSEMBLE,
+    JobState.PUBLISHING: Stage.PUBLISH,
+}
+
+
+def view_job(state: State, job: Job, now: float) -> JobView:
+    """One job as its owner sees it at ``now``."""
+    progress = job.progress
+    is_segmenting = job.state is JobState.SEGMENTING and bool(job.runs)
+    return JobView(
+        job=job.id,
+        workflow=job.workflow,
+        user=job.user,
+        branch=job.spec.branch,
+        kind=job.spec.kind,
+        state=job.state,
+        stage=_STAGES.get(job.state),
+        attempt=job.attempt,
+        explanation=explain(state, job, now),
+        tiles_done=progress.tiles_done if progress else 0,
+        tiles_total=sum(progress.plan.chunk_tiles) if progress else None,
+        tiles_failed=progress.tiles_failed if progress else 0,
+        chunks_done=progress.chunks_done if progress else 0,
+        chunks_total=len(progress.plan.chunk_tiles) if progress else None,
+        cells=job.cells,
+        tiles_per_s=_tiles_per_s(state, job) if is_segmenting else None,
+        eta_s=eta_s(state, job),
+        submitted_at=job.submitted_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        checksum=job.checksum,
+        question=job.question,
+        failure=job.failure,
+        request=job.spec.request,
+    )
+
+
+def _tiles_per_s(state: State, job: Job) -> float | None:
+    """Tiles per second of lane time, over the lanes the job has now."""
+    per_tile_s = seconds_per_tile(state, job)
+    return len(job.runs) / per_tile_s if per_tile_s > 0 else None

@@ -1,0 +1,293 @@
+"""What lanes and runs report. Each run ends with exactly one report; all later ones are ignored.
+
+The checks read only; ``is_news`` is shared: a report of a run that is not in flight is stale, and
+one that does not fit the stage of its run is a fault of ours.
+"""
+# ruff: noqa: ARG001 - handlers share one signature
+
+from __future__ import annotations
+
+from raysched.core.dispatch import unit_size
+from raysched.core.events import (
+    ChunkFinished,
+    LaneLost,
+    LaneOpened,
+    MppMissed,
+    ResultAssembled,
+    ResultPublished,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    SchedulerStarted,
+    SlidePlanned,
+    TimePassed,
+)
+from raysched.core.lifecycle import carry_out_verdict, end, fail_attempt, return_unit
+from raysched.core.model import Failure, JobState, RunId, Stage
+from raysched.core.state import Job, Progress, Run, State
+from raysched.core.step import Step
+from raysched.core.transitions import Cause, move
+from raysched.errors import IllegalMove
+
+Report = (
+    SlidePlanned
+    | MppMissed
+    | ChunkFinished
+    | ResultAssembled
+    | ResultPublished
+    | RunFailed
+    | RunLost
+    | RunStopped
+)
+
+_FITS: dict[type[Report], Stage] = {
+    SlidePlanned: Stage.PLAN,
+    MppMissed: Stage.PLAN,
+    ChunkFinished: Stage.SEGMENT,
+    ResultAssembled: Stage.ASSEMBLE,
+    ResultPublished: Stage.PUBLISH,
+}
+_NEW_RATE_SHARE = 0.2
+"""How much a new measurement moves the average of seconds per tile: about the last ten count."""
+
+
+def is_news(state: State, event: Report) -> bool:
+    """Whether the run is in flight. Raises ``IllegalMove`` if the report is of another stage."""
+    run = state.runs.get(event.run)
+    if run is None:
+        return False
+    fits = _FITS.get(type(event))
+    if fits is not None and fits is not run.unit.stage:
+        raise IllegalMove(
+            f"Run {event.run} is of stage {run.unit.stage}, but got a {type(event).__name__}.",
+            remedy="This is a fault in raysched: report it with `raysched journal story`.",
+            run=event.run,
+            stage=run.unit.stage.value,
+        )
+    return True
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def apply_planned(state: State, event: SlidePlanned, step: Step) -> None:
+    """Begin the chunks; those that an earlier attempt has done of the same plan stay done."""
+    job = _close(state, event.run, event.seconds, step)
+    if _was_coming_to_rest(state, job, step):
+        return
+    if job.progress is None or job.progress.plan.fingerprint != event.plan.fingerprint:
+        job.progress = Progress(event.plan, list(range(len(event.plan.chunk_tiles))))
+        job.cells = 0
+    if job.progress.pending:
+        move(job, Cause.PLANNED)
+        job.stage = Stage.SEGMENT
+    else:
+        move(job, Cause.PLANNED_NOTHING_LEFT)
+        job.stage = Stage.ASSEMBLE
+
+
+def apply_mpp_missed(state: State, event: MppMissed, step: Step) -> None:
+    """Ask a person; the branch waits, the slot goes on if nothing else of the user's can run."""
+    seconds = state.now - state.runs[event.run].started_at
+    job = _close(state, event.run, seconds, step, is_typical=False)
+    if _was_coming_to_rest(state, job, step):
+        return
+    move(job, Cause.MPP_MISSED)
+    job.question = event.question
+
+
+def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
+    """Count a chunk, also when a sibling has failed meanwhile; not after a cancel (I14)."""
+    run = state.runs[event.run]
+    job = _close(state, event.run, event.seconds, step)
+    progress = job.progress
+    assert progress is not None, "a chunk in flight has a plan"
+    if job.state is JobState.SEGMENTING:
+        progress.chunks_done += 1
+        progress.tiles_done += progress.plan.chunk_tiles[run.unit.chunk]
+        progress.tiles_failed += event.tiles_failed
+        progress.cells += event.cells
+        progress.seconds += max(0.0, event.seconds)
+        job.cells = progress.cells
+    if _was_coming_to_rest(state, job, step):
+        return
+    if not progress.pending and not job.runs:
+        move(job, Cause.LAST_CHUNK_FINISHED)
+        job.stage = Stage.ASSEMBLE
+
+
+def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
+    """All files are complete: publish them."""
+    job = _close(state, event.run, event.seconds, step)
+    if _was_coming_to_rest(state, job, step):
+        return
+    move(job, Cause.ASSEMBLED)
+    job.stage = Stage.PUBLISH
+    job.cells = event.cells
+
+
+def apply_published(state: State, event: ResultPublished, step: Step) -> None:
+    """The job is done, unless its cancel was acknowledged first: then it stays cancelled (I14)."""
+    job = _close(state, event.run, event.seconds, step)
+    if _was_coming_to_rest(state, job, step):
+        return
+    job.cells = event.cells
+    job.checksum = event.checksum
+    end(state, job, Cause.PUBLISHED, step)
+
+
+def apply_failed(state: State, event: RunFailed, step: Step) -> None:
+    """The attempt has failed, unless it was stopping anyway."""
+    run = state.runs[event.run]
+    job = _close(state, event.run, event.seconds, step, is_typical=False)
+    return_unit(job, run)
+    if not _was_coming_to_rest(state, job, step):
+        fail_attempt(state, job, event.failure, event.retryable, step)
+
+
+def apply_lost(state: State, event: RunLost, step: Step) -> None:
+    """Do the unit again in the same attempt, unless it has been lost too often.
+
+    The time in the lane is charged: work that kills its worker must not run for nothing.
+    """
+    run = state.runs[event.run]
+    job = _close(state, event.run, state.now - run.started_at, step, is_typical=False)
+    return_unit(job, run)
+    if _was_coming_to_rest(state, job, step):
+        return
+    unit = (run.unit.stage, run.unit.chunk)
+    job.losses[unit] = job.losses.get(unit, 0) + 1
+    if job.losses[unit] > state.limits.max_losses_per_unit:
+        failure = Failure(
+            "work_lost",
+            f"The process that ran {run.unit.stage} unit {run.unit.chunk} died "
+            f"{job.losses[unit]} times, last: {event.cause}.",
+            "See the memory of the workers in the dashboard, then `raysched retry` the job.",
+        )
+        fail_attempt(state, job, failure, True, step)
+
+
+def apply_stopped(state: State, event: RunStopped, step: Step) -> None:
+    """A run that was told to stop has stopped. One that was not told counts as lost."""
+    run = state.runs[event.run]
+    if not run.told_to_stop:
+        apply_lost(state, RunLost(event.at, event.run, "it stopped without being told to"), step)
+        return
+    job = _close(state, event.run, event.seconds, step, is_typical=False)
+    return_unit(job, run)
+    _was_coming_to_rest(state, job, step)
+
+
+def _close(
+    state: State, name: RunId, seconds: float | None, step: Step, *, is_typical: bool = True
+) -> Job:
+    """End a run: its lane is idle again, and what it cost is put right."""
+    run = state.runs.pop(name)
+    job = state.jobs[run.unit.job]
+    user = state.users[job.user]
+    state.lanes[run.lane] = None
+    state.idle[run.lane] = None
+    del job.runs[name]
+    del user.runs[name]
+    if not job.runs:
+        del state.running[job.id]
+    step.touch(job)
+    if seconds is not None:
+        seconds = max(0.0, seconds)
+        state.turns.correct(job.user, (seconds - run.est_s) / user.weight)
+        user.turns.correct(job.spec.branch, seconds - run.est_s)
+        if is_typical:
+            _learn(state, job, run, seconds)
+    return job
+
+
+def _learn(state: State, job: Job, run: Run, seconds: float) -> None:
+    key = (job.spec.kind, run.unit.stage)
+    rate = seconds / unit_size(job, run.unit)
+    known = state.rates.get(key)
+    state.rates[key] = rate if known is None else known + _NEW_RATE_SHARE * (rate - known)
+
+
+def _was_coming_to_rest(state: State, job: Job, step: Step) -> bool:
+    """Whether the job is stopping, after a cancel or a failure; its last run ends that too."""
+    if job.state is JobState.CANCELLING:
+        if not job.runs:
+            end(state, job, Cause.LAST_RUN_ENDED, step)
+        return True
+    if job.verdict is not None:
+        if not job.runs:
+            carry_out_verdict(state, job, step)
+        return True
+    return False
+
+
+# --- lanes, lives and time ------------------------------------------------------------------------
+
+
+def check_lane_opened(state: State, event: LaneOpened) -> bool:
+    """A lane opens once."""
+    return event.lane not in state.lanes
+
+
+def apply_lane_opened(state: State, event: LaneOpened, step: Step) -> None:
+    """One more lane takes work."""
+    state.lanes[event.lane] = None
+    state.idle[event.lane] = None
+
+
+def check_lane_lost(state: State, event: LaneLost) -> bool:
+    """A lane is lost once."""
+    return event.lane in state.lanes
+
+
+def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
+    """What ran in the lane is lost with it."""
+    run = state.lanes[event.lane]
+    if run is not None:
+        apply_lost(state, RunLost(event.at, run, event.cause), step)
+    del state.lanes[event.lane]
+    del state.idle[event.lane]
+
+
+def check_started(state: State, event: SchedulerStarted) -> bool:
+    """Epochs grow: there is a single writer (I12)."""
+    if event.epoch <= state.epoch:
+        raise IllegalMove(
+            f"Epoch {event.epoch} does not follow epoch {state.epoch}.",
+            remedy="Another scheduler has taken over; this one must end.",
+            epoch=event.epoch,
+            known=state.epoch,
+        )
+    return True
+
+
+def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
+    """Runs of an earlier life are dead: their units go again, in the same attempt, and nobody is
+    to blame. Lanes come back by ``LaneOpened``; slots and the queue stay."""
+    state.epoch = event.epoch
+    if event.limits is not None:
+        state.limits = event.limits
+    for run in list(state.runs):
+        flight = state.runs[run]
+        job = _close(state, run, None, step)
+        return_unit(job, flight)
+        _was_coming_to_rest(state, job, step)
+    state.lanes = {}
+    state.idle = {}
+    state.parking = None
+    state.wake_at = None
+    while len(state.slots) > state.limits.max_active_users:  # the limit was lowered
+        name, _ = state.slots.popitem()
+        state.queue[name] = state.now
+        state.queue.move_to_end(name, last=False)
+        step.users[name] = None
+
+
+def check_time(state: State, event: TimePassed) -> bool:
+    """Time is always news."""
+    return True
+
+
+def apply_time(state: State, event: TimePassed, step: Step) -> None:
+    """The cycle that follows does what is due; a wake-up that came early is asked for again."""
+    state.wake_at = None

@@ -1,0 +1,218 @@
+"""What people ask for: submit, cancel, retry, say the pixel size.
+
+Each event has a check and an apply. A check reads only: it raises what the person should read, or
+says whether there is anything to do. An apply writes and cannot refuse.
+"""
+
+from __future__ import annotations
+
+from raysched.core.events import (
+    JobCancelRequested,
+    JobRetryRequested,
+    MppAnswered,
+    WorkflowSubmitted,
+)
+from raysched.core.graph import check_graph, neighbours
+from raysched.core.lifecycle import end, revivable, revive, stop_runs
+from raysched.core.model import JobId, JobSpec, JobState, UserId
+from raysched.core.state import Job, State, User, Workflow
+from raysched.core.step import Step
+from raysched.core.transitions import Cause, move
+from raysched.errors import Conflict, InvalidSetting, LimitReached, NotFound
+
+MPP_MIN_UM = 0.08
+MPP_MAX_UM = 2.0
+"""Plausible um per level-0 pixel (design section 4): beyond 100x oil, or coarser than 5x, is a
+wrong number rather than a slide."""
+
+
+def find_job(state: State, user: UserId | None, name: JobId) -> Job:
+    """A job of the user's (None: of anybody's). Raises ``NotFound``, also for another user's."""
+    job = state.jobs.get(name)
+    if job is None or (user is not None and job.user != user):
+        raise NotFound(
+            f"There is no job {name}.", remedy="List your jobs with `raysched status`.", job=name
+        )
+    return job
+
+
+# --- submit ---------------------------------------------------------------------------------------
+
+
+def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
+    """Refuse whole, or say whether this is not merely the same request again."""
+    known = state.keys.get((event.user, event.key))
+    if known is not None:
+        before = [state.jobs[name].spec for name in state.workflows[known].jobs]
+        if _shape(before) == _shape(event.jobs):
+            return False
+        raise Conflict(
+            f"The idempotency key {event.key} was used for another workflow already.",
+            remedy="Use a new key for a new workflow.",
+            key=event.key,
+            workflow=known,
+        )
+    if event.workflow in state.workflows:
+        raise Conflict(
+            f"There is a workflow {event.workflow} already.", remedy="Give it an id of its own."
+        )
+    check_graph(event.jobs, state.jobs.__contains__)
+    _check_room(state, event.user, len(event.jobs))
+    return True
+
+
+def _shape(jobs: tuple[JobSpec, ...] | list[JobSpec]) -> list[tuple[object, ...]]:
+    """The jobs by value, with places instead of ids."""
+    place: dict[JobId, object] = {spec.job: index for index, spec in enumerate(jobs)}
+    return [
+        (spec.branch, spec.kind, spec.request, [place.get(name, name) for name in spec.depends_on])
+        for spec in jobs
+    ]
+
+
+def _check_room(state: State, name: UserId, more: int) -> None:
+    limits = state.limits
+    if more > limits.max_jobs_per_workflow:
+        raise LimitReached(
+            f"A workflow may have {limits.max_jobs_per_workflow} jobs, not {more}.",
+            remedy="Split it into several workflows.",
+            limit=limits.max_jobs_per_workflow,
+        )
+    user = state.users.get(name)
+    have = len(user.open) if user is not None else 0
+    if have + more > limits.max_jobs_per_user:
+        raise LimitReached(
+            f"You have {have} unfinished jobs; {more} more would pass the limit of "
+            f"{limits.max_jobs_per_user}.",
+            remedy="Wait until some have finished, or cancel some.",
+            limit=limits.max_jobs_per_user,
+            unfinished=have,
+        )
+
+
+def apply_submitted(state: State, event: WorkflowSubmitted, step: Step) -> None:
+    """Take in a workflow and its jobs."""
+    user = state.users.get(event.user)
+    if user is None:
+        user = state.users[event.user] = User()
+    names = tuple(spec.job for spec in event.jobs)
+    state.workflows[event.workflow] = Workflow(
+        event.workflow, event.user, event.key, event.name, state.now, names
+    )
+    state.keys[(event.user, event.key)] = event.workflow
+    jobs = []
+    for spec, before in neighbours(event.jobs):
+        state.jobs_submitted += 1
+        job = Job(
+            spec=spec,
+            user=event.user,
+            workflow=event.workflow,
+            order=state.jobs_submitted,
+            submitted_at=state.now,
+            before=before,
+            unmet=dict.fromkeys(spec.depends_on),
+        )
+        jobs.append(job)
+        state.jobs[job.id] = job
+        user.jobs.append(job.id)
+        user.open[job.id] = None
+        if before is not None:
+            state.jobs[before].after = job.id
+        state.branch_of(job).line.join(job.order, job.id)
+        step.touch(job)
+    for job in jobs:  # after all are known: a dependency may stand further on in the list
+        for name in job.unmet:
+            state.jobs[name].dependents.append(job.id)
+
+
+# --- cancel ---------------------------------------------------------------------------------------
+
+
+def check_cancel(state: State, event: JobCancelRequested) -> bool:
+    """Nothing to do for a job that is cancelled or stopping; any other final state refuses."""
+    job = find_job(state, event.user, event.job)
+    if job.state in (JobState.CANCELLED, JobState.CANCELLING):
+        return False
+    if job.state.is_final:
+        raise Conflict(
+            f"Job {job.id} has {job.state} already.",
+            remedy="Nothing is left to cancel; its results stay as they are.",
+            job=job.id,
+            state=job.state.value,
+        )
+    return True
+
+
+def apply_cancel(state: State, event: JobCancelRequested, step: Step) -> None:
+    """End a job at rest; stop the runs of one at work, which ends when the last has reported."""
+    job = state.jobs[event.job]
+    if not job.runs:
+        end(state, job, Cause.CANCELLED_AT_REST, step)
+        return
+    move(job, Cause.CANCEL_ASKED)
+    job.verdict = None
+    stop_runs(state, job, step)
+    step.touch(job)
+
+
+# --- retry ----------------------------------------------------------------------------------------
+
+
+def check_retry(state: State, event: JobRetryRequested) -> bool:
+    """Only a failed job is retried, and only if it and what it revives find room."""
+    job = find_job(state, event.user, event.job)
+    if job.state is JobState.SKIPPED and job.skipped_by is not None:
+        raise Conflict(
+            f"Job {job.id} was skipped because of job {job.skipped_by}.",
+            remedy=f"Retry job {job.skipped_by} if it failed, or submit the work again.",
+            job=job.id,
+            skipped_by=job.skipped_by,
+        )
+    if job.state is not JobState.FAILED:
+        raise Conflict(
+            f"Job {job.id} is {job.state}; only a failed job can be retried.",
+            remedy="Submit it again to run it once more.",
+            job=job.id,
+            state=job.state.value,
+        )
+    revived, _ = revivable(state, job)
+    _check_room(state, event.user, 1 + len(revived))
+    return True
+
+
+def apply_retry(state: State, event: JobRetryRequested, step: Step) -> None:
+    """Try a failed job again, with all its attempts."""
+    revive(state, state.jobs[event.job], step)
+
+
+# --- the pixel size -------------------------------------------------------------------------------
+
+
+def check_mpp(state: State, event: MppAnswered) -> bool:
+    """The answer must be plausible, and must have been asked for."""
+    job = find_job(state, event.user, event.job)
+    if not MPP_MIN_UM <= event.mpp <= MPP_MAX_UM:
+        raise InvalidSetting(
+            f"A pixel size of {event.mpp} um per pixel is not plausible.",
+            remedy=f"Give a value between {MPP_MIN_UM} and {MPP_MAX_UM}, for example 0.25 for 40x.",
+            mpp=event.mpp,
+        )
+    if job.state is not JobState.NEEDS_MPP:
+        if job.mpp == event.mpp:
+            return False  # the same answer again
+        raise Conflict(
+            f"Job {job.id} is {job.state} and does not ask for a pixel size.",
+            remedy="Cancel it and submit it again with another mpp to change that.",
+            job=job.id,
+            state=job.state.value,
+        )
+    return True
+
+
+def apply_mpp(state: State, event: MppAnswered, step: Step) -> None:
+    """Plan again, with the pixel size."""
+    job = state.jobs[event.job]
+    move(job, Cause.MPP_ANSWERED)
+    job.mpp = event.mpp
+    job.question = None
+    step.touch(job)

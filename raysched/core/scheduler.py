@@ -1,0 +1,146 @@
+"""The one door to scheduling: an event goes in, commands come out.
+
+``handle`` is: check (reads only, may refuse), apply (writes, cannot refuse), cycle (decides what
+can be done now). Whoever calls it owns the time, the journal and the carrying out of commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from raysched.core import reports, requests
+from raysched.core.commands import Command
+from raysched.core.dispatch import cycle
+from raysched.core.events import (
+    ChunkFinished,
+    Event,
+    JobCancelRequested,
+    JobRetryRequested,
+    LaneLost,
+    LaneOpened,
+    MppAnswered,
+    MppMissed,
+    ResultAssembled,
+    ResultPublished,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    SchedulerStarted,
+    SlidePlanned,
+    TimePassed,
+    WorkflowSubmitted,
+)
+from raysched.core.limits import Limits
+from raysched.core.model import JobId, RunId, UserId, WorkflowId
+from raysched.core.reading import view_job
+from raysched.core.state import Run, State
+from raysched.core.step import Step
+from raysched.core.views import JobView, WorkflowView
+from raysched.errors import NotFound
+
+_Check = Callable[[State, Any], bool]
+_Apply = Callable[[State, Any, Step], None]
+
+_HANDLERS: dict[type[Event], tuple[_Check, _Apply]] = {
+    SchedulerStarted: (reports.check_started, reports.apply_started),
+    WorkflowSubmitted: (requests.check_submitted, requests.apply_submitted),
+    JobCancelRequested: (requests.check_cancel, requests.apply_cancel),
+    JobRetryRequested: (requests.check_retry, requests.apply_retry),
+    MppAnswered: (requests.check_mpp, requests.apply_mpp),
+    LaneOpened: (reports.check_lane_opened, reports.apply_lane_opened),
+    LaneLost: (reports.check_lane_lost, reports.apply_lane_lost),
+    SlidePlanned: (reports.is_news, reports.apply_planned),
+    MppMissed: (reports.is_news, reports.apply_mpp_missed),
+    ChunkFinished: (reports.is_news, reports.apply_chunk),
+    ResultAssembled: (reports.is_news, reports.apply_assembled),
+    ResultPublished: (reports.is_news, reports.apply_published),
+    RunFailed: (reports.is_news, reports.apply_failed),
+    RunLost: (reports.is_news, reports.apply_lost),
+    RunStopped: (reports.is_news, reports.apply_stopped),
+    TimePassed: (reports.check_time, reports.apply_time),
+}
+
+
+class Scheduler:
+    """Holds the state; nothing else writes it. Not safe to share between threads."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._state = State(limits=limits)
+
+    def handle(self, event: Event) -> list[Command]:
+        """Take in one event and say what is to be done now.
+
+        An event that is not news (a stale report, the same request again) changes nothing and
+        gives no commands. Raises ``RequestError`` for what cannot be done as asked and
+        ``IllegalMove`` for what should not have happened; then nothing has changed either.
+        """
+        state = self._state
+        check, apply = _HANDLERS[type(event)]
+        if not check(state, event):
+            return []
+        state.now = max(state.now, event.at)
+        state.revision += 1
+        step = Step()
+        apply(state, event, step)
+        cycle(state, step)
+        return step.commands
+
+    # --- reads ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The state, to compare and to check; never to be written."""
+        return self._state
+
+    @property
+    def epoch(self) -> int:
+        """Which life of the scheduler this is."""
+        return self._state.epoch
+
+    @property
+    def revision(self) -> int:
+        """Grows with every event that changed anything."""
+        return self._state.revision
+
+    def workflow_for_key(self, user: UserId, key: str) -> WorkflowId | None:
+        """The workflow that was submitted under an idempotency key."""
+        return self._state.keys.get((user, key))
+
+    def job_view(self, user: UserId | None, job: JobId, now: float) -> JobView:
+        """A job of the user's (None: of anybody's). Raises ``NotFound``."""
+        return view_job(self._state, requests.find_job(self._state, user, job), now)
+
+    def workflow_view(self, user: UserId | None, workflow: WorkflowId, now: float) -> WorkflowView:
+        """A workflow of the user's (None: of anybody's). Raises ``NotFound``."""
+        found = self._state.workflows.get(workflow)
+        if found is None or (user is not None and found.user != user):
+            raise NotFound(
+                f"There is no workflow {workflow}.",
+                remedy="List your jobs with `raysched status`.",
+                workflow=workflow,
+            )
+        views = tuple(view_job(self._state, self._state.jobs[name], now) for name in found.jobs)
+        return WorkflowView(workflow, found.user, found.name, found.submitted_at, views)
+
+    def jobs_of(
+        self, user: UserId | None, now: float, *, only_open: bool = False
+    ) -> tuple[JobView, ...]:
+        """The user's jobs (None: everybody's) in order of submission."""
+        state = self._state
+        whose = state.users if user is None else [user] if user in state.users else []
+        found = []
+        for who in whose:
+            names = state.users[who].open if only_open else state.users[who].jobs
+            found += [state.jobs[name] for name in names]
+        found.sort(key=lambda job: job.order)
+        return tuple(view_job(state, job, now) for job in found)
+
+    def open_jobs(self) -> int:
+        """How many jobs are not final."""
+        return sum(len(user.open) for user in self._state.users.values())
+
+    def runs(self) -> Mapping[RunId, Run]:
+        """The runs in flight."""
+        return MappingProxyType(self._state.runs)

@@ -1,0 +1,126 @@
+"""Building the complete result of a job in a folder of its own, in bounded memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from raysched.errors import SlideUnreadable, StorageFailed
+from raysched.imaging.plan import SlidePlan
+from raysched.results.cells import CellParts
+from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
+from raysched.results.labels import write_labels
+from raysched.results.manifest import (
+    MANIFEST,
+    Manifest,
+    Timings,
+    context_sha256,
+    counts,
+    file_notes,
+    grid_note,
+    slide_note,
+    versions,
+)
+from raysched.results.preview import Preview
+from raysched.results.schema import Digest
+from raysched.results.staging import PICTURE, Staged
+from raysched.results.steady import SteadySlide
+from raysched.results.storage import Disk
+from raysched.results.survivors import Survivors, published
+
+RECEIPTS = "receipts.json"
+
+
+def build(
+    folder: Path, staged: Staged, slide_path: str, check: Callable[[], None], disk: Disk
+) -> Manifest:
+    """Write everything that a published results folder holds into ``folder``, which is new.
+
+    ``check`` is called before each tile and shard and may raise. Raises ``SlideUnreadable`` when
+    no tile could be read, ``StorageFailed`` when a chunk is missing or damaged.
+    """
+    begun = perf_counter()
+    plan, store = staged.plan, staged.chunks(disk)
+    receipts = _all_receipts(plan, store)
+    survivors = Survivors(plan, store, receipts)
+    disk.folder(folder)
+    with SteadySlide(slide_path) as source:
+        preview = Preview(source, plan, staged.tissue)
+        digest = _write_cells(folder / "cells", plan, survivors, preview, check, disk)
+        disk.write(folder / "preview.png", preview.png(survivors))
+    write_labels(folder / "labels.zarr", plan, survivors, check, disk)
+    disk.step("copy", folder / PICTURE)
+    shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
+    everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))
+    disk.write(folder / RECEIPTS, everything)
+    timings = Timings(
+        plan_s=round(staged.receipt.seconds, 3),
+        segment_s=round(sum(receipt.seconds for receipt in receipts.values()), 3),
+        assemble_s=round(perf_counter() - begun, 3),
+    )
+    manifest = Manifest(
+        job=staged.receipt.job,
+        created_at=staged.receipt.created_at,
+        fingerprint=staged.receipt.fingerprint,
+        checksum=digest.checksum(),
+        column_checksums=digest.columns(),
+        slide=slide_note(plan),
+        engine=plan.engine,
+        engine_version=plan.engine_version,
+        params=plan.params,
+        context_sha256=context_sha256(plan.context),
+        grid=grid_note(plan),
+        chunk_tiles=tuple(len(chunk) for chunk in plan.chunks),
+        counts=counts(plan, receipts, survivors.count),
+        timings=timings,
+        versions=versions(),
+        files=tuple(file_notes(folder)),
+    )
+    disk.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+    disk.sync_tree(folder)
+    return manifest
+
+
+def _all_receipts(plan: SlidePlan, store: ChunkStore) -> Mapping[int, Receipt]:
+    receipts = store.receipts(plan)
+    missing = [chunk for chunk in range(len(plan.chunks)) if chunk not in receipts]
+    if missing:
+        raise StorageFailed(
+            f"{len(missing)} of {len(plan.chunks)} chunks are missing or damaged, first "
+            f"{missing[0]}.",
+            remedy="Retry the job: only these chunks are computed again.",
+            chunks=missing[:100],
+        )
+    failed = [reason for receipt in receipts.values() for _, reason in receipt.tiles_failed]
+    if failed and len(failed) == sum(len(chunk) for chunk in plan.chunks):
+        raise SlideUnreadable(
+            f"None of the {len(failed)} tiles with tissue could be read: {failed[0]}",
+            remedy="Copy the file again from its source and compare sizes or checksums.",
+            path=plan.slide.path,
+        )
+    return receipts
+
+
+def _write_cells(
+    folder: Path,
+    plan: SlidePlan,
+    survivors: Survivors,
+    preview: Preview,
+    check: Callable[[], None],
+    disk: Disk,
+) -> Digest:
+    disk.folder(folder)
+    digest = Digest()
+    with CellParts(folder, disk) as parts:
+        for tile in survivors.tiles:
+            check()
+            ids, table = survivors.read(tile, SCHEMA.names)
+            cells = published(ids, table, plan.grid)
+            parts.add(cells)
+            digest.add(cells, *flat(table.column("runs"), 3, np.int32))
+            preview.add(table)
+    return digest

@@ -1,0 +1,194 @@
+"""Fakes that obey the same contracts as the real thing, for tests of every layer.
+
+``FakeCluster`` stands where ``raysched.cluster`` stands: it carries the core's commands out in
+virtual time and answers each run with exactly one event. It imports the core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
+from raysched.core.events import (
+    ChunkFinished,
+    Event,
+    JobCancelRequested,
+    JobRetryRequested,
+    LaneLost,
+    LaneOpened,
+    MppAnswered,
+    ResultAssembled,
+    ResultPublished,
+    RunStopped,
+    SchedulerStarted,
+    SlidePlanned,
+    TimePassed,
+    WorkflowSubmitted,
+)
+from raysched.core.limits import Limits
+from raysched.core.model import (
+    BranchName,
+    JobId,
+    JobSpec,
+    LaneId,
+    PlanFacts,
+    RunId,
+    Stage,
+    UserId,
+    WorkflowId,
+)
+from raysched.core.scheduler import Scheduler
+from raysched.core.views import JobView
+
+Answer = Callable[[RunUnit, float], tuple[float, Event]]
+"""How a run will end: seconds from now, and the report, given the command and the time now."""
+
+
+def job(name: str, branch: str = "main", *, after: Sequence[str] = (), kind: str = "k") -> JobSpec:
+    """A job in few words. Its request is its own name."""
+    needed = tuple(JobId(other) for other in after)
+    return JobSpec(JobId(name), BranchName(branch), kind, f'"{name}"', needed)
+
+
+@dataclass
+class FakeCluster:
+    """A scheduler with everything around it, in virtual time. ``history`` is the journal."""
+
+    limits: Limits = field(default_factory=Limits)
+    lanes: int = 2
+    chunks: Callable[[JobId], tuple[int, ...]] = lambda _: (1, 1, 1)
+    answer: Answer | None = None
+    after_event: Callable[[Scheduler], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.core = Scheduler(self.limits)
+        self.now = 0.0
+        self.history: list[Event] = []
+        self.started: list[RunUnit] = []
+        self.in_flight: dict[RunId, RunUnit] = {}
+        self.alarm: float | None = None
+        self.submissions = 0
+        self._due: list[tuple[float, int, Event]] = []
+        self._ticket = 0
+        self.restart()
+
+    # --- what comes in -------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> list[Command]:
+        """Give an event to the core and carry out its commands."""
+        commands = self.core.handle(event)
+        self.history.append(event)
+        self.now = max(self.now, event.at)
+        for command in commands:
+            self._carry_out(command)
+        self.after_event(self.core)
+        return commands
+
+    def restart(self) -> None:
+        """A new life of the scheduler: all that was in flight is dead, lanes are adopted."""
+        self.in_flight.clear()
+        self._due.clear()
+        self.alarm = None
+        self.tell(SchedulerStarted(self.now, self.core.epoch + 1, self.core.state.limits))
+        for number in range(self.lanes):
+            self.tell(LaneOpened(self.now, LaneId(f"lane-{number}")))
+
+    def submit(self, user: str, *jobs: JobSpec, key: str | None = None) -> WorkflowId:
+        """Submit a workflow for a user."""
+        self.submissions += 1
+        workflow = WorkflowId(f"w{self.submissions}")
+        key = key or f"key-{self.submissions}"
+        self.tell(WorkflowSubmitted(self.now, UserId(user), key, workflow, "test", jobs))
+        return workflow
+
+    def cancel(self, name: str) -> list[Command]:
+        """Cancel a job as its owner."""
+        return self.tell(JobCancelRequested(self.now, self._owner(name), JobId(name)))
+
+    def retry(self, name: str) -> list[Command]:
+        """Retry a job as its owner."""
+        return self.tell(JobRetryRequested(self.now, self._owner(name), JobId(name)))
+
+    def say_mpp(self, name: str, mpp: float) -> list[Command]:
+        """Answer for the pixel size as the job's owner."""
+        return self.tell(MppAnswered(self.now, self._owner(name), JobId(name), mpp))
+
+    def lose_lane(self, name: str) -> list[Command]:
+        """A lane dies with what is in it."""
+        return self.tell(LaneLost(self.now, LaneId(name), "node died"))
+
+    # --- what goes on --------------------------------------------------------------------------
+
+    def view(self, name: str) -> JobView:
+        """A job, seen by an administrator."""
+        return self.core.job_view(None, JobId(name), self.now)
+
+    def tick(self) -> bool:
+        """Let the next thing happen: a report, or the alarm. False when nothing is to come."""
+        while self._due:
+            at, _, event = self._due[0]
+            if self.alarm is not None and self.alarm <= at:
+                break
+            heappop(self._due)
+            run = getattr(event, "run", None)
+            if run in self.in_flight:
+                del self.in_flight[run]
+                self.now = max(self.now, at)
+                self.tell(event)
+                return True
+        if self.alarm is None:
+            return False
+        at, self.alarm = max(self.alarm, self.now), None
+        self.now = at
+        self.tell(TimePassed(at))
+        return True
+
+    def run(self, seconds: float = float("inf"), most: int = 1_000_000) -> None:
+        """Let things happen until nothing is to come, or virtual time is up."""
+        until = self.now + seconds
+        for _ in range(most):
+            times = [self._due[0][0]] if self._due else []
+            times += [self.alarm] if self.alarm is not None else []
+            if not times or min(times) > until:
+                break
+            self.tick()
+        else:
+            raise AssertionError(f"still busy after {most} events")
+        if until != float("inf"):
+            self.now = max(self.now, until)
+
+    def _owner(self, name: str) -> UserId:
+        known = self.core.state.jobs.get(JobId(name))
+        return known.user if known is not None else UserId("nobody")
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case RunUnit():
+                self.started.append(command)
+                self.in_flight[command.run] = command
+                after_s, event = (self.answer or self.succeed)(command, self.now)
+                self._schedule(self.now + after_s, event)
+            case StopRun():
+                self._schedule(self.now + 0.1, RunStopped(self.now + 0.1, command.run, 0.1))
+            case WakeAt():
+                self.alarm = command.at
+
+    def _schedule(self, at: float, event: Event) -> None:
+        self._ticket += 1
+        heappush(self._due, (at, self._ticket, event))
+
+    def succeed(self, command: RunUnit, now: float) -> tuple[float, Event]:
+        """The report of a run that goes well: one second per tile, and per other unit."""
+        run, unit = command.run, command.unit
+        if unit.stage is Stage.PLAN:
+            chunks = self.chunks(unit.job)
+            return 1.0, SlidePlanned(now + 1, run, 1.0, PlanFacts(f"plan of {unit.job}", chunks))
+        if unit.stage is Stage.SEGMENT:
+            seconds = float(self.chunks(unit.job)[unit.chunk])
+            return seconds, ChunkFinished(now + seconds, run, seconds, 10, 0, f"sum{unit.chunk}")
+        cells = 10 * len(self.chunks(unit.job))
+        if unit.stage is Stage.ASSEMBLE:
+            return 1.0, ResultAssembled(now + 1, run, 1.0, cells)
+        return 1.0, ResultPublished(now + 1, run, 1.0, cells, f"checksum of {unit.job}")

@@ -1,0 +1,136 @@
+"""What each route does, in a few lines: ask the desk, shape the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Annotated
+
+from fastapi import Header, Query, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from raysched.core.model import JobId, WorkflowId
+from raysched.results.export import Format, export
+from raysched.results.reading import CellFolder
+from serve_app.desk import At
+from serve_app.models import (
+    Alive,
+    HttpSubmission,
+    Job,
+    Jobs,
+    MppAnswer,
+    Ready,
+    ResultFile,
+    Results,
+    Why,
+    Workflow,
+)
+from serve_app.results import cells_of, find_result, pulled, result_files, zip_folder
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=200, description="The same key submits only once."),
+]
+WantedFormat = Annotated[Format, Query(description="geojson is for QuPath")]
+EXPORT_MEDIA = {"csv": "text/csv; charset=utf-8", "geojson": "application/geo+json"}
+
+
+async def create_workflow(
+    at: At, body: HttpSubmission, response: Response, idempotency_key: IdempotencyKey = None
+) -> Workflow:
+    """Submit a workflow. 201 when it is new, 200 when its Idempotency-Key is known already."""
+    view, is_new = await at.submit(body, idempotency_key or uuid.uuid4().hex)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/api/v1/workflows/{view.workflow}"
+    return Workflow.of(view)
+
+
+async def get_workflow(at: At, workflow: str) -> Workflow:
+    """One workflow with its jobs."""
+    return Workflow.of(await at.gateway.workflow(at.user, WorkflowId(workflow)))
+
+
+async def list_jobs(at: At, *, only_open: bool = False) -> Jobs:
+    """Your jobs, oldest first."""
+    return Jobs.of(await at.gateway.jobs(at.user, only_open=only_open))
+
+
+async def get_job(at: At, job: str) -> Job:
+    """One job: state, progress, why it waits, how it failed."""
+    return Job.of(await at.gateway.job(at.user, JobId(job)))
+
+
+async def explain_job(at: At, job: str) -> Why:
+    """Why a job is where it is, its position and the expected time."""
+    return Why.of((await at.gateway.job(at.user, JobId(job))).explanation)
+
+
+async def cancel_job(at: At, job: str) -> Job:
+    """Cancel a job. Once this is answered no new work of it starts."""
+    return Job.of(await at.gateway.cancel(at.user, JobId(job)))
+
+
+async def retry_job(at: At, job: str) -> Job:
+    """Try a failed job again, and what was skipped because of it."""
+    return Job.of(await at.gateway.retry(at.user, JobId(job)))
+
+
+async def answer_job(at: At, job: str, body: MppAnswer) -> Job:
+    """Tell a job that asks for it the pixel size of its slide."""
+    return Job.of(await at.gateway.answer_mpp(at.user, JobId(job), body.mpp))
+
+
+async def list_results(at: At, job: str) -> Results:
+    """The files of a job's results with their sizes."""
+    folder = await at.results(JobId(job))
+    paths = await asyncio.to_thread(lambda: list(result_files(folder)))
+    files = tuple(
+        ResultFile(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size)
+        for path in paths
+    )
+    return Results(job=job, size_bytes=sum(file.size_bytes for file in files), files=files)
+
+
+async def get_result(at: At, job: str, path: str) -> FileResponse:
+    """One file of the results; ranges are served."""
+    folder = await at.results(JobId(job))
+    found = await asyncio.to_thread(find_result, folder, path)
+    return FileResponse(found, headers={"X-Content-Type-Options": "nosniff"})
+
+
+async def get_results_zip(at: At, job: str) -> StreamingResponse:
+    """All results as one zip, made while it is sent."""
+    folder = await at.results(JobId(job))
+    pieces = pulled(lambda to: zip_folder(folder, job, to))
+    return _download(StreamingResponse(pieces, media_type="application/zip"), f"{job}.zip")
+
+
+async def export_job(at: At, job: str, format: WantedFormat = "csv") -> StreamingResponse:  # noqa: A002
+    """The cells in an exchange format, streamed; of an unfinished job what it has so far."""
+    folder = cells_of(await at.gateway.job(at.user, JobId(job)))
+    contents = (await asyncio.to_thread(CellFolder, folder)).contents
+    pieces = pulled(lambda to: export(folder, format, to))
+    name = f"{job}.{format}" if contents.complete else f"{job}.partial.{format}"
+    return _download(StreamingResponse(pieces, media_type=EXPORT_MEDIA[format]), name)
+
+
+async def healthz() -> Alive:
+    """This process answers."""
+    return Alive()
+
+
+async def readyz(at: At) -> Ready:
+    """The scheduler can take work; 503 otherwise."""
+    health = await at.health()
+    return Ready(
+        ready=health.ready,
+        version=health.version,
+        lanes=health.lanes,
+        lanes_busy=health.lanes_busy,
+        jobs_open=health.jobs_open,
+    )
+
+
+def _download(answer: StreamingResponse, name: str) -> StreamingResponse:
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer

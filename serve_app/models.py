@@ -1,0 +1,244 @@
+"""What HTTP and ``--json`` show and take, made from the core's views.
+
+Times are ISO 8601 in UTC; durations are seconds; no server path is shown, a slide goes by its name.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from raysched.cluster.submission import JobRequest, Submission
+from raysched.core.model import Failure, JobState, Reason, Stage
+from raysched.core.views import Explanation, JobView, WorkflowView
+from raysched.imaging.request import SegmentationRequest
+from serve_app.paths import conceal
+
+
+class Shown(BaseModel):
+    """Base of what is answered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+class Why(Shown):
+    """Why a job is where it is. ``position`` counts from 1; ``eta_s`` is seconds from now."""
+
+    reason: Reason
+    sentence: str
+    position: int | None = None
+    eta_s: float | None = None
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> Why:
+        """The core's explanation, as is."""
+        return cls.model_validate(explanation)
+
+
+class Fault(Shown):
+    """Why a job failed: what happened and what to do."""
+
+    code: str
+    message: str
+    remedy: str
+
+    @classmethod
+    def of(cls, failure: Failure, folders: tuple[Path, ...]) -> Fault:
+        """The core's failure, without the folders."""
+        return cls(
+            code=failure.code,
+            message=conceal(failure.message, folders),
+            remedy=conceal(failure.remedy, folders),
+        )
+
+
+AS_IN_THE_VIEW = (
+    *("workflow", "branch", "kind", "state", "stage", "attempt"),
+    *("tiles_done", "tiles_total", "tiles_failed", "chunks_done", "chunks_total"),
+    *("cells", "tiles_per_s", "eta_s", "checksum"),
+)
+
+
+class Job(Shown):
+    """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells."""
+
+    id: str
+    workflow: str
+    branch: str
+    kind: str
+    slide: str
+    state: JobState
+    stage: Stage | None
+    attempt: int
+    why: Why
+    tiles_done: int
+    tiles_total: int | None
+    tiles_failed: int
+    chunks_done: int
+    chunks_total: int | None
+    cells: int
+    tiles_per_s: float | None
+    eta_s: float | None
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    checksum: str | None
+    question: str | None
+    failure: Fault | None
+    engine: str
+    params: dict[str, Any]
+    mpp: float | None
+    tile_px: int
+    chunk_tiles: int
+
+    @classmethod
+    def of(cls, view: JobView) -> Job:
+        """The owner's view of a job, without the server's paths."""
+        request = SegmentationRequest.model_validate_json(view.request)
+        folders = (Path(request.slide).parent, Path(request.out).parent)
+        return cls(
+            **{name: getattr(view, name) for name in AS_IN_THE_VIEW},
+            **request.model_dump(exclude={"slide", "out"}),
+            id=view.job,
+            slide=Path(request.slide).name,
+            why=Why.of(view.explanation),
+            submitted_at=_utc(view.submitted_at),
+            started_at=_utc_or_none(view.started_at),
+            ended_at=_utc_or_none(view.ended_at),
+            question=conceal(view.question, folders) if view.question else None,
+            failure=Fault.of(view.failure, folders) if view.failure else None,
+        )
+
+
+class Jobs(Shown):
+    """All jobs of the caller, oldest first."""
+
+    jobs: tuple[Job, ...]
+
+    @classmethod
+    def of(cls, views: tuple[JobView, ...]) -> Jobs:
+        """The caller's jobs."""
+        return cls(jobs=tuple(Job.of(view) for view in views))
+
+
+class Workflow(Shown):
+    """One workflow with all its jobs, in order of submission."""
+
+    id: str
+    name: str
+    submitted_at: datetime
+    jobs: tuple[Job, ...]
+
+    @classmethod
+    def of(cls, view: WorkflowView) -> Workflow:
+        """The owner's view of a workflow."""
+        jobs = tuple(Job.of(job) for job in view.jobs)
+        return cls(
+            id=view.workflow, name=view.name, submitted_at=_utc(view.submitted_at), jobs=jobs
+        )
+
+
+class ResultFile(Shown):
+    """One file of a results folder; ``path`` is relative to the folder."""
+
+    path: str
+    size_bytes: int
+
+
+class Results(Shown):
+    """The files of a job's results."""
+
+    job: str
+    size_bytes: int
+    files: tuple[ResultFile, ...]
+
+
+class Alive(Shown):
+    """This process answers."""
+
+    status: str = "ok"
+
+
+class Ready(Shown):
+    """The scheduler answers and can write its journal."""
+
+    ready: bool
+    version: str
+    lanes: int
+    lanes_busy: int
+    jobs_open: int
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): what happened, what to do, and its facts as further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:raysched:error:slide_missing"])
+    title: str = Field(examples=["Slide missing"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no slide 'a.svs' that this service may read."])
+    code: str = Field(examples=["slide_missing"])
+    remedy: str = Field(examples=["Ask the operator to add its folder to serve.slide_folders."])
+
+
+class HttpJob(BaseModel):
+    """One job of a workflow. The service decides where results go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = None
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$")] = "main"
+    kind: str = "cell_segmentation"
+    slide: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="a slide below one of the service's slide folders: relative to such a "
+            "folder, or its full path",
+            examples=["CMU-1-Small-Region.svs"],
+        ),
+    ]
+    engine: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
+    mpp: Annotated[float | None, Field(ge=0.08, le=2.0, description="um per level-0 px")] = None
+    tile_px: Annotated[int | None, Field(ge=64, le=8192)] = None
+    chunk_tiles: Annotated[int | None, Field(ge=1, le=256)] = None
+    depends_on: Annotated[
+        tuple[str, ...], Field(description="names of jobs of this workflow that come first")
+    ] = ()
+
+
+class HttpSubmission(BaseModel):
+    """A workflow: jobs on slides, in order within each branch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "workflow"
+    jobs: Annotated[tuple[HttpJob, ...], Field(min_length=1)]
+
+    def on(self, slides: tuple[Path, ...]) -> Submission:
+        """The submission, with the file that each job's slide was found to be."""
+        pairs = zip(self.jobs, slides, strict=True)
+        jobs = tuple(JobRequest(**{**job.model_dump(), "slide": str(at)}) for job, at in pairs)
+        return Submission(name=self.name, jobs=jobs)
+
+
+class MppAnswer(BaseModel):
+    """The pixel size that a slide does not carry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mpp: Annotated[float, Field(ge=0.08, le=2.0, description="um per level-0 px")]
+
+
+def _utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _utc_or_none(at: float | None) -> datetime | None:
+    return None if at is None else _utc(at)

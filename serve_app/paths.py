@@ -1,0 +1,47 @@
+"""Which files may be named over HTTP, and keeping the server's own paths to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from raysched.config import Config
+from raysched.errors import SlideMissing
+
+
+def slide_folders(config: Config) -> tuple[Path, ...]:
+    """The folders whose slides may be named, as they are configured."""
+    return (config.uploads.absolute(), *(path.absolute() for path in config.serve.slide_folders))
+
+
+def find_slide(name: str, config: Config) -> Path:
+    """The slide of that name: relative to a slide folder, or a full path into one.
+
+    Symlinks are followed first and what they lead to must lie in a slide folder as well. Raises
+    ``SlideMissing``, in the same words for what is not there and for what may not be named.
+    """
+    for folder in slide_folders(config):
+        try:
+            path = (folder / name).resolve(strict=True)
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                return path
+        except (OSError, ValueError, RuntimeError):  # no such file, NUL, too long, a link loop
+            continue
+    raise SlideMissing(
+        f"There is no slide {name[:200]!r} that this service may read.",
+        remedy="Check the name; the operator adds folders with serve.slide_folders.",
+    )
+
+
+def server_folders(config: Config) -> tuple[Path, ...]:
+    """The folders of the service whose paths are nobody else's business, with and without links."""
+    folders = (*slide_folders(config), config.state.absolute())
+    return (*folders, *(folder.resolve() for folder in folders))
+
+
+def conceal(text: str, folders: Iterable[Path]) -> str:
+    """The text without the folders that its paths begin with; the deepest folder goes first."""
+    for folder in sorted(map(str, folders), key=len, reverse=True):
+        if folder != "/":
+            text = text.replace(f"{folder}/", "").replace(folder, "the folder")
+    return text

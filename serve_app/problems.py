@@ -1,0 +1,106 @@
+"""Every error as one shape: RFC 9457 problem JSON."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from raysched.errors import InternalError, LimitReached, RayschedError, SlideMissing
+from serve_app.models import Problem
+from serve_app.paths import conceal, server_folders
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+STATUS_OVER_HTTP: dict[type[RayschedError], int] = {SlideMissing: 404}
+RETRY_AFTER_S = 5
+PATH_FACTS = {"path", "out", "state"}
+BODY_REMEDY = "See /docs for what this route takes."
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an application as a problem."""
+    app.add_exception_handler(RayschedError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+class ProblemResponse(JSONResponse):
+    """A response whose body is a problem."""
+
+    media_type = MEDIA_TYPE
+
+
+def problem(
+    status: int, code: str, detail: str, remedy: str, facts: dict[str, Any] | None = None
+) -> ProblemResponse:
+    """One problem; facts never replace the standard members."""
+    known = Problem(
+        type=f"urn:raysched:error:{code}",
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        detail=detail,
+        code=code,
+        remedy=remedy,
+    )
+    return ProblemResponse({**(facts or {}), **known.model_dump()}, status_code=status)
+
+
+async def _ours(request: Request, error: Exception) -> ProblemResponse:
+    if not isinstance(error, RayschedError):
+        raise error
+    status = STATUS_OVER_HTTP.get(type(error), error.status)
+    if status >= 500:
+        log.error("%s: %s", error.code, error.message, exc_info=error)
+    if isinstance(error, InternalError):
+        return _internal()
+    folders = server_folders(request.app.state.config)
+    facts = {name: value for name, value in error.facts.items() if name not in PATH_FACTS}
+    message, remedy = (conceal(text, folders) for text in (error.message, error.remedy))
+    answer = problem(status, error.code, message, remedy, facts)
+    if status == 503 or isinstance(error, LimitReached):
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+async def _invalid(_: Request, error: Exception) -> ProblemResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    faults = [
+        {"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]}
+        for fault in error.errors()
+    ]
+    first = faults[0]
+    detail = f"{first['where']}: {first['what']}."
+    return problem(422, "invalid_request", detail, BODY_REMEDY, {"faults": faults})
+
+
+async def _http(request: Request, error: Exception) -> ProblemResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    detail = f"{request.method} {request.url.path[:200]}: {status.phrase}."
+    answer = problem(status, status.name.lower(), detail, BODY_REMEDY)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(_: Request, error: Exception) -> ProblemResponse:
+    log.error("A handler failed unexpectedly.", exc_info=error)
+    return _internal()
+
+
+def _internal() -> ProblemResponse:
+    return problem(
+        500,
+        InternalError.code,
+        "The service failed unexpectedly.",
+        "Try again; if it lasts, tell the operator, whose log has the cause.",
+    )

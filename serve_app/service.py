@@ -1,0 +1,34 @@
+"""Starting and stopping HTTP for ``raysched up``. Ray must be connected already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ray import serve
+
+from raysched.config import Config
+from serve_app.address import claim
+from serve_app.app import APP_NAME, application
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def serving(config: Config) -> Iterator[str]:
+    """The HTTP service, deployed and answering; its URL. Ended on leaving."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    port = claim(config.serve)
+    serve.start(http_options={"host": config.serve.host, "port": port})
+    try:
+        serve.run(application(config), name=APP_NAME, route_prefix="/")
+        yield _url(config.serve.host, port)
+    finally:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _url(host: str, port: int) -> str:
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - not binding
+    bracketed = f"[{named}]" if ":" in named and not named.startswith("[") else named
+    return f"http://{bracketed}:{port}"

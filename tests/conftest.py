@@ -1,0 +1,46 @@
+"""Fixtures for every layer, and the fence around the pure ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = "CMU-1-Small-Region.svs"
+PURE = ("core", "journal", "imaging", "results")
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real slides and annotated images."""
+    folder = Path(os.environ.get("RAYSCHED_SAMPLES", ROOT / ".." / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no sample data: RAYSCHED_SAMPLES names {folder}, which is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_slide(samples: Path) -> Path:
+    """The real Aperio sample, 2220 x 2967 px."""
+    slide = samples / SAMPLE
+    if not slide.is_file():
+        pytest.skip(f"no sample slide: {slide} is missing")
+    return slide
+
+
+@pytest.fixture(autouse=True)
+def no_ray_in_pure_layers(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Below the cluster nothing may start Ray, not even by accident."""
+    if request.path.relative_to(ROOT / "tests").parts[0] in PURE:
+        import ray
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("this layer knows nothing of Ray: move the test to tests/cluster")
+
+        monkeypatch.setattr(ray, "init", refuse)
+    yield

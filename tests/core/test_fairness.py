@@ -1,0 +1,256 @@
+"""Slots, tenure, caps, fair shares and parking (design rules 4 and 5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from raysched.core.commands import WakeAt
+from raysched.core.fairness import FairQueue
+from raysched.core.invariants import check
+from raysched.core.limits import Limits
+from raysched.core.model import JobState, Reason, Stage
+from raysched.core.views import Explanation
+from raysched.testing import FakeCluster, job
+
+
+def cluster(lanes: int = 1, chunks: dict[str, int] | None = None, **limits: float) -> FakeCluster:
+    sizes = chunks or {}
+    return FakeCluster(
+        Limits(**limits),  # type: ignore[arg-type]
+        lanes=lanes,
+        chunks=lambda name: (1,) * sizes.get(str(name), 3),
+        after_event=check,
+    )
+
+
+# --- slots ----------------------------------------------------------------------------------------
+
+
+def test_users_wait_for_a_slot_first_in_first_out_and_are_told_how_long() -> None:
+    c = cluster(lanes=2, max_active_users=1, slot_tenure_s=600)
+    for user in ("ann", "bob", "cyd"):
+        c.submit(user, job(f"of {user}"))
+    c.run(2)
+    assert list(c.core.state.slots) == ["ann"]
+    assert c.core.state.now == 2.0
+    assert c.view("of cyd").explanation == Explanation(
+        Reason.WAITING_FOR_SLOT,
+        "waiting for a slot: 2nd of 2, about 20 min; the slots are held by 1 user",
+        position=2,
+        eta_s=598.0 + 600.0,
+    )
+    c.run()
+    started = [c.view(f"of {user}").started_at for user in ("ann", "bob", "cyd")]
+    ended = [c.view(f"of {user}").ended_at for user in ("ann", "bob", "cyd")]
+    assert started == [0.0, ended[0], ended[1]]
+    assert not c.core.state.slots
+
+
+def test_a_user_whose_tenure_is_over_parks_at_the_chunks_end_and_queues_at_the_end() -> None:
+    c = cluster(chunks={"giant": 200}, max_active_users=1, slot_tenure_s=10)
+    c.submit("ann", job("giant"))
+    c.submit("bob", job("small"))
+    c.submit("cyd", job("other"))
+    assert c.core.state.wake_at == 10.0
+    c.run(11)
+    assert list(c.core.state.slots) == ["bob"]
+    assert list(c.core.state.queue) == ["cyd", "ann"]
+    assert c.view("giant").state is JobState.SEGMENTING
+    assert c.view("giant").explanation.reason is Reason.WAITING_FOR_SLOT
+    c.run(1)
+    c.run(30)
+    assert (c.view("small").started_at, c.view("other").started_at) == (10.0, 16.0)
+    c.run()
+    assert c.view("giant").chunks_done == 200
+
+
+def test_while_a_run_of_a_yielding_user_ends_the_user_gets_no_new_dispatch() -> None:
+    c = cluster(lanes=2, chunks={"giant": 1000}, max_active_users=1, slot_tenure_s=10.5)
+    c.submit("ann", job("giant"))
+    c.submit("bob", job("small"))
+    c.run(10.6)
+    assert len(c.core.runs()) == 2
+    assert c.view("giant").state is JobState.SEGMENTING
+    c.tick()
+    assert len(c.core.runs()) == 1
+    c.tick()
+    assert list(c.core.state.slots) == ["bob"]
+
+
+def test_a_tenure_that_is_over_takes_nothing_while_nobody_waits() -> None:
+    c = cluster(chunks={"giant": 50}, max_active_users=1, slot_tenure_s=10)
+    c.submit("ann", job("giant"))
+    c.run()
+    assert not any(type(event).__name__ == "TimePassed" for event in c.history)
+    assert c.view("giant").ended_at == 53.0
+
+
+def test_only_as_many_users_make_room_as_wait() -> None:
+    c = cluster(lanes=2, chunks={"g1": 500, "g2": 500}, max_active_users=2, slot_tenure_s=10)
+    c.submit("ann", job("g1"))
+    c.submit("bob", job("g2"))
+    c.run(20)
+    c.submit("cyd", job("small"))
+    assert list(c.core.state.yielding) == ["ann"]
+
+
+def test_without_a_tenure_a_slot_is_held_until_all_is_done() -> None:
+    c = cluster(chunks={"giant": 100}, max_active_users=1, slot_tenure_s=0)
+    c.submit("ann", job("giant"))
+    c.submit("bob", job("small"))
+    assert c.view("small").explanation == Explanation(
+        Reason.WAITING_FOR_SLOT,
+        "waiting for a slot: 1st of 1; the slots are held by 1 user",
+        position=1,
+    )
+    c.run()
+    assert c.view("small").started_at == c.view("giant").ended_at == 103.0
+
+
+def test_nobody_waits_longer_than_the_bound_that_is_shown() -> None:
+    names = [f"u{n}" for n in range(7)]
+    c = cluster(lanes=2, chunks=dict.fromkeys(names, 100), max_active_users=2, slot_tenure_s=20)
+    for name in names:
+        c.submit(name, job(name))
+    bounds = {name: c.view(name).explanation.eta_s or 0.0 for name in names[2:]}
+    c.run()
+    for name, bound in bounds.items():
+        longest_chunk = 1.0
+        rounds = names.index(name) // 2
+        assert (c.view(name).started_at or 0.0) <= bound + rounds * longest_chunk
+
+
+def test_a_wake_up_is_asked_for_when_somebody_begins_to_wait() -> None:
+    c = cluster(max_active_users=1, slot_tenure_s=10)
+    c.submit("ann", job("a"))
+    c.run(2)
+    c.submit("bob", job("b"))
+    assert c.alarm == 10.0
+    assert c.cancel("b") == []
+    assert c.core.state.wake_at is None
+    assert WakeAt not in {type(command) for command in c.lose_lane("none")}
+
+
+# --- caps and shares ------------------------------------------------------------------------------
+
+
+def test_no_more_jobs_run_than_the_cap_allows_and_the_others_say_so() -> None:
+    c = cluster(lanes=4, max_running_jobs=2)
+    c.submit("ann", *[job(name, name) for name in "abcd"])
+    assert len(c.core.state.running) == 2
+    assert c.view("d").explanation.reason is Reason.WAITING_FOR_RUNNING_CAP
+    c.run()
+    assert {view.state for view in c.core.jobs_of(None, c.now)} == {JobState.SUCCEEDED}
+
+
+def test_a_tiny_job_gets_in_within_a_chunk_when_giants_fill_the_cap_and_the_lanes() -> None:
+    c = cluster(lanes=6, chunks={"g1": 400, "g2": 400, "tiny": 1}, max_running_jobs=2)
+    c.submit("ann", job("g1", "x"), job("g2", "y"))
+    c.run(50)
+    c.submit("bob", job("tiny"))
+    c.submit("ann", job("own tiny", "z"))
+    c.run(20)
+    tiny = c.view("tiny")
+    assert tiny.started_at is not None
+    assert tiny.started_at - tiny.submitted_at <= 2.0
+    assert tiny.state is JobState.SUCCEEDED
+    assert c.view("own tiny").started_at is not None
+
+
+def test_two_users_share_evenly_however_many_branches_one_of_them_opens() -> None:
+    c = cluster(lanes=2, chunks={f"m{n}": 20 for n in range(40)} | {"few": 400})
+    c.submit("ann", *[job(f"m{n}", f"b{n}") for n in range(40)])
+    c.submit("bob", job("few"))
+    c.run(200)
+    owner = {f"m{n}": "ann" for n in range(40)} | {"few": "bob"}
+    spent = Counter({"ann": 0.0, "bob": 0.0})
+    for command in c.started:
+        spent[owner[str(command.unit.job)]] += 1.0  # every unit takes a second
+    assert spent["ann"] == pytest.approx(spent["bob"], rel=0.02)
+
+
+def test_branches_of_a_user_take_turns_by_chunk() -> None:
+    c = cluster(lanes=1, chunks={"giant": 300, "tiny": 1})
+    c.submit("ann", job("giant", "x"))
+    c.run(100)
+    c.submit("ann", job("tiny", "y"))
+    c.run(10)
+    assert c.view("tiny").ended_at == pytest.approx(100 + 6, abs=2)
+
+
+def test_time_without_work_banks_no_credit() -> None:
+    c = cluster(lanes=1, chunks={"a": 400, "b": 400})
+    c.submit("ann", job("a"))
+    c.run(200)
+    c.submit("bob", job("b"))
+    c.run(100)
+    since = [x.unit.job for x in c.started if x.unit.stage is Stage.SEGMENT][-100:]
+    assert abs(since.count("a") - since.count("b")) <= 2  # type: ignore[arg-type]
+
+
+def test_a_heavier_weight_gets_a_proportionally_larger_share() -> None:
+    turns: FairQueue[str] = FairQueue()
+    weights = {"light": 1.0, "heavy": 3.0}
+    for name in weights:
+        turns.wake(name)
+    served: Counter[str] = Counter()
+    for _ in range(400):
+        name = turns.first()
+        assert name is not None
+        served[name] += 1
+        turns.charge(name, 1.0 / weights[name])
+    assert served == {"light": 100, "heavy": 300}
+
+
+def test_a_cost_that_was_estimated_too_low_is_corrected() -> None:
+    turns: FairQueue[str] = FairQueue()
+    turns.wake("slow")
+    turns.wake("quick")
+    served: Counter[str] = Counter()
+    for _ in range(110):
+        name = turns.first()
+        assert name is not None
+        served[name] += 1
+        turns.charge(name, 1.0)
+        turns.correct(name, 9.0 if name == "slow" else 0.0)
+    assert served["quick"] == pytest.approx(100, abs=1)
+
+
+def test_the_heap_of_a_fair_queue_stays_small_and_its_order_right() -> None:
+    turns: FairQueue[int] = FairQueue()
+    for name in range(10):
+        turns.wake(name)
+    for step in range(5000):
+        first = turns.first()
+        assert first is not None
+        assert turns.rank(first) == 0
+        turns.charge(first, 1.0 + step % 3)
+    assert len(turns._heap) <= 2 * 10 + 64 + 1
+
+
+def test_waiting_for_a_turn_says_who_goes_first_without_naming_anyone() -> None:
+    c = cluster(lanes=1)
+    c.submit("ann", job("a", "x"))
+    c.submit("bob", job("b"))
+    c.submit("ann", job("a2", "y"))
+    assert c.view("b").explanation == Explanation(
+        Reason.WAITING_FOR_LANE,
+        "next to go: waiting for one of 1 lane to finish its chunk",
+        position=1,
+        eta_s=0.5,
+    )
+    assert c.view("a2").explanation == Explanation(
+        Reason.WAITING_FOR_TURN,
+        "waiting for its turn at 1 lane: 1 user and 0 of your own branches go first",
+        position=2,
+    )
+
+
+def test_without_any_lane_a_job_says_that_the_cluster_is_starting() -> None:
+    c = cluster(lanes=0)
+    c.submit("ann", job("a"))
+    assert c.view("a").explanation == Explanation(
+        Reason.WAITING_FOR_LANE, "waiting for a lane: none is open, the cluster is starting"
+    )

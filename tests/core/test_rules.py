@@ -1,0 +1,515 @@
+"""The scheduling rules of design section 3, one by one, in a fake cluster and virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from raysched.core.commands import RunUnit, StopRun, WakeAt
+from raysched.core.events import (
+    ChunkFinished,
+    Event,
+    JobCancelRequested,
+    LaneOpened,
+    MppMissed,
+    ResultPublished,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    TimePassed,
+    WorkflowSubmitted,
+)
+from raysched.core.invariants import check
+from raysched.core.limits import Limits
+from raysched.core.model import (
+    BranchName,
+    Failure,
+    JobId,
+    JobSpec,
+    JobState,
+    LaneId,
+    Reason,
+    Stage,
+    UserId,
+    WorkflowId,
+)
+from raysched.core.views import Explanation
+from raysched.errors import Conflict, InvalidSetting, InvalidWorkflow, LimitReached, NotFound
+from raysched.testing import FakeCluster, job
+
+Answer = Callable[[RunUnit, float], tuple[float, Event]]
+BROKEN = Failure("boom", "it broke", "fix it")
+
+
+def cluster(lanes: int = 2, answer: Answer | None = None, **limits: float) -> FakeCluster:
+    return FakeCluster(Limits(**limits), lanes=lanes, answer=answer, after_event=check)  # type: ignore[arg-type]
+
+
+def states(c: FakeCluster) -> dict[str, str]:
+    return {str(view.job): view.state.value for view in c.core.jobs_of(None, c.now)}
+
+
+def order_of_starts(c: FakeCluster, stage: Stage = Stage.PLAN) -> list[str]:
+    return [str(command.unit.job) for command in c.started if command.unit.stage is stage]
+
+
+def failing(
+    c: FakeCluster, *names: str, retryable: bool = False, stage: Stage = Stage.PLAN
+) -> None:
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if command.unit.job in names and command.unit.stage is stage:
+            return 1.0, RunFailed(now + 1, command.run, 1.0, BROKEN, retryable)
+        return c.succeed(command, now)
+
+    c.answer = answer
+
+
+# --- life of one job ------------------------------------------------------------------------------
+
+
+def test_a_job_goes_through_its_units_in_order_and_is_done() -> None:
+    c = cluster(lanes=1)
+    c.submit("ann", job("a"))
+    c.run()
+    units = [(command.unit.stage.value, command.unit.chunk) for command in c.started]
+    assert units == [
+        ("plan", 0),
+        ("segment", 0),
+        ("segment", 1),
+        ("segment", 2),
+        ("assemble", 0),
+        ("publish", 0),
+    ]
+    view = c.view("a")
+    assert (view.state, view.cells, view.checksum) == (JobState.SUCCEEDED, 30, "checksum of a")
+    assert (view.tiles_done, view.tiles_total, view.started_at, view.ended_at) == (3, 3, 0.0, 6.0)
+    assert view.explanation == Explanation(Reason.DONE, "done: 30 cells")
+
+
+def test_a_plan_without_chunks_goes_straight_to_assemble() -> None:
+    c = FakeCluster(chunks=lambda _: (), after_event=check)
+    c.submit("ann", job("a"))
+    c.run()
+    assert [command.unit.stage.value for command in c.started] == ["plan", "assemble", "publish"]
+    assert c.view("a").state is JobState.SUCCEEDED
+
+
+def test_chunks_of_one_job_spread_over_idle_lanes_in_increasing_order() -> None:
+    c = cluster(lanes=3)
+    c.submit("ann", job("a"))
+    c.tick()
+    assert [run.unit.chunk for run in c.core.runs().values()] == [0, 1, 2]
+
+
+# --- rule 1 and 2: branches and DAG ---------------------------------------------------------------
+
+
+def test_jobs_of_a_branch_run_one_at_a_time_in_order_also_across_workflows() -> None:
+    c = cluster(lanes=4)
+    c.submit("ann", job("a"), job("b"))
+    c.submit("ann", job("c"))
+    c.run()
+    ends = [c.view(name).ended_at for name in "abc"]
+    starts = [c.view(name).started_at for name in "abc"]
+    assert order_of_starts(c) == ["a", "b", "c"]
+    assert starts == [0.0, ends[0], ends[1]]
+
+
+def test_a_job_waits_for_jobs_of_other_branches_that_it_depends_on() -> None:
+    c = cluster(lanes=4)
+    c.submit("ann", job("late", "y", after=["a", "b"]), job("a", "x"), job("b", "z"))
+    assert c.view("late").explanation == Explanation(
+        Reason.WAITING_FOR_DEPENDENCY, "waiting for job a (planning) and 1 more to succeed"
+    )
+    c.run()
+    assert order_of_starts(c) == ["a", "b", "late"]
+    assert c.view("late").started_at == max(c.view("a").ended_at or 0, c.view("b").ended_at or 0)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        ([], "has no jobs"),
+        ([job("a"), job("a")], "Job id a is used more than once"),
+        ([job("old")], "Job id old is used more than once"),
+        ([job("a", after=["nowhere"])], "Job a depends on nowhere, which is not in the workflow"),
+        ([job("a", after=["old"])], "Job a depends on old, which is not in the workflow"),
+        ([job("a", after=["a"])], "Job a depends on itself"),
+        (
+            [job("a", "x", after=["c"]), job("b", "y", after=["a"]), job("c", "z", after=["b"])],
+            "has a cycle: a depends on c, c depends on b, b depends on a.",
+        ),
+        (
+            [job("a", "x", after=["b"]), job("b", "x")],
+            "has a cycle: a depends on b, b comes in branch x after a.",
+        ),
+    ],
+)
+def test_a_workflow_that_makes_no_sense_is_refused_whole(jobs: list[JobSpec], words: str) -> None:
+    c = cluster()
+    c.submit("ann", job("old"))
+    before = repr(c.core.state)
+    with pytest.raises(InvalidWorkflow, match=words):
+        c.submit("ann", *jobs)
+    assert repr(c.core.state) == before
+
+
+def test_a_chain_of_ten_thousand_jobs_is_checked_without_recursion() -> None:
+    c = FakeCluster(Limits(max_jobs_per_user=10_000))
+    names = [f"j{n}" for n in range(10_000)]
+    chain = [job(name, name, after=[names[n + 1]]) for n, name in enumerate(names[:-1])]
+    c.submit("ann", *chain, job(names[-1], "end"))
+    assert c.core.open_jobs() == 10_000
+
+
+def test_limits_refuse_what_would_pass_them_and_forget_what_is_finished() -> None:
+    c = cluster(max_jobs_per_user=2, max_jobs_per_workflow=3)
+    with pytest.raises(LimitReached, match="A workflow may have 3 jobs, not 4"):
+        c.submit("ann", *[job(name) for name in "abcd"])
+    c.submit("ann", job("a"), job("b"))
+    with pytest.raises(LimitReached, match="You have 2 unfinished jobs; 1 more would pass"):
+        c.submit("ann", job("c"))
+    c.submit("bob", job("d"))
+    c.run()
+    c.submit("ann", job("e"), job("f"))
+    assert c.core.open_jobs() == 2
+
+
+# --- rule 3: failure is local ---------------------------------------------------------------------
+
+
+def test_a_failure_skips_what_needs_it_and_nothing_else() -> None:
+    c = cluster(lanes=4)
+    failing(c, "bad")
+    c.submit("ann", job("bad", "x"), job("next", "x"), job("child", "y", after=["bad"]),
+             job("grandchild", "z", after=["child"]), job("free", "y2"))  # fmt: skip
+    c.submit("ann", job("other workflow", "x"))
+    c.submit("bob", job("stranger", "x"))
+    c.run()
+    assert states(c) == {
+        "bad": "failed",
+        "next": "skipped",
+        "child": "skipped",
+        "grandchild": "skipped",
+        "free": "succeeded",
+        "other workflow": "succeeded",
+        "stranger": "succeeded",
+    }
+    assert c.view("grandchild").explanation == Explanation(
+        Reason.SKIPPED, "skipped because job bad failed; retrying that job revives this one"
+    )
+    assert c.view("bad").failure == BROKEN
+
+
+def test_a_retry_revives_what_was_skipped_at_its_old_place_in_the_branch() -> None:
+    c = cluster(lanes=1)
+    failing(c, "bad")
+    c.submit("ann", job("bad", "x"), job("next", "x"), job("child", "y", after=["bad"]))
+    c.submit("ann", job("later", "x"), job("last", "x"))
+    while c.view("later").state is not JobState.SEGMENTING:
+        c.tick()
+    c.answer = None
+    c.retry("bad")
+    c.run()
+    assert set(states(c).values()) == {"succeeded"}
+    on_x = [name for name in order_of_starts(c) if name != "child"]
+    assert on_x == ["bad", "later", "bad", "next", "last"]
+    assert c.view("bad").attempt == 2
+
+
+def test_a_job_with_two_failed_parents_is_revived_only_when_both_are_retried() -> None:
+    c = cluster(lanes=4)
+    failing(c, "p", "q")
+    c.submit("ann", job("p", "x"), job("q", "y"), job("child", "z", after=["p", "q"]))
+    c.run()
+    c.answer = None
+    c.retry("p")
+    assert c.view("child").explanation.sentence.startswith("skipped because job q failed")
+    c.run()
+    assert states(c) == {"p": "succeeded", "q": "failed", "child": "skipped"}
+    c.retry("q")
+    c.run()
+    assert states(c) == {"p": "succeeded", "q": "succeeded", "child": "succeeded"}
+
+
+def test_only_a_failed_job_can_be_retried() -> None:
+    c = cluster()
+    failing(c, "bad")
+    c.submit("ann", job("good", "x"), job("bad", "y"), job("child", "y"))
+    with pytest.raises(Conflict, match="Job good is planning; only a failed job can be retried"):
+        c.retry("good")
+    c.run()
+    with pytest.raises(Conflict, match="Job child was skipped because of job bad"):
+        c.retry("child")
+
+
+def test_a_retry_that_would_pass_the_limit_of_open_jobs_is_refused() -> None:
+    c = cluster(max_jobs_per_user=2)
+    failing(c, "bad")
+    c.submit("ann", job("bad"), job("next"))
+    c.run()
+    c.submit("ann", job("more"))
+    with pytest.raises(LimitReached, match="You have 1 unfinished jobs; 2 more"):
+        c.retry("bad")
+
+
+# --- attempts -------------------------------------------------------------------------------------
+
+
+def test_failed_attempts_wait_longer_and_longer_then_the_job_fails() -> None:
+    c = cluster(retry_backoff_s=2.0, max_retries=2)
+    failing(c, "bad", retryable=True)
+    c.submit("ann", job("bad"))
+    c.tick()
+    assert c.view("bad").explanation == Explanation(
+        Reason.WAITING_FOR_RETRY,
+        "attempt 2 of 3 begins in 2 s; the last one failed: it broke",
+        eta_s=2.0,
+    )
+    c.run()
+    plans = [(command.unit.attempt, command.unit.stage.value) for command in c.started]
+    assert plans == [(1, "plan"), (2, "plan"), (3, "plan")]
+    assert (c.view("bad").state, c.view("bad").ended_at) == (JobState.FAILED, 1 + 2 + 1 + 4 + 1)
+    assert c.view("bad").explanation.sentence == "failed after 3 attempts: it broke"
+
+
+def test_the_back_off_has_a_limit() -> None:
+    c = cluster(retry_backoff_s=2.0, retry_backoff_max_s=3.0, max_retries=3)
+    failing(c, "bad", retryable=True)
+    c.submit("ann", job("bad"))
+    c.run()
+    assert c.view("bad").ended_at == 1 + 2 + 1 + 3 + 1 + 3 + 1
+
+
+def test_a_new_attempt_with_the_same_plan_keeps_the_chunks_that_are_done() -> None:
+    c = cluster(lanes=1)
+    failed = []
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if command.unit.chunk == 1 and not failed:
+            failed.append(command)
+            return 1.0, RunFailed(now + 1, command.run, 1.0, BROKEN, True)
+        return c.succeed(command, now)
+
+    c.answer = answer
+    c.submit("ann", job("a"))
+    c.run()
+    chunks = [command.unit.chunk for command in c.started if command.unit.stage is Stage.SEGMENT]
+    assert chunks == [0, 1, 1, 2]
+    assert c.view("a").cells == 30
+
+
+def test_a_failure_stops_the_siblings_and_counts_what_they_finish_meanwhile() -> None:
+    c = cluster(lanes=3, max_retries=0)
+    c.submit("ann", job("a"))
+    c.tick()
+    first, second, third = c.core.runs()
+    assert c.tell(RunFailed(c.now, first, 0.5, BROKEN, True)) == [
+        StopRun(second, JobId("a")),
+        StopRun(third, JobId("a")),
+    ]
+    assert c.view("a").explanation.reason is Reason.STOPPING
+    assert c.view("a").state is JobState.SEGMENTING
+    assert c.tell(ChunkFinished(c.now, second, 0.5, 10, 0, "sum")) == []
+    assert c.view("a").chunks_done == 1
+    assert c.tell(RunStopped(c.now, third, 0.5)) == []
+    assert c.view("a").state is JobState.FAILED
+
+
+def test_lost_units_go_again_in_the_same_attempt_until_it_is_too_often() -> None:
+    c = cluster(lanes=1, max_losses_per_unit=1, max_retries=0)
+    c.answer = lambda command, now: (1.0, RunLost(now + 1, command.run, "killed"))
+    c.submit("ann", job("a"))
+    c.run()
+    assert [command.unit.attempt for command in c.started] == [1, 1]
+    view = c.view("a")
+    assert view.state is JobState.FAILED
+    assert view.failure is not None
+    assert view.failure.code == "work_lost"
+
+
+def test_a_lost_lane_loses_its_run_and_the_late_report_of_it_is_ignored() -> None:
+    c = cluster(lanes=2)
+    c.submit("ann", job("a"))
+    (run,) = c.core.runs()
+    lane = c.core.runs()[run].lane
+    commands = c.lose_lane(lane)
+    assert [type(command) for command in commands] == [RunUnit]
+    assert c.tell(MppMissed(c.now, run, "how large?")) == []
+    c.run()
+    assert c.view("a").state is JobState.SUCCEEDED
+
+
+def test_a_run_that_stops_without_being_told_to_counts_as_lost() -> None:
+    c = cluster(lanes=1, max_losses_per_unit=0, max_retries=0)
+    c.answer = lambda command, now: (1.0, RunStopped(now + 1, command.run, 1.0))
+    c.submit("ann", job("a"))
+    c.run()
+    assert c.view("a").failure is not None
+
+
+def test_a_restart_runs_the_same_units_again_and_blames_nobody() -> None:
+    c = cluster(lanes=2, max_losses_per_unit=0, max_retries=0)
+    c.submit("ann", job("a"))
+    c.run(2)
+    before = c.view("a").chunks_done
+    for _ in range(5):
+        c.restart()
+    assert c.view("a").chunks_done == before == 2
+    c.run()
+    view = c.view("a")
+    assert (view.state, view.attempt, view.cells) == (JobState.SUCCEEDED, 1, 30)
+    assert {run.split("-")[0] for run in (command.run for command in c.started)} == {"1", "6"} | {
+        str(epoch) for epoch in range(2, 6)
+    }
+
+
+def test_a_slide_without_pixel_size_waits_for_the_answer_and_plans_with_it() -> None:
+    c = cluster(lanes=2)
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if command.unit.job == "a" and command.mpp is None:
+            return 1.0, MppMissed(now + 1, command.run, "how large is a pixel?")
+        return c.succeed(command, now)
+
+    c.answer = answer
+    c.submit("ann", job("a"), job("b"))
+    c.submit("bob", job("c"))
+    c.run()
+    assert states(c) == {"a": "needs_mpp", "b": "waiting", "c": "succeeded"}
+    assert c.core.state.slots == {}
+    assert c.view("a").question == "how large is a pixel?"
+    assert c.view("b").explanation == Explanation(
+        Reason.WAITING_FOR_BRANCH,
+        "waiting in branch main: 2nd in line, job a is needs mpp",
+        position=2,
+    )
+    for wrong in (0.05, 3.0, float("nan")):
+        with pytest.raises(InvalidSetting, match="is not plausible"):
+            c.say_mpp("a", wrong)
+    c.say_mpp("a", 0.25)
+    c.run()
+    assert set(states(c).values()) == {"succeeded"}
+    assert {command.mpp for command in c.started if command.unit.job == "a"} == {None, 0.25}
+
+
+# --- rule 6: cancel -------------------------------------------------------------------------------
+
+
+def test_a_cancelled_job_stops_its_runs_and_is_cancelled_when_the_last_has_ended() -> None:
+    c = cluster(lanes=2)
+    c.submit("ann", job("a"), job("next"))
+    c.tick()
+    first, second = c.core.runs()
+    assert c.cancel("a") == [StopRun(first, JobId("a")), StopRun(second, JobId("a"))]
+    assert c.cancel("a") == []
+    assert c.view("a").explanation == Explanation(
+        Reason.STOPPING, "stopping as asked: 2 runs must end"
+    )
+    assert c.tell(ChunkFinished(c.now, first, 1.0, 10, 0, "sum")) == []
+    c.tell(RunStopped(c.now, second, 0.1))
+    assert states(c) == {"a": "cancelled", "next": "skipped"}
+    assert c.view("a").chunks_done == 0
+    assert c.cancel("a") == []
+
+
+def test_a_result_that_comes_after_the_cancel_does_not_count() -> None:
+    c = cluster(lanes=1)
+    c.submit("ann", job("a"))
+    while c.view("a").state is not JobState.PUBLISHING:
+        c.tick()
+    (run,) = c.core.runs()
+    assert c.cancel("a") == [StopRun(run, JobId("a"))]
+    c.tell(ResultPublished(c.now, run, 1.0, 30, "sum"))
+    assert (c.view("a").state, c.view("a").checksum) == (JobState.CANCELLED, None)
+
+
+def test_a_job_at_rest_is_cancelled_at_once_and_its_wake_up_forgotten() -> None:
+    c = cluster()
+    failing(c, "retrying", retryable=True)
+    c.submit("ann", job("retrying", "x"), job("waiting", "y", after=["retrying"]))
+    c.tick()
+    assert c.cancel("waiting") == []
+    assert c.cancel("retrying") == []
+    assert states(c) == {"retrying": "cancelled", "waiting": "cancelled"}
+    assert c.core.state.wake_at is None
+
+
+def test_a_finished_job_cannot_be_cancelled_and_anothers_cannot_be_seen() -> None:
+    c = cluster()
+    c.submit("ann", job("a"))
+    c.run()
+    with pytest.raises(Conflict, match="Job a has succeeded already"):
+        c.cancel("a")
+    with pytest.raises(NotFound) as of_another:
+        c.tell(JobCancelRequested(c.now, UserId("bob"), JobId("a")))
+    with pytest.raises(NotFound) as unknown:
+        c.tell(JobCancelRequested(c.now, UserId("bob"), JobId("zzz")))
+    assert str(of_another.value).replace("a.", "?") == str(unknown.value).replace("zzz.", "?")
+    with pytest.raises(NotFound):
+        c.core.job_view(UserId("bob"), JobId("a"), c.now)
+    with pytest.raises(NotFound):
+        c.core.workflow_view(UserId("bob"), WorkflowId("w1"), c.now)
+    assert c.core.jobs_of(UserId("bob"), c.now) == ()
+
+
+# --- rule 8: idempotency --------------------------------------------------------------------------
+
+
+def test_the_same_key_gives_the_same_workflow_and_another_request_under_it_is_refused() -> None:
+    c = cluster()
+
+    def spec(name: str, branch: str, request: str, *after: str) -> JobSpec:
+        return JobSpec(JobId(name), BranchName(branch), "k", request, tuple(map(JobId, after)))
+
+    first = c.submit("ann", spec("a", "x", "A"), spec("b", "y", "B", "a"), key="k")
+    before = repr(c.core.state)
+    c.submit("ann", spec("a2", "x", "A"), spec("b2", "y", "B", "a2"), key="k")
+    for other in (
+        [spec("a2", "x", "A"), spec("b2", "y", "B")],
+        [spec("a2", "x", "A"), spec("b2", "z", "B", "a2")],
+        [spec("a2", "x", "A"), spec("b2", "y", "C", "a2")],
+        [spec("a2", "x", "A")],
+        [],
+    ):
+        with pytest.raises(Conflict, match="key k was used for another workflow"):
+            c.submit("ann", *other, key="k")
+    assert repr(c.core.state) == before
+    assert c.core.workflow_for_key(UserId("ann"), "k") == first
+
+
+def test_each_user_has_keys_of_their_own() -> None:
+    c = cluster()
+    first = c.submit("ann", job("a"), key="k")
+    second = c.submit("bob", job("b"), key="k")
+    assert c.core.workflow_for_key(UserId("ann"), "k") == first
+    assert c.core.workflow_for_key(UserId("bob"), "k") == second
+    assert c.core.workflow_for_key(UserId("bob"), "other") is None
+
+
+def test_lanes_open_once_and_are_lost_once() -> None:
+    c = cluster(lanes=0)
+    lane = LaneId("new")
+    for _ in range(2):
+        c.tell(LaneOpened(0.0, lane))
+    assert c.core.state.idle == {lane: None}
+    c.lose_lane("new")
+    assert c.lose_lane("new") == []
+
+
+def test_a_wake_up_that_comes_early_is_asked_for_again() -> None:
+    c = cluster()
+    failing(c, "bad", retryable=True)
+    c.submit("ann", job("bad"))
+    c.tick()
+    assert c.tell(TimePassed(c.now + 0.5)) == [WakeAt(3.0)]
+
+
+def test_time_that_runs_backward_is_ignored() -> None:
+    c = cluster()
+    c.submit("ann", job("a"))
+    c.run()
+    late = c.now
+    c.core.handle(WorkflowSubmitted(0.0, UserId("ann"), "k", WorkflowId("z"), "n", (job("b"),)))
+    assert c.view("b").submitted_at == late

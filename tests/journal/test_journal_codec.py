@@ -1,0 +1,267 @@
+"""Events and their records: what was ever written can always be read, or says why not."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysched.core import events as ev
+from raysched.core.limits import Limits
+from raysched.core.model import (
+    BranchName,
+    Failure,
+    JobId,
+    JobSpec,
+    LaneId,
+    PlanFacts,
+    RunId,
+    UserId,
+    WorkflowId,
+)
+from raysched.errors import InternalError, JournalDamaged
+from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
+
+ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
+SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
+
+# What is written now. When a field with a default is added to an event, its old line moves to
+# EARLIER; any other change needs a new version of the kind, an upgrade, and a line of its own here.
+GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
+    ("scheduler_started", 1): (
+        ev.SchedulerStarted(1.5, 3),
+        '{"at":1.5,"epoch":3,"limits":null}',
+    ),
+    ("workflow_submitted", 1): (
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
+        (
+            '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
+            '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}","depends_on":["j1"]}]}'
+        ),
+    ),
+    ("job_cancel_requested", 1): (
+        ev.JobCancelRequested(1.5, ANN, JOB),
+        '{"at":1.5,"user":"ann","job":"j1"}',
+    ),
+    ("job_retry_requested", 1): (
+        ev.JobRetryRequested(1.5, ANN, JOB),
+        '{"at":1.5,"user":"ann","job":"j1"}',
+    ),
+    ("mpp_answered", 1): (
+        ev.MppAnswered(1.5, ANN, JOB, 0.25),
+        '{"at":1.5,"user":"ann","job":"j1","mpp":0.25}',
+    ),
+    ("lane_opened", 1): (ev.LaneOpened(1.5, LANE), '{"at":1.5,"lane":"lane-0"}'),
+    ("lane_lost", 1): (
+        ev.LaneLost(1.5, LANE, "its node died"),
+        '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
+    ),
+    ("slide_planned", 1): (
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3))),
+        '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3]}}',
+    ),
+    ("mpp_missed", 1): (
+        ev.MppMissed(1.5, RUN, "How many µm is a pixel?"),
+        '{"at":1.5,"run":"r1","question":"How many µm is a pixel?"}',
+    ),
+    ("chunk_finished", 1): (
+        ev.ChunkFinished(1.5, RUN, 0.5, 120, 1, "ab12"),
+        '{"at":1.5,"run":"r1","seconds":0.5,"cells":120,"tiles_failed":1,"checksum":"ab12"}',
+    ),
+    ("result_assembled", 1): (
+        ev.ResultAssembled(1.5, RUN, 0.5, 120),
+        '{"at":1.5,"run":"r1","seconds":0.5,"cells":120}',
+    ),
+    ("result_published", 1): (
+        ev.ResultPublished(1.5, RUN, 0.5, 120, "ab12"),
+        '{"at":1.5,"run":"r1","seconds":0.5,"cells":120,"checksum":"ab12"}',
+    ),
+    ("run_failed", 1): (
+        ev.RunFailed(1.5, RUN, 0.5, Failure("not_a_slide", "No slide.", "Give one."), False),
+        (
+            '{"at":1.5,"run":"r1","seconds":0.5,"failure":{"code":"not_a_slide","message":'
+            '"No slide.","remedy":"Give one."},"retryable":false}'
+        ),
+    ),
+    ("run_lost", 1): (
+        ev.RunLost(1.5, RUN, "killed"),
+        '{"at":1.5,"run":"r1","cause":"killed"}',
+    ),
+    ("run_stopped", 1): (ev.RunStopped(1.5, RUN, 0.5), '{"at":1.5,"run":"r1","seconds":0.5}'),
+    ("time_passed", 1): (ev.TimePassed(1.5), '{"at":1.5}'),
+}
+# What was written once and is on people's disks: a line here may be added, never changed.
+EARLIER: list[tuple[str, int, str, ev.Event]] = [
+    ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
+    (
+        "scheduler_started",
+        1,
+        (
+            '{"at":1.5,"epoch":3,"limits":{"max_running_jobs":2,"max_active_users":1,'
+            '"max_jobs_per_user":9,"max_jobs_per_workflow":8,"max_retries":0,'
+            '"max_losses_per_unit":7,"retry_backoff_s":1.0,"retry_backoff_max_s":6.0,'
+            '"slot_tenure_s":0.0,"first_tile_estimate_s":0.25}}'
+        ),
+        ev.SchedulerStarted(
+            1.5,
+            3,
+            Limits(
+                max_running_jobs=2,
+                max_active_users=1,
+                max_jobs_per_user=9,
+                max_jobs_per_workflow=8,
+                max_retries=0,
+                max_losses_per_unit=7,
+                retry_backoff_s=1.0,
+                retry_backoff_max_s=6.0,
+                slot_tenure_s=0.0,
+                first_tile_estimate_s=0.25,
+            ),
+        ),
+    ),
+]
+EVENT_TYPES: tuple[type[Any], ...] = get_args(ev.Event)
+codec = standard_codec()
+
+
+def test_every_event_type_has_exactly_one_kind() -> None:
+    assert sorted(EVENT_TYPES, key=repr) == sorted((kind.event for kind in KINDS), key=repr)
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+
+
+def test_every_kind_and_version_there_ever_was_has_a_golden_record() -> None:
+    assert set(GOLDEN) == {(k.name, v) for k in KINDS for v in range(1, k.version + 1)}
+
+
+@pytest.mark.parametrize("name", [kind.name for kind in KINDS])
+def test_the_present_version_is_written_exactly_like_its_golden_record(name: str) -> None:
+    version = next(kind.version for kind in KINDS if kind.name == name)
+    event, body = GOLDEN[name, version]
+    assert codec.encode(event) == Record(name, version, body)
+
+
+@pytest.mark.parametrize(("name", "version"), GOLDEN)
+def test_golden_records_of_all_versions_are_read(name: str, version: int) -> None:
+    event, body = GOLDEN[name, version]
+    assert codec.decode(1, Record(name, version, body)) == event
+
+
+@pytest.mark.parametrize(("name", "version", "body", "event"), EARLIER)
+def test_records_from_before_a_field_was_added_are_read(
+    name: str, version: int, body: str, event: ev.Event
+) -> None:
+    assert codec.decode(1, Record(name, version, body)) == event
+
+
+@given(st.one_of([st.from_type(kind) for kind in EVENT_TYPES]))
+def test_an_event_that_was_written_is_read_back_the_same(event: ev.Event) -> None:
+    record = codec.encode(event)
+    assert repr(codec.decode(1, record)) == repr(event)  # repr, since NaN is not equal to itself
+    assert codec.encode(codec.decode(1, record)) == record
+
+
+def test_numbers_that_json_does_not_have_survive() -> None:
+    event = ev.MppAnswered(-math.inf, ANN, JOB, math.nan)
+    assert repr(codec.decode(1, codec.encode(event))) == repr(event)
+
+
+def test_half_characters_of_an_odd_file_name_become_question_marks() -> None:
+    failure = Failure("slide_missing", "There is no caf\udce9.svs", "Look again.")
+    event = ev.RunFailed(1.5, RUN, 0.5, failure, False)
+    assert codec.decode(1, codec.encode(event)) == replace(
+        event, failure=replace(failure, message="There is no caf?.svs")
+    )
+
+
+@pytest.mark.parametrize("cells", ["many", 1.5, None, object()])
+def test_an_event_with_a_value_of_the_wrong_type_is_refused_before_it_is_written(
+    cells: Any,
+) -> None:
+    with pytest.raises(InternalError, match="ChunkFinished cannot be written") as caught:
+        codec.encode(ev.ChunkFinished(1.5, RUN, 0.5, cells, 0, "ab12"))
+    assert caught.value.facts == {"event": "ChunkFinished"}
+
+
+def test_what_is_not_an_event_is_refused() -> None:
+    with pytest.raises(InternalError, match="not in the codec's table"):
+        codec.encode(SPEC)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Record("slide_eaten", 1, '{"at":1.5}'), Record("time_passed", 2, '{"at":1.5}')],
+)
+def test_an_unknown_kind_or_version_is_said_to_be_of_a_newer_raysched(record: Record) -> None:
+    with pytest.raises(JournalDamaged, match=r"Record 7 .* written by a newer raysched") as caught:
+        codec.decode(7, record)
+    assert caught.value.facts == {"seq": 7, "kind": record.kind, "version": record.version}
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("", "EOF"),
+        ("null", "empty"),
+        ("[]", "Input should be an object"),
+        ('{"at":1.5', "EOF"),
+        ('{"at":"1.5"}', "at: Input should be a valid number"),
+        ("{}", "at: Field required"),
+        ('{"at":1.5,"zone":"UTC"}', "zone: Unexpected keyword argument"),
+    ],
+)
+def test_a_body_that_cannot_be_understood_is_damage_and_says_where(body: str, why: str) -> None:
+    with pytest.raises(JournalDamaged, match=f"Record 7 .*time_passed version 1.* {why}"):
+        codec.decode(7, Record("time_passed", 1, body))
+
+
+def test_a_version_below_the_first_is_damage() -> None:
+    with pytest.raises(JournalDamaged, match="there is no version 0"):
+        codec.decode(7, Record("time_passed", 0, '{"at":1.5}'))
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOpened:
+    """What an event may look like after two changes of its meaning."""
+
+    at: float
+    door: str
+    angle_deg: float
+
+
+def name_the_door(body: dict[str, object]) -> dict[str, object]:
+    return {"at": body["at"], "door": f"door-{body['number']}", "turns": body["turns"]}
+
+
+def turns_to_degrees(body: dict[str, object]) -> dict[str, object]:
+    turns = body["turns"]
+    assert isinstance(turns, float)
+    return {"at": body["at"], "door": body["door"], "angle_deg": turns * 360}
+
+
+THIRD: Any = Kind("door_opened", DoorOpened, version=3)  # type: ignore[arg-type]
+doors = Codec([THIRD], {("door_opened", 1): name_the_door, ("door_opened", 2): turns_to_degrees})
+
+
+@pytest.mark.parametrize(
+    ("version", "body"),
+    [
+        (1, '{"at":1.5,"number":4,"turns":0.25}'),
+        (2, '{"at":1.5,"door":"door-4","turns":0.25}'),
+        (3, '{"at":1.5,"door":"door-4","angle_deg":90.0}'),
+    ],
+)
+def test_older_versions_are_upgraded_step_by_step_while_reading(version: int, body: str) -> None:
+    record = Record("door_opened", version, body)
+    door: Any = doors.decode(1, record)
+    assert door == DoorOpened(1.5, "door-4", 90.0)
+    assert doors.body(1, record) == json.loads('{"at":1.5,"door":"door-4","angle_deg":90.0}')
+
+
+def test_a_codec_that_could_not_read_an_older_version_is_refused() -> None:
+    with pytest.raises(InternalError, match="door_opened version 2 could not be read"):
+        Codec([THIRD], {("door_opened", 1): name_the_door})

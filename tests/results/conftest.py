@@ -1,0 +1,103 @@
+"""A small real slide, an attempt that can be run step by step, and a disk that dies on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tifffile
+
+from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.slide import open_slide
+from raysched.results import stages
+from raysched.results.storage import Disk
+
+CROP_X, CROP_Y, CROP_PX = 720, 1800, 768
+MPP = 0.499
+
+
+class Died(Exception):
+    """The process was killed, as far as the disk can tell."""
+
+
+class DyingDisk(Disk):
+    """Refuses every change after the first ``alive_for``, also those of tidying up."""
+
+    def __init__(self, alive_for: int | None = None) -> None:
+        self.steps = 0
+        self._alive_for = alive_for
+
+    def step(self, what: str, path: Path) -> None:
+        if self._alive_for is not None and self.steps >= self._alive_for:
+            raise Died(f"{what} {path}")
+        self.steps += 1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The four stages of one request."""
+
+    request: SegmentationRequest
+    job: str = "job-1"
+
+    @property
+    def out(self) -> Path:
+        return Path(self.request.out)
+
+    @property
+    def staging(self) -> Path:
+        return stages.staging_folder(self.out, self.job)
+
+    def plan(self, disk: Disk | None = None) -> stages.Planned:
+        return stages.plan_slide(self.request, self.job, disk=disk or Disk())
+
+    def segment(self, chunk: int, disk: Disk | None = None) -> stages.Receipt:
+        return stages.segment_chunk(self.request, self.job, chunk, never, disk=disk or Disk())
+
+    def assemble(self, disk: Disk | None = None) -> stages.Assembled:
+        return stages.assemble(self.request, self.job, never, disk=disk or Disk())
+
+    def publish(self, disk: Disk | None = None) -> stages.Published:
+        return stages.publish(self.request, self.job, disk=disk or Disk())
+
+    def run(self, disk: Disk | None = None) -> stages.Published:
+        planned = self.plan(disk)
+        for chunk in range(len(planned.chunk_tiles)):
+            self.segment(chunk, disk)
+        self.assemble(disk)
+        return self.publish(disk)
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture(scope="session")
+def crop(sample_slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """768 x 768 px of the sample as a tiled TIFF without a pixel size."""
+    path = tmp_path_factory.mktemp("crop") / "crop.tif"
+    with open_slide(sample_slide) as slide:
+        rgb = slide.read_level(0, CROP_X, CROP_Y, CROP_PX, CROP_PX)
+    tifffile.imwrite(path, rgb, tile=(256, 256), photometric="rgb", metadata=None)
+    return path
+
+
+def crop_attempt(crop: Path, out: Path, chunk_tiles: int = 4, job: str = "job-1") -> Attempt:
+    request = SegmentationRequest(
+        slide=str(crop), out=str(out), mpp=MPP, tile_px=256, chunk_tiles=chunk_tiles
+    )
+    return Attempt(request, job)
+
+
+@pytest.fixture
+def attempt(crop: Path, tmp_path: Path) -> Attempt:
+    return crop_attempt(crop, tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def done(crop: Path, tmp_path_factory: pytest.TempPathFactory) -> Attempt:
+    """A published result of the crop, for reading only."""
+    attempt = crop_attempt(crop, tmp_path_factory.mktemp("done") / "out")
+    attempt.run()
+    return attempt
