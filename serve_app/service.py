@@ -16,8 +16,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def serving(config: Config) -> Iterator[str]:
-    """The HTTP service, deployed and answering; its URL. Ended on leaving."""
+def serving(config: Config, *, owned: bool) -> Iterator[str]:
+    """The HTTP service, deployed and answering; its URL. It accepts nothing more on leaving.
+
+    ``owned``: Ray ends after this, and Serve's own processes with it.
+    """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     port = claim(config.serve)
     serve.start(http_options={"host": config.serve.host, "port": port})
@@ -25,7 +28,9 @@ def serving(config: Config) -> Iterator[str]:
         serve.run(application(config), name=APP_NAME, route_prefix="/")
         yield _url(config.serve.host, port)
     finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        serve.delete(APP_NAME)
+        if not owned and not serve.status().applications:
+            serve.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _url(host: str, port: int) -> str:

@@ -96,7 +96,7 @@ async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) 
         await give_up(gateway, job)
         raise MppMissing(
             view.question or "The slide does not say its pixel size.",
-            remedy="Run it again with --mpp X (um per pixel at full resolution).",
+            remedy="Run it again with --mpp X; nothing was left behind.",
         )
     if view.failure is not None:
         raise job_failure(view)

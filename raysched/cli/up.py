@@ -15,7 +15,6 @@ from raysched.cli.voice import Voice
 from raysched.errors import Conflict
 
 if TYPE_CHECKING:
-    from raysched.cluster.health import Health
     from raysched.cluster.session import Session
     from raysched.config import Config
 
@@ -48,33 +47,38 @@ def up(options: UpOptions, voice: Voice) -> None:
 
 
 def _serve(session: Session, config: Config, voice: Voice) -> None:
+    """Serve until told to stop; then HTTP ends first, so that nothing is accepted any more."""
     from serve_app.service import serving
 
-    with serving(config) as url:
-        stopped = asyncio.run(_until_stopped(session, url, voice))
-    voice.note(
-        "stopped" + (f"; {_jobs(stopped.jobs_open)} at the next start" * bool(stopped.jobs_open))
-    )
+    with serving(config, owned=session.owned) as url:
+        asyncio.run(_until_stopped(session, url, voice))
+    jobs_open = asyncio.run(_close(session))
+    voice.note(f"stopped; {_jobs(jobs_open)} at the next start" if jobs_open else "stopped")
 
 
-async def _until_stopped(session: Session, url: str, voice: Voice) -> Health:
-    """Say where the service is, wait for the signal, close the scheduler. What it said last."""
+async def _until_stopped(session: Session, url: str, voice: Voice) -> None:
+    """Say where the service is and wait for the signal."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    health = await session.gateway.health()
-    voice.emit(up={"url": url, "dashboard": session.dashboard_url, "jobs_open": health.jobs_open})
-    if health.jobs_open:
-        voice.say(_jobs(health.jobs_open))
+    jobs_open = (await session.gateway.health()).jobs_open
+    dashboard = f"http://{session.dashboard_url}" if session.dashboard_url else None
+    voice.emit(up={"url": url, "dashboard": dashboard, "jobs_open": jobs_open})
+    if jobs_open:
+        voice.say(_jobs(jobs_open))
     voice.say(f"raysched is at {url}  (API: {url}/docs)")
-    if session.dashboard_url:
-        voice.say(f"Ray dashboard: {session.dashboard_url}")
+    if dashboard:
+        voice.say(f"Ray dashboard: {dashboard}  (its token: ~/.ray/auth_token)")
     voice.say("Ctrl-C stops it; what was submitted is kept.")
     await stop.wait()
     voice.note("stopping")
-    last = await session.gateway.health()
+
+
+async def _close(session: Session) -> int:
+    """Close the scheduler in order; how many jobs will go on."""
+    jobs_open = (await session.gateway.health()).jobs_open
     await session.gateway.close()
-    return last
+    return jobs_open
 
 
 def _jobs(number: int) -> str:

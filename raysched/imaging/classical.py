@@ -45,26 +45,29 @@ class ClassicalParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: float = Field(
-        default=1.0, gt=0.2, le=3.0, description="factor on the slide's haematoxylin threshold"
+        default=0.9, gt=0.2, le=3.0, description="factor on the slide's haematoxylin threshold"
     )
     contrast: float = Field(
-        default=0.05, ge=0.0, le=0.5, description="least haematoxylin above the surroundings, 0..1"
+        default=0.03, ge=0.0, le=0.5, description="least haematoxylin above the surroundings, 0..1"
     )
     darker: float = Field(
-        default=1.0, ge=0.5, le=3.0, description="least factor of haematoxylin over the surroundings"
+        default=1.1,
+        ge=0.5,
+        le=3.0,
+        description="least factor of haematoxylin over the surroundings",
     )
     background_um: float = Field(
-        default=12.0, ge=4.0, le=16.0, description="radius of the surroundings, um"
+        default=16.0, ge=4.0, le=16.0, description="radius of the surroundings, um"
     )
     smooth_um: float = Field(default=0.5, ge=0.0, le=2.0, description="denoising sigma, um")
     seed_um: float = Field(
         default=2.5, ge=1.0, le=6.0, description="least distance between two seeds, um"
     )
-    min_area_um2: float = Field(default=12.0, ge=1.0, le=100.0, description="smallest nucleus, um2")
+    min_area_um2: float = Field(default=10.0, ge=1.0, le=100.0, description="smallest nucleus, um2")
     max_area_um2: float = Field(default=300.0, ge=50.0, le=400.0, description="largest, um2")
     min_width_um: float = Field(default=2.0, ge=0.0, le=10.0, description="least short axis, um")
     min_ellipse_fill: float = Field(
-        default=0.8, ge=0.0, le=1.0, description="least area over that of the fitted ellipse"
+        default=0.75, ge=0.0, le=1.0, description="least area over that of the fitted ellipse"
     )
 
 
@@ -77,7 +80,12 @@ class ClassicalEngine:
     target_mpp: ClassVar[float] = 0.5
     halo_um: ClassVar[float] = 40.0
 
-    def prepare(self, overview: Overview, mpp: float, params: BaseModel) -> dict[str, Any]:
+    def prepare(
+        self,
+        overview: Overview,
+        mpp: float,  # noqa: ARG002 - the protocol's; this engine needs no more than samples
+        params: BaseModel,  # noqa: ARG002
+    ) -> dict[str, Any]:
         """Scale and threshold of the slide's haematoxylin. ``mpp``: um per working px."""
         if not len(overview.samples):
             return {"low": 0.0, "high": 1.0, "threshold": 1.0}
@@ -98,10 +106,16 @@ class ClassicalEngine:
         scaled = self._scaled(rgb, mpp, context, params)
         around = surroundings(scaled, stained(rgb), mpp, params)
         dark = scaled > float(context["threshold"]) * params.threshold
-        mask = clean(dark & (scaled > around * params.darker + params.contrast) & ~ink(rgb), mpp, params)
+        mask = clean(
+            dark & (scaled > around * params.darker + params.contrast) & ~ink(rgb), mpp, params
+        )
         return keep_nuclei(split(scaled, mask, mpp, params), mpp, params)
 
-    def optical_density(self, rgb: Rgb, context: dict[str, Any]) -> tuple[F32, F32]:
+    def optical_density(
+        self,
+        rgb: Rgb,
+        context: dict[str, Any],  # noqa: ARG002 - the protocol's; the vectors are fixed here
+    ) -> tuple[F32, F32]:
         """Amounts of haematoxylin and eosin, each (h, w) float32, in OD units."""
         return unmix(rgb)
 

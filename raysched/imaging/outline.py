@@ -53,4 +53,4 @@ def _ring(mask: npt.NDArray[np.bool_], box: tuple[slice, slice]) -> F64:
     found = find_contours(np.pad(mask, 1).astype(np.float32), 0.5, fully_connected="high")
     ring = max(found, key=len)[:, ::-1]
     # Contours name pixel centres by whole numbers and the padding moved them by one.
-    return np.asarray(ring + (box[1].start - 0.5, box[0].start - 0.5), np.float64)
+    return np.asarray(ring + np.array([box[1].start - 0.5, box[0].start - 0.5]), np.float64)

@@ -85,7 +85,9 @@ def _tissue_samples(slide: Slide, grid: WorkingGrid, tissue: TissueMask) -> Rgb:
         if window.width <= 0 or window.height <= 0:
             continue
         rgb = read_working(slide, grid, window)[::SAMPLE_STEP, ::SAMPLE_STEP]
-        w_y, w_x = np.mgrid[window.y0 : window.y1 : SAMPLE_STEP, window.x0 : window.x1 : SAMPLE_STEP]
+        w_y, w_x = np.mgrid[
+            window.y0 : window.y1 : SAMPLE_STEP, window.x0 : window.x1 : SAMPLE_STEP
+        ]
         found.append(rgb[tissue.at(w_x + 0.5, w_y + 0.5)])
     return np.concatenate([np.zeros((0, 3), np.uint8), *found])
 

@@ -125,6 +125,6 @@ def _encode(tile: Rgb, jpeg_quality: int | None) -> bytes:
 
 def _declare_jpeg(path: Path) -> None:
     """Say that the tiles are JPEG: tifffile itself says so only with a codec we do not need."""
-    with tifffile.TiffFile(path, mode="r+b") as tiff:
+    with tifffile.TiffFile(path, mode="r+") as tiff:
         for page in tiff.pages:
             page.tags["Compression"].overwrite(TIFF_JPEG)  # type: ignore[union-attr]

@@ -158,22 +158,26 @@ def _adapter(event: type[Event]) -> TypeAdapter[Event | None]:
     return TypeAdapter(either, config=_RULES)
 
 
+def whole(text: str) -> str:
+    """The text with every half character replaced by "?".
+
+    File names that are not UTF-8 reach texts as lone surrogates, which neither JSON nor DuckDB can
+    carry; such a text must not stop the scheduler.
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 def mention(job: str) -> str:
     """How the body of an event that carries this job's spec says its id."""
-    return '"job":' + to_json(job).decode()
+    return '"job":' + to_json(whole(job)).decode()
 
 
 def _cleaned(event: Event) -> str:
-    """The body with every half character replaced by "?".
-
-    File names that are not UTF-8 reach messages as lone surrogates, which JSON cannot carry; such
-    a message must not stop the scheduler.
-    """
+    """The body of an event that has half characters in its texts."""
     try:
-        text = json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":"))
+        return whole(json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":")))
     except (TypeError, ValueError) as error:
         raise _unwritable(event, str(error)) from error
-    return text.encode("utf-8", "replace").decode()
 
 
 def _unwritable(event: object, why: str) -> InternalError:

@@ -25,7 +25,7 @@ import duckdb
 
 from raysched.core.events import Event
 from raysched.errors import InternalError, JournalDamaged, StorageFailed
-from raysched.journal.codec import Body, Record, mention, standard_codec
+from raysched.journal.codec import Body, Record, mention, standard_codec, whole
 from raysched.journal.faults import (
     damaged,
     is_lock_conflict,
@@ -166,7 +166,7 @@ class Journal:
             "ats": [entry.event.at for entry in entries],
             "kinds": [record.kind for record in records],
             "versions": [record.version for record in records],
-            "jobs": [entry.job for entry in entries],
+            "jobs": [entry.job and whole(entry.job) for entry in entries],
             "bodies": [record.body for record in records],
         }
         with self._writing():
@@ -201,7 +201,7 @@ class Journal:
     def story(self, job: str) -> list[StoryLine]:
         """All events that concern one job, in order: its submission, then what named it."""
         self._require_open()
-        names = {"job": job, "submitted": mention(job)}
+        names = {"job": whole(job), "submitted": mention(job)}
         try:
             rows = self._db.execute(sql(Statement.STORY), names).fetchall()
         except duckdb.Error as error:

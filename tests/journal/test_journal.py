@@ -173,7 +173,9 @@ def test_a_job_that_is_only_mentioned_inside_a_request_has_no_story(journal: Jou
     assert journal.story("%") == []
 
 
-@pytest.mark.parametrize("job", ['quo"te', "back\\slash", "ümlaut", "new\nline", "nul\0", "%_'"])
+@pytest.mark.parametrize(
+    "job", ['quo"te', "back\\slash", "ümlaut", "new\nline", "nul\0", "%_'", "half\udce9"]
+)
 def test_a_job_with_an_odd_id_has_its_story(journal: Journal, job: str) -> None:
     journal.append([Entry(submission(job)), Entry(OPENED, job)])
     assert [line.seq for line in journal.story(job)] == [1, 2]

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +78,21 @@ for said in range(2):
     except RayschedError as error:
         print(len(journal), error.code, "|", error, "|", error.remedy, flush=True)
 journal.close()
+"""
+
+
+NOBODY = """
+import os, sys
+from pathlib import Path
+from raysched.errors import RayschedError
+from raysched.journal.journal import Journal
+
+if os.geteuid() == 0:
+    os.setuid(65534)  # permissions do not bind root
+try:
+    Journal.open(Path(sys.argv[1]))
+except RayschedError as error:
+    print(error.code, error)
 """
 
 
@@ -293,18 +309,18 @@ def test_a_file_that_may_not_grow_is_a_full_disk_and_loses_nothing(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(disk)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount command to make a small disk with")
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk() -> Iterator[Path]:
+    """3 MB of real file system. Not under tmp_path, which other sessions may tidy away."""
+    with tempfile.TemporaryDirectory(prefix="raysched-small-disk-") as name:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "none", name]
+        try:
+            done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no mount command to make a small disk with")
+        if done.returncode:
+            pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
+        yield Path(name)
+        subprocess.run(["umount", name], check=True)
 
 
 def test_a_full_disk_is_said_to_be_full_and_loses_nothing(small_disk: Path, begin: Begin) -> None:
@@ -333,12 +349,14 @@ def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path) -> No
         assert str(folder) in caught.value.remedy
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_folder_without_permission_to_write_is_a_storage_failure(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StorageFailed, match="Permission denied"):
-        Journal.open(tmp_path)
-    tmp_path.chmod(0o700)
+def test_a_folder_without_permission_to_write_is_a_storage_failure(begin: Begin) -> None:
+    with tempfile.TemporaryDirectory(prefix="raysched-not-yours-") as name:
+        Path(name).chmod(0o555)
+        said, _ = begin(NOBODY, name).communicate()
+        Path(name).chmod(0o755)
+        assert said.startswith(f"storage_failed The journal {name}/journal.duckdb cannot be used:")
+        assert "Permission denied" in said
+        assert list(Path(name).iterdir()) == []
 
 
 def test_a_folder_in_the_place_of_the_file_is_a_storage_failure(tmp_path: Path) -> None:

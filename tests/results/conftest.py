@@ -13,7 +13,7 @@ from raysched.imaging.slide import open_slide
 from raysched.results import stages
 from raysched.results.storage import Disk
 
-CROP_X, CROP_Y, CROP_PX = 720, 1800, 768
+CROP_X, CROP_Y, CROP_PX = 760, 1800, 480
 MPP = 0.499
 
 
@@ -75,7 +75,7 @@ def never() -> bool:
 
 @pytest.fixture(scope="session")
 def crop(sample_slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """768 x 768 px of the sample as a tiled TIFF without a pixel size."""
+    """480 x 480 px of the sample as a tiled TIFF without a pixel size."""
     path = tmp_path_factory.mktemp("crop") / "crop.tif"
     with open_slide(sample_slide) as slide:
         rgb = slide.read_level(0, CROP_X, CROP_Y, CROP_PX, CROP_PX)
@@ -85,7 +85,7 @@ def crop(sample_slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def crop_attempt(crop: Path, out: Path, chunk_tiles: int = 4, job: str = "job-1") -> Attempt:
     request = SegmentationRequest(
-        slide=str(crop), out=str(out), mpp=MPP, tile_px=256, chunk_tiles=chunk_tiles
+        slide=str(crop), out=str(out), mpp=MPP, tile_px=160, chunk_tiles=chunk_tiles
     )
     return Attempt(request, job)
 

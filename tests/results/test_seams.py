@@ -203,6 +203,4 @@ def test_shared_pixels_and_boxes_are_exact(shapes: list[tuple[int, int, int, int
     left, right = (np.array(side) for side in zip(*pairs, strict=True))
     want = [len(reports[a].pixels & reports[b].pixels) for a, b in pairs]
     assert shared_px(cells.runs, cells.runs_at, left, right).tolist() == want
-    assert boxes(cells.runs, cells.runs_at).tolist() == [
-        [r.x0, r.y0, r.x1, r.y1] for r in reports
-    ]
+    assert boxes(cells.runs, cells.runs_at).tolist() == [[r.x0, r.y0, r.x1, r.y1] for r in reports]

@@ -1,0 +1,69 @@
+"""The real service, started as ``raysched up`` starts it, once for all tests of this folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from raysched.cluster.session import Session, connect
+from raysched.config import Config, load_config
+
+FINAL = {"succeeded", "failed", "cancelled", "skipped"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service and what tests do with it again and again."""
+
+    config: Config
+    session: Session
+    slides: Path
+    http: httpx.Client
+
+    def submit(self, slide: str, *, key: str | None = None, **options: Any) -> dict[str, Any]:
+        """Submit one job and return it."""
+        response = self.post(slide, key=key, **options)
+        assert response.status_code == 201, response.text
+        job: dict[str, Any] = response.json()["jobs"][0]
+        return job
+
+    def post(self, slide: str, *, key: str | None = None, **options: Any) -> httpx.Response:
+        """Ask to submit one job."""
+        headers = {"Idempotency-Key": key} if key else {}
+        body = {"jobs": [{"slide": slide, **options}]}
+        return self.http.post("/workflows", json=body, headers=headers)
+
+    def until(self, job: str, *states: str, wait_s: float = 120.0) -> dict[str, Any]:
+        """Ask for a job until it is in one of these states."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            view: dict[str, Any] = self.http.get(f"/jobs/{job}").raise_for_status().json()
+            if view["state"] in states:
+                return view
+            assert view["state"] not in FINAL, f"the job ended: {view}"
+            assert time.monotonic() < deadline, f"still {view['state']}: {view}"
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Iterator[Service]:
+    """Ray, the scheduler and HTTP on a free port, with a slide folder and a state of their own."""
+    from serve_app.service import serving
+
+    folder = tmp_path_factory.mktemp("service")
+    slides = folder / "slides"
+    slides.mkdir()
+    (slides / "sample.svs").write_bytes(sample_slide.read_bytes())
+    config = load_config(
+        state=folder / "state",
+        cluster={"lanes": 2, "address": None},
+        serve={"port": 0, "slide_folders": [slides]},
+    )
+    with connect(config) as session, serving(config, owned=True) as url:
+        with httpx.Client(base_url=f"{url}/api/v1", timeout=60) as http:
+            yield Service(config, session, slides, http)

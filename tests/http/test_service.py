@@ -1,0 +1,194 @@
+"""The whole service over HTTP: a real slide from submission to downloaded results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http.conftest import Service
+
+pytestmark = pytest.mark.http
+
+
+@pytest.fixture(scope="module")
+def done(service: Service) -> dict[str, Any]:
+    """A job that has succeeded."""
+    return service.until(service.submit("sample.svs", key="done")["id"], "succeeded")
+
+
+def url_of(service: Service, path: str) -> str:
+    """A full URL of the service, outside /api/v1."""
+    return str(service.http.base_url).removesuffix("/api/v1/") + path
+
+
+def code_of(response: httpx.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    return response.status_code, response.json()["code"]
+
+
+def test_the_service_says_that_it_is_ready(service: Service) -> None:
+    ready = service.http.get(url_of(service, "/readyz"))
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    assert service.http.get(url_of(service, "/healthz")).status_code == 200
+    assert service.http.get(url_of(service, "/docs")).status_code == 200
+
+
+def test_a_slide_goes_from_its_name_to_cells(done: dict[str, Any]) -> None:
+    assert done["cells"] > 1000
+    assert done["tiles_done"] == done["tiles_total"] > 0
+    assert (done["slide"], len(done["checksum"]), done["failure"]) == ("sample.svs", 64, None)
+    assert done["submitted_at"] <= done["started_at"] <= done["ended_at"]
+
+
+def test_no_answer_shows_a_path_of_the_server(service: Service, done: dict[str, Any]) -> None:
+    listed = service.http.get("/jobs").text
+    assert done["id"] in listed
+    for folder in (service.slides, service.config.state):
+        assert str(folder) not in listed
+    (service.slides / "bad.svs").write_bytes(b"no slide")
+    response = service.post("bad.svs")
+    assert code_of(response) == (422, "not_a_slide")
+    assert str(service.slides) not in response.text
+
+
+def test_the_workflow_is_found_where_its_location_says(service: Service) -> None:
+    created = service.post("sample.svs", key="located")
+    found = service.http.get(url_of(service, created.headers["location"]))
+    assert found.json()["id"] == created.json()["id"]
+    service.http.post(f"/jobs/{created.json()['jobs'][0]['id']}/cancel")
+
+
+def test_the_same_key_gives_the_same_workflow_even_when_the_slide_is_gone(
+    service: Service,
+) -> None:
+    slide = service.slides / "short-lived.svs"
+    shutil.copy(service.slides / "sample.svs", slide)
+    first = service.post("short-lived.svs", key="twice")
+    slide.unlink()
+    second = service.post("short-lived.svs", key="twice")
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    other = service.post("sample.svs", key="twice")
+    assert code_of(other) == (409, "conflict")
+    service.http.post(f"/jobs/{first.json()['jobs'][0]['id']}/cancel")
+
+
+def test_results_are_listed_with_their_sizes_and_downloaded_whole_or_in_part(
+    service: Service, done: dict[str, Any]
+) -> None:
+    base = f"/jobs/{done['id']}/results"
+    listed = service.http.get(base).json()
+    sizes = {file["path"]: file["size_bytes"] for file in listed["files"]}
+    assert {"manifest.json", "preview.png", "cells/part-00000.parquet"} <= set(sizes)
+    assert listed["size_bytes"] == sum(sizes.values())
+    whole = service.http.get(f"{base}/preview.png")
+    assert (whole.headers["content-type"], len(whole.content)) == (
+        "image/png",
+        sizes["preview.png"],
+    )
+    part = service.http.get(f"{base}/preview.png", headers={"Range": "bytes=0-7"})
+    assert (part.status_code, part.content) == (206, b"\x89PNG\r\n\x1a\n")
+    manifest = service.http.get(f"{base}/manifest.json").json()
+    assert (manifest["checksum"], manifest["counts"]["cells"]) == (
+        done["checksum"],
+        done["cells"],
+    )
+
+
+def test_all_results_come_as_one_zip(service: Service, done: dict[str, Any]) -> None:
+    listed = service.http.get(f"/jobs/{done['id']}/results").json()
+    response = service.http.get(f"/jobs/{done['id']}/results.zip")
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.testzip() is None
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    assert sizes == {f"{done['id']}/{file['path']}": file["size_bytes"] for file in listed["files"]}
+
+
+def test_exports_hold_every_cell(service: Service, done: dict[str, Any]) -> None:
+    url = f"/jobs/{done['id']}/export"
+    table = service.http.get(url, params={"format": "csv"})
+    assert len(list(csv.DictReader(io.StringIO(table.text)))) == done["cells"]
+    shapes = service.http.get(url, params={"format": "geojson"})
+    assert len(json.loads(shapes.content)["features"]) == done["cells"]
+    assert f"{done['id']}.geojson" in shapes.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../cluster.json",
+        "%2e%2e/%2e%2e/cluster.json",
+        "..%2f..%2fcluster.json",
+        "cells/..%2f..%2f..%2fcluster.json",
+        "%2fetc%2fpasswd",
+        "/etc/passwd",
+        "manifest.json%00",
+        "x" * 2000,
+        "cells",
+        "nothing",
+    ],
+)
+def test_a_download_never_leaves_the_results(
+    path: str, service: Service, done: dict[str, Any]
+) -> None:
+    base = httpx.URL(str(service.http.base_url))
+    raw = f"{base.path}jobs/{done['id']}/results/{path}".encode()
+    response = service.http.get(base.copy_with(raw_path=raw))
+    assert code_of(response) == (404, "not_found")
+
+
+@pytest.mark.parametrize("slide", ["/etc/passwd", "../state/cluster.json", "nothing.svs"])
+def test_a_slide_outside_the_slide_folders_does_not_exist(slide: str, service: Service) -> None:
+    response = service.post(slide)
+    assert code_of(response) == (404, "slide_missing")
+    assert response.json()["detail"] == f"There is no slide {slide!r} that this service may read."
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/workflows/wf-none"),
+        ("GET", "/jobs/job-none"),
+        ("GET", "/jobs/job-none/explain"),
+        ("GET", "/jobs/job-none/results"),
+        ("GET", "/jobs/job-none/results.zip"),
+        ("GET", "/jobs/job-none/results/manifest.json"),
+        ("GET", "/jobs/job-none/export"),
+        ("POST", "/jobs/job-none/cancel"),
+        ("POST", "/jobs/job-none/retry"),
+    ],
+)
+def test_what_does_not_exist_is_not_found(method: str, path: str, service: Service) -> None:
+    assert code_of(service.http.request(method, path)) == (404, "not_found")
+
+
+def test_a_cancelled_job_has_no_results_and_says_why(service: Service) -> None:
+    job = service.submit("sample.svs", tile_px=256, chunk_tiles=1)["id"]
+    assert service.http.post(f"/jobs/{job}/cancel").json()["state"] in {"cancelling", "cancelled"}
+    service.until(job, "cancelled")
+    assert service.http.get(f"/jobs/{job}/explain").json()["reason"] == "cancelled"
+    assert code_of(service.http.get(f"/jobs/{job}/results")) == (409, "not_ready")
+    assert code_of(service.http.post(f"/jobs/{job}/cancel")) == (409, "conflict")
+
+
+def test_a_slide_without_a_pixel_size_asks_and_goes_on_when_answered(
+    service: Service, samples: Path
+) -> None:
+    shutil.copy(samples / "slides" / "openslide-python__boxes.tiff", service.slides / "boxes.tiff")
+    job = service.submit("boxes.tiff")["id"]
+    asking = service.until(job, "needs_mpp")
+    assert "boxes.tiff" in asking["question"]
+    refused = service.http.post(f"/jobs/{job}/answer", json={"mpp": 1000})
+    assert code_of(refused) == (422, "invalid_request")
+    service.http.post(f"/jobs/{job}/answer", json={"mpp": 0.5}).raise_for_status()
+    assert service.until(job, "succeeded")["failure"] is None
+    late = service.http.post(f"/jobs/{job}/answer", json={"mpp": 0.5})
+    assert code_of(late) == (409, "conflict")
