@@ -62,8 +62,11 @@ def reporting(voice: Voice) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as stop:
-        voice.note(str(stop) or "Stopped.")
-        voice.emit(error={"code": "interrupted", "exit_code": INTERRUPTED_EXIT_CODE})
+        message = str(stop) or "Stopped."
+        voice.note(message)
+        voice.emit(
+            error={"code": "interrupted", "message": message, "exit_code": INTERRUPTED_EXIT_CODE}
+        )
         raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
     except RayschedError as error:
         _show_trace(voice, error)

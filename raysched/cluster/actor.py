@@ -34,7 +34,7 @@ NEWS_PAUSE_S = 0.1  # watchers hear of a burst of changes once
 class SchedulerActor:
     """Holds the current life and speaks for it. All methods run in one event loop."""
 
-    async def __init__(self, config: Config) -> None:
+    async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
         self._config = config
         self._life: Life | None = None
         self._trouble: RayschedError | None = None

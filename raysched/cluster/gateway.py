@@ -31,31 +31,38 @@ class Gateway:
 
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """Make a workflow durable and return it; the same key again returns the same one."""
-        return await self._ask("submit", prepared)
+        answer: WorkflowView = await self._ask("submit", prepared)
+        return answer
 
     async def job(self, user: UserId, job: JobId) -> JobView:
         """One job. Raises ``NotFound``."""
-        return await self._ask("job", user, job)
+        answer: JobView = await self._ask("job", user, job)
+        return answer
 
     async def workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
         """One workflow. Raises ``NotFound``."""
-        return await self._ask("workflow", user, workflow)
+        answer: WorkflowView = await self._ask("workflow", user, workflow)
+        return answer
 
     async def jobs(self, user: UserId, *, only_open: bool = False) -> tuple[JobView, ...]:
         """All jobs of a user, oldest first."""
-        return await self._ask("jobs", user, only_open)
+        answer: tuple[JobView, ...] = await self._ask("jobs", user, only_open)
+        return answer
 
     async def cancel(self, user: UserId, job: JobId) -> JobView:
         """Ask for a job's end. Raises ``NotFound``, ``Conflict``."""
-        return await self._ask("cancel", user, job)
+        answer: JobView = await self._ask("cancel", user, job)
+        return answer
 
     async def retry(self, user: UserId, job: JobId) -> JobView:
         """Try a failed job again. Raises ``NotFound``, ``Conflict``."""
-        return await self._ask("retry", user, job)
+        answer: JobView = await self._ask("retry", user, job)
+        return answer
 
     async def answer_mpp(self, user: UserId, job: JobId, mpp: float) -> JobView:
         """Answer a job's question for the pixel size. Raises ``NotFound``, ``Conflict``."""
-        return await self._ask("answer_mpp", user, job, mpp)
+        answer: JobView = await self._ask("answer_mpp", user, job, mpp)
+        return answer
 
     async def watch(
         self, user: UserId, job: JobId, seen: int, wait_s: float = 10.0
@@ -64,11 +71,13 @@ class Gateway:
 
         Returns the revision to pass next time.
         """
-        return await self._ask("watch", user, job, seen, wait_s)
+        answer: tuple[int, JobView] = await self._ask("watch", user, job, seen, wait_s)
+        return answer
 
     async def health(self) -> Health:
         """How the scheduler is."""
-        return await self._ask("health")
+        answer: Health = await self._ask("health")
+        return answer
 
     async def close(self) -> None:
         """Stop the scheduler in order: running chunks end with their processes, state is kept."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import ray
 from ray.util.placement_group import (
@@ -72,14 +73,14 @@ class Lanes:
         states, wanted = await asyncio.to_thread(self._look)
         for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
             del self._groups[lane]
-            await self._report(lambda at, lane=lane: LaneLost(at, lane, "its node is gone"))
+            await self._report(partial(_lost, lane))
             await asyncio.to_thread(_remove, lane)
         for lane, group in list(self._pending.items()):
             match states.get(lane):
                 case "CREATED":
                     self._groups[lane] = group
                     del self._pending[lane]
-                    await self._report(lambda at, lane=lane: LaneOpened(at, lane))
+                    await self._report(partial(_opened, lane))
                 case "REMOVED" | None:
                     del self._pending[lane]
         missing = wanted - len(self._groups) - len(self._pending)
@@ -102,7 +103,9 @@ class Lanes:
         return LaneId(f"{LANE_PREFIX}{number}")
 
     def _make(self, lane: LaneId) -> PlacementGroup:
-        return placement_group([{"CPU": self._settings.lane_cpus}], name=lane, lifetime="detached")
+        bundle = {"CPU": self._settings.lane_cpus}
+        group: PlacementGroup = placement_group([bundle], name=lane, lifetime="detached")
+        return group
 
     async def remove(self) -> None:
         """Give all lanes back to the cluster."""
@@ -111,6 +114,14 @@ class Lanes:
         self._pending.clear()
         for lane in lanes:
             await asyncio.to_thread(_remove, lane)
+
+
+def _opened(lane: LaneId, at: float) -> Event:
+    return LaneOpened(at, lane)
+
+
+def _lost(lane: LaneId, at: float) -> Event:
+    return LaneLost(at, lane, "its node is gone")
 
 
 def _existing() -> dict[LaneId, PlacementGroup]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.runs import Runs
@@ -22,6 +22,7 @@ from raysched.config import Config
 from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, SchedulerStarted, TimePassed
 from raysched.core.model import JobId
+from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
 from raysched.errors import ClusterError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal
@@ -85,7 +86,7 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
-        closed = asyncio.create_task(closing.wait())
+        closed = asyncio.create_task(closing.wait(), name="closing")
         try:
             done, _ = await asyncio.wait({pump, lanes, closed}, return_when="FIRST_COMPLETED")
             for task in done:
@@ -93,7 +94,7 @@ class Life:
         finally:
             await self._end([pump, lanes, closed, *self._ticks], remove_lanes=closing.is_set())
 
-    async def _end(self, tasks: list[asyncio.Task[None]], *, remove_lanes: bool) -> None:
+    async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
         if self._timer:
             self._timer.cancel()
         for task in tasks:
@@ -201,8 +202,11 @@ class Life:
         news.set()
 
     def _job_of(self, event: Event) -> JobId | None:
-        run = self.core.runs().get(getattr(event, "run", None))  # type: ignore[call-overload]
-        return run.unit.job if run else getattr(event, "job", None)
+        """Whose story an event belongs to; reports carry only their run."""
+        if isinstance(event, Report):
+            run = self.core.runs().get(event.run)
+            return run.unit.job if run else None
+        return getattr(event, "job", None)
 
     def _carry_out(self, command: Command) -> None:
         match command:

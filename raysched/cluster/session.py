@@ -132,7 +132,7 @@ def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
-    address = str(context.address_info["gcs_address"])
+    address = str(ray.get_runtime_context().gcs_address)
     record.write_text(json.dumps({"address": address, "pid": os.getpid()}))
     url = context.dashboard_url or None
     return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)
@@ -189,11 +189,16 @@ def _leave(config: Config) -> None:
     """Close the scheduler once nobody else watches a job on this cluster."""
     try:
         handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
-        while ray.get(handle.health.remote(), timeout=10).watchers > 0:
+        while _watchers(handle) > 0:
             time.sleep(LEAVE_POLL_S)
         ray.get(handle.close.remote(), timeout=10)
     except (ValueError, RayError) as error:
         log.debug("The scheduler was gone already: %r", error)
+
+
+def _watchers(handle: Any) -> int:
+    health: Health = ray.get(handle.health.remote(), timeout=10)
+    return health.watchers
 
 
 def _shut_down(record: Path, *, owned: bool) -> None:

@@ -239,10 +239,14 @@ def _check_nothing_idles(state: State) -> None:
     if not state.idle:
         return
     cap_is_free = len(state.running) < state.limits.max_running_jobs
-    for name in state.slots:
-        if name in state.yielding:
-            continue
-        for branch_name in _ready_branches(state, name):
-            head = state.users[name].branches[branch_name].head()
-            may_go = cap_is_free or (head in state.running and head != state.parking)
-            _hold(not may_go, "a lane idles", list(state.idle), head)
+    heads = [
+        state.users[name].branches[branch_name].head()
+        for name in state.slots
+        if name not in state.yielding
+        for branch_name in _ready_branches(state, name)
+    ]
+    somebody_is_kept_out = any(head not in state.running for head in heads)
+    for head in heads:
+        is_parked = head == state.parking and somebody_is_kept_out
+        may_go = cap_is_free or (head in state.running and not is_parked)
+        _hold(not may_go, "a lane idles", list(state.idle), head)

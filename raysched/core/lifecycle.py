@@ -34,10 +34,9 @@ def return_unit(job: Job, run: Run) -> None:
 
 def fail_attempt(state: State, job: Job, failure: Failure, retryable: bool, step: Step) -> None:
     """Decide how a failed attempt goes on, stop its other runs, and carry it out once they end."""
-    if job.verdict is None:
-        retry = retryable and job.tries <= state.limits.max_retries
-        job.verdict = Verdict(failure, retry)
-        stop_runs(state, job, step)
+    assert job.verdict is None, "the first failure of an attempt decides"
+    job.verdict = Verdict(failure, retryable and job.tries <= state.limits.max_retries)
+    stop_runs(state, job, step)
     if not job.runs:
         carry_out_verdict(state, job, step)
 

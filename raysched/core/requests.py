@@ -150,7 +150,6 @@ def apply_cancel(state: State, event: JobCancelRequested, step: Step) -> None:
         end(state, job, Cause.CANCELLED_AT_REST, step)
         return
     move(job, Cause.CANCEL_ASKED)
-    job.verdict = None
     stop_runs(state, job, step)
     step.touch(job)
 

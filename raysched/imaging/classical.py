@@ -155,7 +155,9 @@ def surroundings(scaled: F32, tissue: Bool, mpp: float, params: ClassicalParams)
 
 def clean(wanted: Bool, mpp: float, params: ClassicalParams) -> U8:
     """The mask, 0 or 1, without bridges of a pixel or two and without pale centres."""
-    mask = cv2.morphologyEx(wanted.astype(np.uint8), cv2.MORPH_OPEN, _disk(0.6 / mpp))
+    mask = np.asarray(
+        cv2.morphologyEx(wanted.astype(np.uint8), cv2.MORPH_OPEN, _disk(0.6 / mpp)), np.uint8
+    )
     return _fill_small_holes(mask, params.max_area_um2 / mpp**2 / 4)
 
 

@@ -60,7 +60,7 @@ def moments(runs: I32, owner: I32, count: int) -> Moments:
     sum_xx = _squares(x1) - _squares(x0)
 
     def total(weights: F64) -> F64:
-        return np.bincount(owner, weights=weights, minlength=count + 1)[1:]
+        return np.asarray(np.bincount(owner, weights, count + 1)[1:], np.float64)
 
     area = total(n)
     safe = np.maximum(area, 1.0)

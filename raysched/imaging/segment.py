@@ -168,7 +168,8 @@ def _confidence(
     """
     ring = ndimage.grey_dilation(labels, size=(2 * RING_PX + 1, 2 * RING_PX + 1))
     around = means(haematoxylin, np.where(labels > 0, 0, ring), count)
-    return (1.0 - np.exp(-np.maximum(inside - around, 0.0) / 0.1)).astype(np.float32)
+    above = np.maximum(inside - around, 0.0)
+    return np.asarray(1.0 - np.exp(-above / 0.1), np.float32)
 
 
 RING_PX = 4

@@ -99,9 +99,10 @@ def find_tissue(overview: Rgb, mpp: float) -> npt.NDArray[np.bool_]:
     mask = ((chroma > threshold) & stained & (brightest > DARK)).astype(np.uint8)
     radius = max(1, round(CLOSE_UM / mpp / 2))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disk)
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disk), np.uint8)
     mask = _without_small(mask, SPECK_UM2 / mpp**2)
-    return _without_small(1 - mask, HOLE_UM2 / mpp**2) == 0
+    glass = _without_small(1 - mask, HOLE_UM2 / mpp**2)
+    return np.asarray(glass == 0, np.bool_)
 
 
 def _without_small(mask: npt.NDArray[np.uint8], least_px: float) -> npt.NDArray[np.uint8]:

@@ -11,14 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from driving import USER, Cluster
 
 from raysched.cluster.gateway import ACTOR_NAME
 from raysched.cluster.submission import JobRequest, Submission, prepare
 from raysched.core.model import JobId, JobState, Reason, UserId
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound
-
-from .conftest import USER, Cluster
 
 pytestmark = pytest.mark.ray
 
@@ -29,7 +28,7 @@ def out_of(view: JobView) -> Path:
     return Path(json.loads(view.request)["out"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, sample_slide: Path) -> JobView:
     """The sample, segmented once in peace."""
     return cluster.finish(cluster.submit(sample_slide, **SMALL_TILES).job)

@@ -6,10 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from driving import USER, open_cluster
 
 from raysched.core.model import JobState
-
-from .conftest import USER, open_cluster
 
 pytestmark = pytest.mark.ray
 

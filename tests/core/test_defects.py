@@ -57,6 +57,7 @@ def test_the_head_of_the_queue_is_not_queued_again_on_each_tick() -> None:
         c.submit(user, job(f"of {user}"))
     for at in range(10):
         c.tell(TimePassed(float(at) / 100))
+        c.submit("bob", job(f"more of bob {at}"))
     assert list(c.core.state.queue.items()) == [("bob", 0.0), ("cyd", 0.0)]
 
 

@@ -6,11 +6,12 @@ from collections import Counter
 
 import pytest
 
-from raysched.core.commands import WakeAt
+from raysched.core.commands import RunUnit, WakeAt
+from raysched.core.events import ChunkFinished, Event
 from raysched.core.fairness import FairQueue
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import JobState, Reason, Stage
+from raysched.core.model import JobState, Reason, Stage, UserId
 from raysched.core.views import Explanation
 from raysched.testing import FakeCluster, job
 
@@ -188,6 +189,83 @@ def test_time_without_work_banks_no_credit() -> None:
     c.run(100)
     since = [x.unit.job for x in c.started if x.unit.stage is Stage.SEGMENT][-100:]
     assert abs(since.count("a") - since.count("b")) <= 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("users", [("ann", "bob"), ("ann", "ann")])
+def test_what_counts_is_the_time_that_chunks_took_between_users_and_between_branches(
+    users: tuple[str, str],
+) -> None:
+    c = cluster(lanes=1, chunks={"slow": 400, "quick": 400})
+    spent = Counter({"slow": 0.0, "quick": 0.0})
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        seconds = 5.0 if command.unit.job == "slow" else 1.0
+        spent[str(command.unit.job)] += seconds
+        if command.unit.stage is Stage.PLAN:
+            return c.succeed(command, now)
+        return seconds, ChunkFinished(now + seconds, command.run, seconds, 1, 0, "sum")
+
+    c.answer = answer
+    c.submit(users[0], job("slow", "x"))
+    c.submit(users[1], job("quick", "y"))
+    c.run(300)
+    assert spent["slow"] == pytest.approx(spent["quick"], abs=10)
+
+
+def test_the_weight_of_a_user_counts_in_dispatch() -> None:
+    c = cluster(lanes=1, chunks={"a": 400, "b": 400})
+    c.submit("ann", job("a"))
+    c.submit("bob", job("b"))
+    c.core.state.users[UserId("ann")].weight = 3.0  # no event sets weights yet
+    c.run(200)
+    done = c.view("a").chunks_done, c.view("b").chunks_done
+    assert done == (pytest.approx(150, abs=4), pytest.approx(50, abs=4))
+
+
+def test_the_estimate_of_a_chunk_is_learnt_per_tile() -> None:
+    c = FakeCluster(lanes=1, chunks=lambda _: (4, 4, 2), after_event=check)
+    c.submit("ann", job("a"))
+    c.tick()
+    (run,) = c.core.runs().values()
+    assert run.est_s == 4 * 0.5
+    c.tick()
+    c.tick()
+    (run,) = c.core.runs().values()
+    assert run.est_s == 2 * 1.0
+
+
+def test_a_job_that_fills_the_cap_alone_still_gets_every_lane() -> None:
+    c = cluster(lanes=3, chunks={"a": 30}, max_running_jobs=1)
+    c.submit("ann", job("a"))
+    c.run(5)
+    assert (len(c.core.runs()), c.core.state.parking) == (3, None)
+
+
+def test_nobody_is_parked_while_a_cancelled_job_is_coming_to_rest_anyway() -> None:
+    c = cluster(lanes=4, chunks={"g1": 100, "g2": 100}, max_running_jobs=2)
+    c.submit("ann", job("g1", "x"), job("g2", "y"))
+    c.run(5)
+    c.cancel("g1")
+    c.submit("bob", job("tiny"))
+    assert c.core.state.parking is None
+    first = next(run for run in c.core.runs().values() if run.unit.job == "g2")
+    c.tell(ChunkFinished(c.now, first.run, 1.0, 1, 0, "sum"))
+    assert c.core.state.parking is None
+    c.run(5)
+    assert c.view("tiny").started_at == pytest.approx(5.1)
+
+
+def test_a_nap_does_not_clear_a_debt() -> None:
+    turns: FairQueue[str] = FairQueue()
+    for name in ("ann", "bob"):
+        turns.wake(name)
+    turns.charge("ann", 100.0)
+    turns.sleep("ann")
+    turns.wake("ann")
+    for _ in range(100):
+        assert turns.first() == "bob"
+        turns.charge("bob", 1.0)
+    assert turns.first() == "ann"
 
 
 def test_a_heavier_weight_gets_a_proportionally_larger_share() -> None:

@@ -513,3 +513,37 @@ def test_time_that_runs_backward_is_ignored() -> None:
     late = c.now
     c.core.handle(WorkflowSubmitted(0.0, UserId("ann"), "k", WorkflowId("z"), "n", (job("b"),)))
     assert c.view("b").submitted_at == late
+
+
+def test_losses_are_counted_anew_in_each_attempt() -> None:
+    c = cluster(lanes=1, max_losses_per_unit=1, max_retries=1)
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if len(c.started) <= 3:
+            return 1.0, RunLost(now + 1, command.run, "killed")
+        return c.succeed(command, now)
+
+    c.answer = answer
+    c.submit("ann", job("a"))
+    c.run()
+    assert (c.view("a").state, c.view("a").attempt) == (JobState.SUCCEEDED, 2)
+    assert [command.unit.attempt for command in c.started[:4]] == [1, 1, 2, 2]
+
+
+def test_a_retry_by_a_person_gives_all_attempts_again() -> None:
+    c = cluster(max_retries=1)
+    failing(c, "bad", retryable=True)
+    c.submit("ann", job("bad"))
+    c.run()
+    c.retry("bad")
+    c.run()
+    assert [command.unit.attempt for command in c.started] == [1, 2, 3, 4]
+
+
+def test_a_new_life_asks_to_be_woken_again() -> None:
+    c = cluster()
+    failing(c, "bad", retryable=True)
+    c.submit("ann", job("bad"))
+    c.tick()
+    c.restart()
+    assert c.alarm == 3.0

@@ -64,6 +64,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         cluster={"lanes": 2, "address": None},
         serve={"port": 0, "slide_folders": [slides]},
     )
-    with connect(config) as session, serving(config, owned=True) as url:
-        with httpx.Client(base_url=f"{url}/api/v1", timeout=60) as http:
-            yield Service(config, session, slides, http)
+    with (
+        connect(config) as session,
+        serving(config, owned=True) as url,
+        httpx.Client(base_url=f"{url}/api/v1", timeout=60) as http,
+    ):
+        yield Service(config, session, slides, http)

@@ -1,3 +1,5 @@
+"""CSV and GeoJSON of finished and unfinished jobs, against the rules of their readers."""
+
 from __future__ import annotations
 
 import csv
@@ -26,6 +28,11 @@ def geojson(folder: Path) -> dict[str, Any]:
     export(folder, "geojson", buffer)
     found: dict[str, Any] = json.loads(buffer.getvalue(), parse_constant=pytest.fail)
     return found
+
+
+def outlines(folder: Path) -> list[bytes]:
+    """WKB of all cells, in id order."""
+    return [wkb for cells in open_cells(folder) for wkb in cells.column("geometry").to_pylist()]
 
 
 def test_geojson_follows_the_rules_of_qupath(done: Attempt) -> None:
@@ -124,12 +131,11 @@ def test_an_unfinished_job_can_be_exported_and_says_so(attempt: Attempt) -> None
     assert len(collection["features"]) == partial.cells > 0
     for chunk in range(1, len(planned.chunk_tiles)):
         attempt.segment(chunk)
-    whole = [batch.column("geometry").to_pylist() for batch in open_cells(attempt.staging)]
+    whole = outlines(attempt.staging)
     before = geojson(attempt.staging)
     attempt.assemble()
     attempt.publish()
-    published = [batch.column("geometry").to_pylist() for batch in open_cells(attempt.out)]
-    assert sum(whole, []) == sum(published, [])
+    assert outlines(attempt.out) == whole
     ids = [{f["id"] for f in found["features"]} for found in (before, geojson(attempt.out))]
     assert ids[0].isdisjoint(ids[1])
 
@@ -161,7 +167,5 @@ def test_damaged_cells_are_named(done: Attempt, tmp_path: Path) -> None:
 
 def test_outlines_are_read_back_exactly(done: Attempt) -> None:
     cells = geopandas.read_parquet(done.out / "cells")
-    wkb = [
-        value for batch in open_cells(done.out) for value in batch.column("geometry").to_pylist()
-    ]
-    assert shapely.equals_exact(shapely.from_wkb(wkb), cells.geometry.to_numpy()).all()
+    shapes = shapely.from_wkb(outlines(done.out))
+    assert shapely.equals_exact(shapes, cells.geometry.to_numpy()).all()

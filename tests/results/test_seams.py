@@ -1,3 +1,5 @@
+"""Seams: nothing lost, nothing doubled, and the same as a naive recomputation; runs exact."""
+
 from __future__ import annotations
 
 from collections import defaultdict

@@ -1,3 +1,5 @@
+"""The four stages on real folders: killed anywhere, twinned, damaged, out of room."""
+
 from __future__ import annotations
 
 import json

@@ -1,0 +1,93 @@
+"""``raysched run`` as a person starts it: a process, its two streams, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+ENTRY = "from raysched.cli.main import main; main()"
+
+
+def start(state: Path, *arguments: object) -> subprocess.Popen[str]:
+    """A raysched command with a state folder of its own."""
+    environment = {**os.environ, "RAYSCHED_STATE": str(state)}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(
+        [sys.executable, "-c", ENTRY, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lines_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def left_in(folder: Path, but: Sequence[str] = ("state",)) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name not in but)
+
+
+def test_a_run_in_json_ends_with_its_result(tmp_path: Path, sample_slide: Path) -> None:
+    command = start(tmp_path / "state", "run", sample_slide, "--out", tmp_path / "out", "--json")
+    stdout, stderr = command.communicate(timeout=200)
+    *changes, last = lines_of(stdout)
+    assert (command.returncode, stderr) == (0, "")
+    states = [change["job"]["state"] for change in changes]
+    assert states[-1] == "succeeded"
+    assert states == sorted(states, key=STATES.index)
+    result = last["result"]
+    assert result["cells"] == result["job"]["cells"] > 1000
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["checksum"], manifest["job"]) == (result["checksum"], result["job"]["id"])
+    assert [name for name, path in result["files"].items() if not Path(path).exists()] == []
+    assert left_in(tmp_path) == ["out"]
+
+
+STATES = ["waiting", "planning", "segmenting", "assembling", "publishing", "succeeded"]
+
+
+def test_a_slide_without_a_pixel_size_is_a_question_and_leaves_nothing(
+    tmp_path: Path, samples: Path
+) -> None:
+    slide = samples / "slides" / "openslide-python__boxes.tiff"
+    command = start(tmp_path / "state", "run", slide, "--out", tmp_path / "out")
+    stdout, stderr = command.communicate(timeout=120)
+    assert (command.returncode, stdout) == (2, "")
+    *_, what, todo = stderr.splitlines()
+    assert what.startswith("error: What is the pixel size of openslide-python__boxes.tiff?")
+    assert todo == "  do: Run it again with --mpp X; nothing was left behind."
+    assert left_in(tmp_path) == []
+
+
+def test_ctrl_c_cancels_the_job_and_says_what_is_left(tmp_path: Path, sample_slide: Path) -> None:
+    arguments = ("run", sample_slide, "--out", tmp_path / "out", "--tile-px", 128, "--json")
+    command = start(tmp_path / "state", *arguments, "--chunk-tiles", 1)
+    assert command.stdout is not None
+    for line in command.stdout:
+        if json.loads(line)["job"]["state"] == "segmenting":
+            break
+    command.send_signal(signal.SIGINT)
+    stdout, _ = command.communicate(timeout=60)
+    *changes, last = lines_of(stdout)
+    assert command.returncode == 130
+    assert changes[-1]["job"]["state"] == "cancelled"
+    assert last["error"] == {
+        "code": "interrupted",
+        "message": last["error"]["message"],
+        "exit_code": 130,
+    }
+    (kept,) = left_in(tmp_path)
+    assert kept.endswith(".partial")
+    assert kept in last["error"]["message"]

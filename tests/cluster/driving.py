@@ -1,0 +1,72 @@
+"""What tests do with a real cluster again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysched.cluster.gateway import Gateway
+from raysched.cluster.session import connect
+from raysched.cluster.submission import JobRequest, Submission, prepare
+from raysched.config import Config, load_config
+from raysched.core.model import JobId, JobState, UserId
+from raysched.core.views import JobView
+
+USER = UserId("ann")
+
+
+@dataclass
+class Cluster:
+    """The gateway, and what tests do with it again and again."""
+
+    config: Config
+    gateway: Gateway
+    folder: Path
+    count: int = field(default=0)
+
+    def submit(self, slide: Path, *, key: str | None = None, **options: Any) -> JobView:
+        """Submit one job and return it."""
+        self.count += 1
+        request = JobRequest(
+            slide=str(slide), out=str(self.folder / f"out-{self.count}"), **options
+        )
+        prepared = prepare(
+            Submission(jobs=(request,)),
+            user=USER,
+            key=key or f"key-{self.count}",
+            config=self.config,
+        )
+        return asyncio.run(self.gateway.submit(prepared)).jobs[0]
+
+    def until(
+        self, job: JobId, reached: Callable[[JobView], bool], wait_s: float = 120.0
+    ) -> JobView:
+        """Watch a job until something holds of it; fails with the job's story if it ends else."""
+        return asyncio.run(self._until(job, reached, wait_s))
+
+    async def _until(
+        self, job: JobId, reached: Callable[[JobView], bool], wait_s: float
+    ) -> JobView:
+        async with asyncio.timeout(wait_s):
+            seen, view = await self.gateway.watch(USER, job, -1, 0.0)
+            while not reached(view):
+                assert not view.state.is_final, f"the job ended as {view}"
+                seen, view = await self.gateway.watch(USER, job, seen)
+            return view
+
+    def finish(self, job: JobId) -> JobView:
+        """Watch a job until it has succeeded."""
+        return self.until(job, lambda view: view.state is JobState.SUCCEEDED)
+
+
+@contextmanager
+def open_cluster(folder: Path, **cluster_settings: Any) -> Iterator[Cluster]:
+    """A real Ray cluster with the real actor, on a state folder of its own."""
+    settings = {"lanes": 2, "address": None, **cluster_settings}
+    config = load_config(state=folder / "state", cluster=settings)
+    with connect(config) as session:
+        yield Cluster(config, session.gateway, folder)

@@ -1,0 +1,78 @@
+"""``raysched up`` as a person starts and stops it: nothing that was submitted is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.http
+
+ENTRY = "from raysched.cli.main import main; main()"
+STOP_WAIT_S = 30.0
+
+
+@dataclass
+class Up:
+    """A running ``raysched up --json`` and what it said."""
+
+    process: subprocess.Popen[str]
+    url: str
+    jobs_open: int
+
+    def stop(self) -> int:
+        """Ctrl-C, and the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(STOP_WAIT_S)
+
+
+@contextmanager
+def up(state: Path, slides: Path) -> Iterator[Up]:
+    """The service in a process of its own, on any free port."""
+    settings = {
+        "RAYSCHED_STATE": str(state),
+        "RAYSCHED_SERVE__SLIDE_FOLDERS": json.dumps([str(slides)]),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENTRY, "up", "--port", "0", "--json"],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        said: dict[str, Any] = json.loads(process.stdout.readline())["up"]
+        yield Up(process, said["url"], said["jobs_open"])
+    finally:
+        process.terminate()
+        process.wait(STOP_WAIT_S)
+        process.stdout.close()
+
+
+def test_unfinished_work_goes_on_after_a_stop_and_a_start(
+    tmp_path: Path, sample_slide: Path
+) -> None:
+    body = {"jobs": [{"slide": sample_slide.name, "tile_px": 128, "chunk_tiles": 1}]}
+    with up(tmp_path / "state", sample_slide.parent) as first:
+        created = httpx.post(f"{first.url}/api/v1/workflows", json=body, timeout=60)
+        job = created.raise_for_status().json()["jobs"][0]["id"]
+        assert first.jobs_open == 0
+        assert first.stop() == 0
+    with up(tmp_path / "state", sample_slide.parent) as second:
+        assert second.jobs_open == 1
+        view = httpx.get(f"{second.url}/api/v1/jobs/{job}", timeout=60).json()
+        assert view["state"] not in {"failed", "cancelled"}
+        while view["state"] != "succeeded":
+            view = httpx.get(f"{second.url}/api/v1/jobs/{job}", timeout=60).json()
+            assert view["failure"] is None
+        assert second.stop() == 0
