@@ -30,7 +30,7 @@ def serving(config: Config, *, owned: bool) -> Iterator[str]:
     finally:
         serve.delete(APP_NAME)
         if not owned and not serve.status().applications:
-            serve.shutdown()  # type: ignore[no-untyped-call]
+            serve.shutdown()
 
 
 def _url(host: str, port: int) -> str:

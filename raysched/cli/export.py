@@ -66,9 +66,14 @@ def export(options: ExportOptions, voice: Voice) -> None:
             "size_bytes": size,
         }
     )
-    voice.say(f"{contents.cells:,} cells in {out} ({size / 1e6:,.1f} MB)")
+    voice.say(f"{contents.cells:,} cells in {out} ({readable_size(size)})")
     if not contents.complete:
         voice.say("The job has not finished: these are the cells found so far, ids may change.")
+
+
+def readable_size(size_bytes: int) -> str:
+    """A size as people read it."""
+    return f"{size_bytes / 1e6:,.1f} MB" if size_bytes > 1e5 else f"{size_bytes / 1e3:,.1f} kB"
 
 
 def _folder(options: ExportOptions) -> Path:

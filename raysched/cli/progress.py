@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from raysched.cli.voice import Voice
 from raysched.core.model import JobState, Stage
@@ -55,7 +56,7 @@ class BarProgress:
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
-            SpinnerColumn(finished_text="[green]✓[/green]"),
+            StageMark(finished_text="[green]✓[/green]"),
             TextColumn("{task.description:<9}"),
             BarColumn(bar_width=32),
             TextColumn("{task.fields[note]}"),
@@ -87,7 +88,8 @@ class BarProgress:
                 note = tiles_note(view)
             if index == max(reached, 0) and view.state in WAITING:
                 note = view.explanation.sentence
-            self._bars.update(bar, completed=done, total=total, note=note)
+            running = index == reached and view.state not in WAITING
+            self._bars.update(bar, completed=done, total=total, note=note, running=running)
 
     def close(self) -> None:
         """See ``Progress.close``."""
@@ -95,7 +97,15 @@ class BarProgress:
         self._bars.stop()
 
     def _add(self, stage: Stage) -> TaskID:
-        return self._bars.add_task(stage.value, total=1, note="")
+        return self._bars.add_task(stage.value, total=1, note="", running=False)
+
+
+class StageMark(SpinnerColumn):
+    """Turns while the stage runs; blank before, a tick after."""
+
+    def render(self, task: Task) -> RenderableType:
+        """See ``SpinnerColumn``."""
+        return super().render(task) if task.finished or task.fields["running"] else Text(" ")
 
 
 class LineProgress:
@@ -165,7 +175,7 @@ def tiles_note(view: JobView) -> str:
     if view.tiles_per_s:
         parts.append(f"{view.tiles_per_s:.1f} tiles/s")
     parts.append(f"{view.cells:,} cells")
-    if view.eta_s is not None and not view.state.is_final:
+    if view.eta_s is not None and view.stage is Stage.SEGMENT:
         parts.append(f"{duration(view.eta_s)} left")
     return ", ".join(parts)
 

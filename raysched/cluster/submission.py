@@ -20,6 +20,7 @@ from raysched.errors import InvalidWorkflow, OutputNotEmpty
 from raysched.imaging.engine import engine_params
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import open_slide
+from raysched.results.manifest import read_manifest
 
 KINDS = ("cell_segmentation",)
 
@@ -116,7 +117,7 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SegmentationRequest
     with open_slide(slide):
         pass
     out = Path(job.out).expanduser().absolute() if job.out else config.results.absolute() / id_
-    refuse_taken(out)
+    refuse_taken(out, id_)
     return SegmentationRequest(
         slide=str(slide),
         out=str(out),
@@ -128,9 +129,15 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SegmentationRequest
     )
 
 
-def refuse_taken(out: Path) -> None:
-    """Raise ``OutputNotEmpty`` where a results folder could not appear without loss."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+def refuse_taken(out: Path, job: JobId) -> None:
+    """Raise ``OutputNotEmpty`` where a results folder could not appear without loss.
+
+    The job's own published folder is no obstacle: its submission is being repeated.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    manifest = read_manifest(out)
+    if manifest is None or manifest.job != job:
         raise OutputNotEmpty(
             f"The results folder {out} exists and is not empty.",
             remedy="Choose another folder with --out, or move this one away.",

@@ -51,7 +51,7 @@ class Look(TypedDict, total=False):
 
     ``seed``: 0. ``tissue``: "blobs" (tissue with glass around and lumens in it; the default) or
     "full" (tissue up to the borders). ``levels``: True writes a pyramid. ``edge_nuclei``: True adds
-    a row of nuclei along all four borders, whole and cut ones in turn; needs "full".
+    a row of nuclei along all four borders, cut in half and whole in turn; needs "full".
     ``jpeg_quality``: 1..95, or None for lossless.
     """
 
@@ -171,7 +171,7 @@ def _check(recipe: _Recipe) -> None:
         refuse("nuclei at the borders need tissue there", 'Use tissue="full" with edge_nuclei.')
 
 
-# --- slow fields -----------------------------------------------------------------------------------
+# --- slow fields ---------------------------------------------------------------------------------
 
 
 def _draw_fields(recipe: _Recipe, rng: np.random.Generator) -> _Fields:
@@ -234,7 +234,7 @@ def _points_of(field: F32, x: F64, y: F64) -> F32:
     return np.asarray(field[row, column], np.float32)
 
 
-# --- nuclei ----------------------------------------------------------------------------------------
+# --- nuclei --------------------------------------------------------------------------------------
 
 
 def _place(
@@ -245,26 +245,28 @@ def _place(
         share = float((fields.tissue > 0).mean())
         wanted = round(NUCLEI_PER_UM2 * recipe.mpp**2 * recipe.width * recipe.height * share)
     board = _Board(2 * (RADIUS_UM[1] + GAP_UM) / recipe.mpp)
-    rim = _along_the_border(recipe, rng) if recipe.edge_nuclei else np.zeros((0, 3))
-    for x, y, radius in rim.tolist():
-        board.take(x, y, radius + GAP_UM / recipe.mpp / 2)
+    clear = GAP_UM / recipe.mpp / 2
+    if recipe.edge_nuclei:
+        for x, y, radius in _along_the_border(recipe, rng).tolist():
+            board.take(x, y, radius + clear)
+    at_edge = len(board.kept)
     left = wanted * ATTEMPTS_PER_NUCLEUS
-    while len(board.kept) < wanted + len(rim) and left > 0:
+    while len(board.kept) < wanted + at_edge and left > 0:
         thrown = min(left, 8192)
         left -= thrown
         for x, y, radius in _candidates(recipe, fields, thrown, rng).tolist():
-            board.take(x, y, radius + GAP_UM / recipe.mpp / 2)
-            if len(board.kept) == wanted + len(rim):
+            board.take(x, y, radius + clear)
+            if len(board.kept) == wanted + at_edge:
                 break
-    if len(board.kept) < wanted + len(rim):
+    if len(board.kept) < wanted + at_edge:
         raise InvalidSetting(
-            f"Only {len(board.kept) - len(rim)} of {wanted} nuclei fit on the synthetic slide.",
+            f"Only {len(board.kept) - at_edge} of {wanted} nuclei fit on the synthetic slide.",
             remedy="Ask for fewer nuclei, a larger slide or a smaller mpp.",
         )
     kept = np.array(board.kept, np.float64).reshape(-1, 3)
     kept = kept[np.lexsort((kept[:, 0], kept[:, 1]))]
     count = len(kept)
-    long = kept[:, 2] - GAP_UM / recipe.mpp / 2
+    long = kept[:, 2] - clear
     return _Nuclei(
         kept[:, 0],
         kept[:, 1],
@@ -299,17 +301,18 @@ def _candidates(
 def _along_the_border(recipe: _Recipe, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """(m, 3) x, y, radius: in turn halved by the border, touching it, and 1 px inside it."""
     step = 5 * RADIUS_UM[1] / recipe.mpp
-    sides = [
-        (np.arange(step, length - step, step), length, other)
-        for length, other in ((recipe.width, recipe.height), (recipe.height, recipe.width))
-    ]
     rows = []
-    for side, (along, _, other) in enumerate(sides):
+    for horizontal, length, other in (
+        (True, recipe.width, recipe.height),
+        (False, recipe.height, recipe.width),
+    ):
+        along = np.arange(step, length - step, step)
         for far in (False, True):
             radius = rng.uniform(*RADIUS_UM, len(along)) / recipe.mpp
-            depth = np.choose(np.arange(len(along)) % 3, [np.zeros(len(along)), radius, radius + 1])
+            turn = np.arange(len(along)) % 3
+            depth = np.choose(turn, [np.zeros_like(radius), radius, radius + 1])
             across = other - depth if far else depth
-            pair = (along, across) if side == 0 else (across, along)
+            pair = (along, across) if horizontal else (across, along)
             rows.append(np.stack([*pair, radius], axis=1))
     return np.concatenate(rows)
 
@@ -351,7 +354,7 @@ def _visible_px(recipe: _Recipe, nuclei: _Nuclei) -> F64:
     return area
 
 
-# --- paint -----------------------------------------------------------------------------------------
+# --- paint ---------------------------------------------------------------------------------------
 
 
 def _paint(recipe: _Recipe, fields: _Fields, nuclei: _Nuclei) -> Iterator[Rgb]:

@@ -116,20 +116,17 @@ def segment_chunk(
     out = Path(request.out)
     staging = staging_folder(out, job)
     with storage(staging):
-        if _published(out, job):
-            return RECEIPT_LIST.validate_json((out / RECEIPTS).read_bytes())[chunk]
-        staged = load_plan(staging)
-        store = staged.chunks(disk)
-        if receipt := store.receipt(chunk):
+        if receipt := _published_receipt(out, job, chunk):
             return receipt
-        begun = perf_counter()
-        writer = store.writer(chunk)
         try:
-            with SteadySlide(request.slide) as source:
-                writer.write(_tables(staged, chunk, source, should_stop, writer))
-            return store.keep(chunk, writer, perf_counter() - begun)
-        finally:
-            writer.discard()
+            staged = load_plan(staging)
+            receipt = staged.chunks(disk).receipt(chunk)
+            return receipt or _segment(staged, chunk, request.slide, should_stop, disk)
+        except (OSError, StorageFailed):
+            # A twin may have published and removed the staging folder meanwhile.
+            if receipt := _published_receipt(out, job, chunk):
+                return receipt
+            raise
 
 
 def assemble(
@@ -149,21 +146,13 @@ def assemble(
     with storage(staging):
         if done := _published(out, job):
             return _assembled(done)
-        staged = load_plan(staging)
-        result = staging / "result"
-        ready = read_manifest(result)
-        if ready is not None and ready.fingerprint == staged.receipt.fingerprint:
-            return _assembled(ready)
-        making = staging / f"result.{unique()}"
         try:
-            manifest = build(making, staged, request.slide, lambda: _check(should_stop), disk)
-            if result.exists():
-                _displace(result, staged.receipt.fingerprint, disk)
-            _settle(making, result, disk)
-            return _assembled(manifest)
-        finally:
-            if making.exists():
-                disk.remove_tree(making)
+            return _assembled(_assemble(staging, request.slide, should_stop, disk))
+        except (OSError, StorageFailed):
+            # A twin may have published and removed the staging folder meanwhile.
+            if done := _published(out, job):
+                return _assembled(done)
+            raise
 
 
 def publish(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Published:
@@ -180,6 +169,38 @@ def publish(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Pub
         if staging.exists():
             disk.remove_tree(staging)
         return Published(manifest.counts.cells, manifest.checksum, str(out))
+
+
+def _segment(
+    staged: Staged, chunk: int, slide: str, should_stop: Callable[[], bool], disk: Disk
+) -> Receipt:
+    begun = perf_counter()
+    store = staged.chunks(disk)
+    writer = store.writer(chunk)
+    try:
+        with SteadySlide(slide) as source:
+            writer.write(_tables(staged, chunk, source, should_stop, writer))
+        return store.keep(chunk, writer, perf_counter() - begun)
+    finally:
+        writer.discard()
+
+
+def _assemble(staging: Path, slide: str, should_stop: Callable[[], bool], disk: Disk) -> Manifest:
+    staged = load_plan(staging)
+    result = staging / "result"
+    ready = read_manifest(result)
+    if ready is not None and ready.fingerprint == staged.receipt.fingerprint:
+        return ready
+    making = staging / f"result.{unique()}"
+    try:
+        manifest = build(making, staged, slide, lambda: _check(should_stop), disk)
+        if result.exists():
+            _displace(result, staged.receipt.fingerprint, disk)
+        _settle(making, result, disk)
+        return manifest
+    finally:
+        if making.exists():
+            disk.remove_tree(making)
 
 
 def _tables(
@@ -240,6 +261,12 @@ def _displace(result: Path, fingerprint: str, disk: Disk) -> None:
         old = result.with_name(f"result.{unique()}")
         disk.rename(result, old)
         disk.remove_tree(old)
+
+
+def _published_receipt(out: Path, job: str, chunk: int) -> Receipt | None:
+    if _published(out, job) is None:
+        return None
+    return RECEIPT_LIST.validate_json((out / RECEIPTS).read_bytes())[chunk]
 
 
 def _published(out: Path, job: str) -> Manifest | None:

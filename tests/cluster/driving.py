@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.session import connect
@@ -26,18 +27,15 @@ class Cluster:
     config: Config
     gateway: Gateway
     folder: Path
-    count: int = field(default=0)
 
     def submit(self, slide: Path, *, key: str | None = None, **options: Any) -> JobView:
         """Submit one job and return it."""
-        self.count += 1
-        request = JobRequest(
-            slide=str(slide), out=str(self.folder / f"out-{self.count}"), **options
-        )
+        name = uuid4().hex[:8]
+        request = JobRequest(slide=str(slide), out=str(self.folder / f"out-{name}"), **options)
         prepared = prepare(
             Submission(jobs=(request,)),
             user=USER,
-            key=key or f"key-{self.count}",
+            key=key or name,
             config=self.config,
         )
         return asyncio.run(self.gateway.submit(prepared)).jobs[0]

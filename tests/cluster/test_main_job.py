@@ -120,6 +120,7 @@ def test_the_same_key_is_the_same_workflow(cluster: Cluster, sample_slide: Path)
     assert first == second
     job = asyncio.run(cluster.gateway.workflow(USER, first)).jobs[0].job  # type: ignore[arg-type]
     cluster.finish(job)
+    assert asyncio.run(twice()) == [first, first], "repeating a finished submission is harmless"
 
 
 def test_another_user_sees_nothing(cluster: Cluster, undisturbed: JobView) -> None:

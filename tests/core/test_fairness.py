@@ -262,7 +262,7 @@ def test_a_nap_does_not_clear_a_debt() -> None:
     turns.charge("ann", 100.0)
     turns.sleep("ann")
     turns.wake("ann")
-    for _ in range(100):
+    for _ in range(101):
         assert turns.first() == "bob"
         turns.charge("bob", 1.0)
     assert turns.first() == "ann"
