@@ -50,14 +50,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _start(
-    context: typer.Context,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
-    version: Annotated[  # noqa: ARG001 - the callback does it
+    version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    context.obj = verbose
+    """Take what stands before the verb."""
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import typer
 from raysched.cli.voice import Voice, reporting
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
 Address = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Ray cluster to use. Default: found, or started here."),
@@ -48,6 +49,7 @@ class Common:
     """What every verb takes."""
 
     json: Json = False
+    verbose: Verbose = False
     address: Address = None
 
 
@@ -67,9 +69,9 @@ def verb(function: Callable[[K, Voice], None]) -> Callable[..., None]:
     hints = get_type_hints(kind, include_extras=True)
 
     @functools.wraps(function)
-    def command(context: typer.Context, **values: Any) -> None:
+    def command(**values: Any) -> None:
         options = kind(**values)
-        voice = Voice(json=options.json, verbose=bool(context.obj))
+        voice = Voice(json=options.json, verbose=options.verbose)
         with reporting(voice):
             function(options, voice)
 
@@ -79,11 +81,8 @@ def verb(function: Callable[[K, Voice], None]) -> Callable[..., None]:
         )
         for field, hint in ((field, hints[field.name]) for field in _in_order(kind))
     ]
-    context = inspect.Parameter(
-        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
-    )
-    command.__signature__ = inspect.Signature([context, *taken])  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in (context, *taken)}
+    command.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in taken}
     return command
 
 

@@ -53,6 +53,7 @@ def _serve(session: Session, config: Config, voice: Voice) -> None:
     with serving(config, owned=session.owned) as url:
         asyncio.run(_until_stopped(session, url, voice))
     jobs_open = asyncio.run(_close(session))
+    voice.emit(stopped={"jobs_open": jobs_open})
     voice.note(f"stopped; {_jobs(jobs_open)} at the next start" if jobs_open else "stopped")
 
 

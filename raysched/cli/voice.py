@@ -79,7 +79,7 @@ def reporting(voice: Voice) -> Iterator[None]:
         voice.fail(
             InternalError(
                 f"Internal error: {type(error).__name__}: {error}",
-                remedy="Run it again as `raysched -v ...` and report what it prints.",
+                remedy="Run it again with -v and report what it prints.",
             )
         )
         raise typer.Exit(InternalError.exit_code) from None

@@ -77,14 +77,15 @@ def _only_one(path: Path) -> Iterator[None]:
     """One process at a time decides whether to join or to start."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        file = path.open("w")
     except OSError as error:
         raise StorageFailed(
             f"The state folder {path.parent} cannot be used: {error.strerror}.",
             remedy="Point RAYSCHED_STATE at a folder that you may write to.",
         ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _join(config: Config, record: Path) -> Session | None:

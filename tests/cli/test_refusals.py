@@ -50,7 +50,7 @@ def test_a_missing_slide_is_named_with_what_to_do() -> None:
 
 
 def test_verbose_shows_the_traceback() -> None:
-    result = raysched("-v", "run", "/no/such.svs")
+    result = raysched("run", "/no/such.svs", "-v")
     assert result.exit_code == 2
     assert "Traceback" in result.stderr
 
