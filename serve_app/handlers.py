@@ -105,7 +105,11 @@ async def get_results_zip(at: At, job: str) -> StreamingResponse:
     return _download(StreamingResponse(pieces, media_type="application/zip"), f"{job}.zip")
 
 
-async def export_job(at: At, job: str, format: WantedFormat = "csv") -> StreamingResponse:  # noqa: A002
+async def export_job(
+    at: At,
+    job: str,
+    format: WantedFormat = "csv",  # noqa: A002
+) -> StreamingResponse:
     """The cells in an exchange format, streamed; of an unfinished job what it has so far."""
     folder = cells_of(await at.gateway.job(at.user, JobId(job)))
     contents = (await asyncio.to_thread(CellFolder, folder)).contents

@@ -228,6 +228,17 @@ def test_readme_begins_with_the_two_commands() -> None:
     assert blocks[0].split("\n")[:2] == ["scripts/demo", "scripts/test"]
 
 
+def test_the_architecture_names_files_that_exist_and_the_table_s_own_moves() -> None:
+    from raysched.core.transitions import diagram
+
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_.]+\.[a-z]+)`", text)
+    roots = (ROOT, ROOT / "raysched")
+    assert [name for name in named if not any((at / name).exists() for at in roots)] == []
+    assert len(named) > 20
+    assert diagram().strip() in text, "print it anew: raysched.core.transitions.diagram()"
+
+
 def test_documented_variables_exist_in_the_settings() -> None:
     from raysched.config import Config
 

@@ -1,4 +1,4 @@
-"""Slots: who may have jobs running. One first-in-first-out queue, with tenure (design rule 4)."""
+"""Slots: who may have jobs running. One first-in-first-out queue, with tenure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recomputes naively what the core keeps as indexes, and the invariants of design section 8.
+"""Recomputes naively what the core keeps as indexes, and the invariants of ARCHITECTURE.md.
 
 For tests and simulations: ``check`` reads the whole state, so it costs as much as the state is
 large. Each failure names its invariant.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Scheduling rules' numbers (design section 3). Times in seconds."""
+    """Scheduling rules' numbers. Times in seconds."""
 
     max_running_jobs: int = 4
     max_active_users: int = 3

@@ -22,7 +22,7 @@ from raysched.errors import Conflict, InvalidSetting, LimitReached, NotFound
 
 MPP_MIN_UM = 0.08
 MPP_MAX_UM = 2.0
-"""Plausible um per level-0 pixel (design section 4): beyond 100x oil, or coarser than 5x, is a
+"""Plausible um per level-0 pixel: beyond 100x oil, or coarser than 5x, is a
 wrong number rather than a slide."""
 
 

@@ -1,4 +1,4 @@
-"""Slots, tenure, caps, fair shares and parking (design rules 4 and 5)."""
+"""Slots, tenure, caps, fair shares and parking."""
 
 from __future__ import annotations
 

@@ -1,21 +1,16 @@
-"""The scheduling rules of design section 3, one by one, in a fake cluster and virtual time."""
+"""The scheduling rules of ARCHITECTURE.md, one by one, in a fake cluster and virtual time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from world import BROKEN, cluster, failing, order_of_starts, states
 
-from raysched.core.commands import RunUnit, StopRun, WakeAt
+from raysched.core.commands import StopRun, WakeAt
 from raysched.core.events import (
     ChunkFinished,
-    Event,
     JobCancelRequested,
     LaneOpened,
-    MppMissed,
     ResultPublished,
-    RunFailed,
-    RunLost,
     RunStopped,
     TimePassed,
     WorkflowSubmitted,
@@ -24,48 +19,19 @@ from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import (
     BranchName,
-    Failure,
     JobId,
     JobSpec,
     JobState,
     LaneId,
     Reason,
-    Stage,
     UserId,
     WorkflowId,
 )
 from raysched.core.views import Explanation
-from raysched.errors import Conflict, InvalidSetting, InvalidWorkflow, LimitReached, NotFound
+from raysched.errors import Conflict, InvalidWorkflow, LimitReached, NotFound
 from raysched.testing import FakeCluster, job
 
-Answer = Callable[[RunUnit, float], tuple[float, Event]]
-BROKEN = Failure("boom", "it broke", "fix it")
-
-
-def cluster(lanes: int = 2, answer: Answer | None = None, **limits: float) -> FakeCluster:
-    return FakeCluster(Limits(**limits), lanes=lanes, answer=answer, after_event=check)  # type: ignore[arg-type]
-
-
-def states(c: FakeCluster) -> dict[str, str]:
-    return {str(view.job): view.state.value for view in c.core.jobs_of(None, c.now)}
-
-
-def order_of_starts(c: FakeCluster, stage: Stage = Stage.PLAN) -> list[str]:
-    return [str(command.unit.job) for command in c.started if command.unit.stage is stage]
-
-
-def failing(
-    c: FakeCluster, *names: str, retryable: bool = False, stage: Stage = Stage.PLAN
-) -> None:
-    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
-        if command.unit.job in names and command.unit.stage is stage:
-            return 1.0, RunFailed(now + 1, command.run, 1.0, BROKEN, retryable)
-        return c.succeed(command, now)
-
-    c.answer = answer
-
-
-# --- life of one job ------------------------------------------------------------------------------
+# --- life of one job -----------------------------------------------------------------------------
 
 
 def test_a_job_goes_through_its_units_in_order_and_is_done() -> None:
@@ -102,7 +68,7 @@ def test_chunks_of_one_job_spread_over_idle_lanes_in_increasing_order() -> None:
     assert [run.unit.chunk for run in c.core.runs().values()] == [0, 1, 2]
 
 
-# --- rule 1 and 2: branches and DAG ---------------------------------------------------------------
+# --- rule 1 and 2: branches and DAG --------------------------------------------------------------
 
 
 def test_jobs_of_a_branch_run_one_at_a_time_in_order_also_across_workflows() -> None:
@@ -176,7 +142,7 @@ def test_limits_refuse_what_would_pass_them_and_forget_what_is_finished() -> Non
     assert c.core.open_jobs() == 2
 
 
-# --- rule 3: failure is local ---------------------------------------------------------------------
+# --- rule 3: failure is local --------------------------------------------------------------------
 
 
 def test_a_failure_skips_what_needs_it_and_nothing_else() -> None:
@@ -254,147 +220,7 @@ def test_a_retry_that_would_pass_the_limit_of_open_jobs_is_refused() -> None:
         c.retry("bad")
 
 
-# --- attempts -------------------------------------------------------------------------------------
-
-
-def test_failed_attempts_wait_longer_and_longer_then_the_job_fails() -> None:
-    c = cluster(retry_backoff_s=2.0, max_retries=2)
-    failing(c, "bad", retryable=True)
-    c.submit("ann", job("bad"))
-    c.tick()
-    assert c.view("bad").explanation == Explanation(
-        Reason.WAITING_FOR_RETRY,
-        "attempt 2 of 3 begins in 2 s; the last one failed: it broke",
-        eta_s=2.0,
-    )
-    c.run()
-    plans = [(command.unit.attempt, command.unit.stage.value) for command in c.started]
-    assert plans == [(1, "plan"), (2, "plan"), (3, "plan")]
-    assert (c.view("bad").state, c.view("bad").ended_at) == (JobState.FAILED, 1 + 2 + 1 + 4 + 1)
-    assert c.view("bad").explanation.sentence == "failed after 3 attempts: it broke"
-
-
-def test_the_back_off_has_a_limit() -> None:
-    c = cluster(retry_backoff_s=2.0, retry_backoff_max_s=3.0, max_retries=3)
-    failing(c, "bad", retryable=True)
-    c.submit("ann", job("bad"))
-    c.run()
-    assert c.view("bad").ended_at == 1 + 2 + 1 + 3 + 1 + 3 + 1
-
-
-def test_a_new_attempt_with_the_same_plan_keeps_the_chunks_that_are_done() -> None:
-    c = cluster(lanes=1)
-    failed = []
-
-    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
-        if command.unit.chunk == 1 and not failed:
-            failed.append(command)
-            return 1.0, RunFailed(now + 1, command.run, 1.0, BROKEN, True)
-        return c.succeed(command, now)
-
-    c.answer = answer
-    c.submit("ann", job("a"))
-    c.run()
-    chunks = [command.unit.chunk for command in c.started if command.unit.stage is Stage.SEGMENT]
-    assert chunks == [0, 1, 1, 2]
-    assert c.view("a").cells == 30
-
-
-def test_a_failure_stops_the_siblings_and_counts_what_they_finish_meanwhile() -> None:
-    c = cluster(lanes=3, max_retries=0)
-    c.submit("ann", job("a"))
-    c.tick()
-    first, second, third = c.core.runs()
-    assert c.tell(RunFailed(c.now, first, 0.5, BROKEN, True)) == [
-        StopRun(second, JobId("a")),
-        StopRun(third, JobId("a")),
-    ]
-    assert c.view("a").explanation.reason is Reason.STOPPING
-    assert c.view("a").state is JobState.SEGMENTING
-    assert c.tell(ChunkFinished(c.now, second, 0.5, 10, 0, "sum")) == []
-    assert c.view("a").chunks_done == 1
-    assert c.tell(RunStopped(c.now, third, 0.5)) == []
-    assert c.view("a").state is JobState.FAILED
-
-
-def test_lost_units_go_again_in_the_same_attempt_until_it_is_too_often() -> None:
-    c = cluster(lanes=1, max_losses_per_unit=1, max_retries=0)
-    c.answer = lambda command, now: (1.0, RunLost(now + 1, command.run, "killed"))
-    c.submit("ann", job("a"))
-    c.run()
-    assert [command.unit.attempt for command in c.started] == [1, 1]
-    view = c.view("a")
-    assert view.state is JobState.FAILED
-    assert view.failure is not None
-    assert view.failure.code == "work_lost"
-
-
-def test_a_lost_lane_loses_its_run_and_the_late_report_of_it_is_ignored() -> None:
-    c = cluster(lanes=2)
-    c.submit("ann", job("a"))
-    (run,) = c.core.runs()
-    lane = c.core.runs()[run].lane
-    commands = c.lose_lane(lane)
-    assert [type(command) for command in commands] == [RunUnit]
-    assert c.tell(MppMissed(c.now, run, "how large?")) == []
-    c.run()
-    assert c.view("a").state is JobState.SUCCEEDED
-
-
-def test_a_run_that_stops_without_being_told_to_counts_as_lost() -> None:
-    c = cluster(lanes=1, max_losses_per_unit=0, max_retries=0)
-    c.answer = lambda command, now: (1.0, RunStopped(now + 1, command.run, 1.0))
-    c.submit("ann", job("a"))
-    c.run()
-    assert c.view("a").failure is not None
-
-
-def test_a_restart_runs_the_same_units_again_and_blames_nobody() -> None:
-    c = cluster(lanes=2, max_losses_per_unit=0, max_retries=0)
-    c.submit("ann", job("a"))
-    c.run(2)
-    before = c.view("a").chunks_done
-    for _ in range(5):
-        c.restart()
-    assert c.view("a").chunks_done == before == 2
-    c.run()
-    view = c.view("a")
-    assert (view.state, view.attempt, view.cells) == (JobState.SUCCEEDED, 1, 30)
-    assert {run.split("-")[0] for run in (command.run for command in c.started)} == {"1", "6"} | {
-        str(epoch) for epoch in range(2, 6)
-    }
-
-
-def test_a_slide_without_pixel_size_waits_for_the_answer_and_plans_with_it() -> None:
-    c = cluster(lanes=2)
-
-    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
-        if command.unit.job == "a" and command.mpp is None:
-            return 1.0, MppMissed(now + 1, command.run, "how large is a pixel?")
-        return c.succeed(command, now)
-
-    c.answer = answer
-    c.submit("ann", job("a"), job("b"))
-    c.submit("bob", job("c"))
-    c.run()
-    assert states(c) == {"a": "needs_mpp", "b": "waiting", "c": "succeeded"}
-    assert c.core.state.slots == {}
-    assert c.view("a").question == "how large is a pixel?"
-    assert c.view("b").explanation == Explanation(
-        Reason.WAITING_FOR_BRANCH,
-        "waiting in branch main: 2nd in line, job a is needs mpp",
-        position=2,
-    )
-    for wrong in (0.05, 3.0, float("nan")):
-        with pytest.raises(InvalidSetting, match="is not plausible"):
-            c.say_mpp("a", wrong)
-    c.say_mpp("a", 0.25)
-    c.run()
-    assert set(states(c).values()) == {"succeeded"}
-    assert {command.mpp for command in c.started if command.unit.job == "a"} == {None, 0.25}
-
-
-# --- rule 6: cancel -------------------------------------------------------------------------------
+# --- rule 6: cancel ------------------------------------------------------------------------------
 
 
 def test_a_cancelled_job_stops_its_runs_and_is_cancelled_when_the_last_has_ended() -> None:
@@ -454,7 +280,7 @@ def test_a_finished_job_cannot_be_cancelled_and_anothers_cannot_be_seen() -> Non
     assert c.core.jobs_of(UserId("bob"), c.now) == ()
 
 
-# --- rule 8: idempotency --------------------------------------------------------------------------
+# --- rule 8: idempotency -------------------------------------------------------------------------
 
 
 def test_the_same_key_gives_the_same_workflow_and_another_request_under_it_is_refused() -> None:
@@ -513,31 +339,6 @@ def test_time_that_runs_backward_is_ignored() -> None:
     late = c.now
     c.core.handle(WorkflowSubmitted(0.0, UserId("ann"), "k", WorkflowId("z"), "n", (job("b"),)))
     assert c.view("b").submitted_at == late
-
-
-def test_losses_are_counted_anew_in_each_attempt() -> None:
-    c = cluster(lanes=1, max_losses_per_unit=1, max_retries=1)
-
-    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
-        if len(c.started) <= 3:
-            return 1.0, RunLost(now + 1, command.run, "killed")
-        return c.succeed(command, now)
-
-    c.answer = answer
-    c.submit("ann", job("a"))
-    c.run()
-    assert (c.view("a").state, c.view("a").attempt) == (JobState.SUCCEEDED, 2)
-    assert [command.unit.attempt for command in c.started[:4]] == [1, 1, 2, 2]
-
-
-def test_a_retry_by_a_person_gives_all_attempts_again() -> None:
-    c = cluster(max_retries=1)
-    failing(c, "bad", retryable=True)
-    c.submit("ann", job("bad"))
-    c.run()
-    c.retry("bad")
-    c.run()
-    assert [command.unit.attempt for command in c.started] == [1, 2, 3, 4]
 
 
 def test_a_new_life_asks_to_be_woken_again() -> None:

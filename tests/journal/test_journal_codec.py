@@ -41,7 +41,8 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
         (
             '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
-            '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}","depends_on":["j1"]}]}'
+            '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
+            '"depends_on":["j1"]}]}'
         ),
     ),
     ("job_cancel_requested", 1): (
