@@ -239,6 +239,16 @@ def test_the_architecture_names_files_that_exist_and_the_table_s_own_moves() -> 
     assert diagram().strip() in text, "print it anew: raysched.core.transitions.diagram()"
 
 
+def test_the_lock_holds_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    names = {re.split(r"[\[><=~! ]", each)[0].lower() for each in wanted}
+    locked = set(
+        re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    )
+    assert names - locked == set(), "run scripts/lock"
+
+
 def test_documented_variables_exist_in_the_settings() -> None:
     from raysched.config import Config
 
