@@ -14,7 +14,7 @@ from raysched.imaging.slide import open_slide
 from raysched.imaging.stain import unmix
 from raysched.imaging.synthetic import SyntheticTruth, write_synthetic_slide
 
-DARK = 0.30
+DARK = 0.20
 """Haematoxylin in OD: between what stroma and what the palest nucleus shows."""
 
 
