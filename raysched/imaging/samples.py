@@ -43,7 +43,7 @@ class Sample:
 
 
 def sample_slide(
-    samples: Path | None, cache: Path, *, timeout_s: float = 5.0, url: str = SAMPLE_URL
+    samples: Path | None, cache: Path, *, timeout_s: float = 4.0, url: str = SAMPLE_URL
 ) -> Sample:
     """The sample slide: from the folder ``samples``, the folder ``cache``, the URL, or made up.
 
