@@ -28,7 +28,8 @@ class Moments:
     def axes(self) -> tuple[F64, F64]:
         """Short and long axis, px, of the ellipse with the same second moments.
 
-        Each pixel adds its own second moment of 1/12, as in scikit-image's regionprops.
+        Each pixel is a unit square and adds its own second moment of 1/12; scikit-image's
+        regionprops takes it for a point.
         """
         xx, yy = self.xx + 1 / 12, self.yy + 1 / 12
         spread = np.sqrt(((xx - yy) / 2) ** 2 + self.xy**2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from os import SEEK_CUR
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,8 @@ from raysched.imaging.geometry import Rect
 Rgb = npt.NDArray[np.uint8]
 
 HASH_CHUNK_BYTES = 4 * 1024 * 1024
+MOST_DIRECTORIES = 10_000
+"""A chain of directories longer than this is a loop."""
 LATTICE_PX = 512
 """Block edge by which levels with a fractional downsample are read."""
 COPY_AGAIN = "Copy the file again from its source and compare sizes or checksums."
@@ -197,10 +200,10 @@ def _not_recognised(path: Path, head: bytes) -> NotASlide | SlideUnreadable:
     size = path.stat().st_size
     if size == 0:
         return NotASlide(f"{path} is empty (0 bytes).", remedy=COPY_AGAIN, path=str(path))
-    directory = _tiff_directory(head)
-    if directory is not None and directory + 2 > size:
+    directory = _missing_directory(path, head)
+    if directory is not None:
         return SlideUnreadable(
-            f"{path} is cut short: its TIFF directory lies at byte {directory} of {size}.",
+            f"{path} is cut short: it has {size} bytes, and a TIFF directory lies at {directory}.",
             remedy=COPY_AGAIN,
             path=str(path),
         )
@@ -216,16 +219,39 @@ def _not_recognised(path: Path, head: bytes) -> NotASlide | SlideUnreadable:
     )
 
 
-def _tiff_directory(head: bytes) -> int | None:
-    """Offset of the first directory of a classic or big TIFF; None for anything else."""
+def _missing_directory(path: Path, head: bytes) -> int | None:
+    """Where the first TIFF directory that the file is too short for lies; None if all are there."""
+    layout = _tiff_layout(head)
+    if layout is None:
+        return None
+    offset, count_format, entry_bytes, offset_format = layout
+    with path.open("rb") as file:
+        for _ in range(MOST_DIRECTORIES):
+            try:
+                file.seek(offset)
+                (entries,) = struct.unpack(count_format, file.read(struct.calcsize(count_format)))
+                file.seek(entries * entry_bytes, SEEK_CUR)
+                (following,) = struct.unpack(
+                    offset_format, file.read(struct.calcsize(offset_format))
+                )
+            except (struct.error, OSError):  # a read at or beyond the end gives too few bytes
+                return offset
+            if following == 0:
+                break
+            offset = following
+    return None
+
+
+def _tiff_layout(head: bytes) -> tuple[int, str, int, str] | None:
+    """Of a classic or big TIFF: first directory, count format, bytes per entry, offset format."""
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 16:
         return None
     (magic,) = struct.unpack(order + "H", head[2:4])
     if magic == 42:
-        return int(struct.unpack(order + "I", head[4:8])[0])
+        return struct.unpack(order + "I", head[4:8])[0], order + "H", 12, order + "I"
     if magic == 43:
-        return int(struct.unpack(order + "Q", head[8:16])[0])
+        return struct.unpack(order + "Q", head[8:16])[0], order + "Q", 20, order + "Q"
     return None
 
 
