@@ -33,7 +33,8 @@ def demo(options: DemoOptions, voice: Voice) -> None:
     request = job_request(slide=str(sample.path), out=str(out))
     finished = segment(config, request, "demo", voice)
     if sample.truth is not None:
-        voice.say(f"the synthetic slide has {sample.truth:,} nuclei; found: {finished.job.cells:,}")
+        known = sample.truth.nuclei
+        voice.say(f"the synthetic slide has {known:,} nuclei; found: {finished.job.cells:,}")
     voice.say(f"look at {finished.out / 'preview.png'}")
 
 

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.ray
 ENTRY = "from raysched.cli.main import main; main()"
 
 
-def start(state: Path, *arguments: object) -> subprocess.Popen[str]:
+def start(state: Path, *arguments: object, **variables: object) -> subprocess.Popen[str]:
     """A raysched command with a state folder of its own."""
-    environment = {**os.environ, "RAYSCHED_STATE": str(state)}
+    given = {name: str(value) for name, value in variables.items()}
+    environment = {**os.environ, "RAYSCHED_STATE": str(state), **given}
     environment.pop("RAY_ADDRESS", None)
     return subprocess.Popen(
         [sys.executable, "-c", ENTRY, *map(str, arguments)],
@@ -91,3 +92,21 @@ def test_ctrl_c_cancels_the_job_and_says_what_is_left(tmp_path: Path, sample_sli
     (kept,) = left_in(tmp_path)
     assert kept.endswith(".partial")
     assert kept in last["error"]["message"]
+
+
+def test_the_demo_without_a_network_says_how_many_nuclei_there_really_are(tmp_path: Path) -> None:
+    command = start(
+        tmp_path / "state",
+        *("demo", "--out", tmp_path / "out"),
+        RAYSCHED_SAMPLES=tmp_path / "none",
+        RAYSCHED_CACHE=tmp_path / "cache",
+        https_proxy="http://127.0.0.1:9",
+    )
+    stdout, stderr = command.communicate(timeout=200)
+    assert command.returncode == 0, stderr
+    assert "this is a synthetic slide with 1,500 nuclei instead" in stderr
+    *_, compared, look = stdout.splitlines()
+    found = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]["cells"]
+    assert compared == f"the synthetic slide has 1,500 nuclei; found: {found:,}"
+    assert look == f"look at {tmp_path / 'out' / 'preview.png'}"
+    assert 1400 < found < 1600
