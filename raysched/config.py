@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from raysched.core.limits import Limits
-from raysched.errors import InvalidSetting
+from raysched.errors import InvalidSetting, faults_in_words
 
 
 class Section(BaseModel):
@@ -109,11 +109,8 @@ def load_config(**arguments: Any) -> Config:
     try:
         return Config(**arguments)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
         raise InvalidSetting(
-            f"The settings are not valid: {faults}.",
+            f"The settings are not valid: {faults_in_words(error.errors())}.",
             remedy="See configs/default.toml for every key with its unit and default.",
         ) from None
 

@@ -7,7 +7,8 @@ Nothing in raysched is imported here, so every layer may raise these.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 
 class RayschedError(Exception):
@@ -215,3 +216,8 @@ class JournalDamaged(InternalError):
     """The journal cannot be read as it was written."""
 
     code = "journal_damaged"
+
+
+def faults_in_words(faults: Iterable[Mapping[str, Any]]) -> str:
+    """What pydantic's ``ValidationError.errors()`` lists, as one line: ``field: what is wrong``."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)

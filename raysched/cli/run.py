@@ -16,7 +16,13 @@ from raysched.cli.options import ChunkTiles, Common, Engine, Mpp, Name, Out, Par
 from raysched.cli.session import settings
 from raysched.cli.summary import Finished, say_finished
 from raysched.cli.voice import Interrupted, Voice
-from raysched.errors import InternalError, InvalidSetting, MppMissing, RayschedError
+from raysched.errors import (
+    InternalError,
+    InvalidSetting,
+    MppMissing,
+    RayschedError,
+    faults_in_words,
+)
 from serve_app.identity import LOCAL_USER
 
 if TYPE_CHECKING:
@@ -129,11 +135,8 @@ def job_request(**values: Any) -> JobRequest:
     try:
         return JobRequest(**values)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
         raise InvalidSetting(
-            f"The job cannot be described like this: {faults}.",
+            f"The job cannot be described like this: {faults_in_words(error.errors())}.",
             remedy="See the options with --help.",
         ) from None
 

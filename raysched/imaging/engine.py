@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
-from raysched.errors import InvalidSetting, UnknownEngine
+from raysched.errors import InvalidSetting, UnknownEngine, faults_in_words
 
 Rgb = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
@@ -85,11 +85,8 @@ def engine_params(name: str, params: dict[str, Any]) -> BaseModel:
     try:
         return kind.model_validate(params)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
         raise InvalidSetting(
-            f"Engine {name!r} does not take these parameters: {faults}.",
+            f"Engine {name!r} does not take these parameters: {faults_in_words(error.errors())}.",
             remedy=f"Known parameters: {', '.join(kind.model_fields)}.",
         ) from None
 
