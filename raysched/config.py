@@ -131,7 +131,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A settings file as nested dicts. Raises ``InvalidSetting``."""
     try:
         return tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise InvalidSetting(
             f"The settings file {path} cannot be read: {error}.",
             remedy="Point RAYSCHED_CONFIG at a TOML file, or unset it.",

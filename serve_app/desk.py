@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +11,13 @@ from fastapi import Depends, Request
 
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.health import Health
-from raysched.cluster.submission import Prepared, prepare
+from raysched.cluster.submission import Prepared, digest_of, prepare, workflow_id
 from raysched.config import Config
-from raysched.core.model import JobId, UserId, WorkflowId
-from raysched.core.views import JobView, WorkflowView
+from raysched.core.model import JobId, UserId
+from raysched.core.views import WorkflowView
 from raysched.errors import ClusterError, Conflict, NotFound
-from raysched.imaging.request import SegmentationRequest
 from serve_app.identity import caller
-from serve_app.models import HttpJob, HttpSubmission
+from serve_app.models import HttpSubmission
 from serve_app.paths import find_slide
 from serve_app.results import results_of
 
@@ -40,11 +37,11 @@ class Desk:
         disk again: its slide may be gone by now and its results folder is taken by itself.
         """
         try:
-            known = await self.gateway.workflow(self.user, workflow_of(self.user, key))
+            known = await self.gateway.workflow(self.user, workflow_id(self.user, key))
         except NotFound:
             prepared = await asyncio.to_thread(self._prepare, body, key)
             return await self.gateway.submit(prepared), True
-        if not _same(known, body):
+        if known.digest != digest_of(body):
             raise Conflict(
                 "This Idempotency-Key was used for another workflow already.",
                 remedy="Use a new key for a new workflow.",
@@ -54,8 +51,10 @@ class Desk:
 
     def _prepare(self, body: HttpSubmission, key: str) -> Prepared:
         """Find and open the slides; runs in a thread."""
-        slides = tuple(find_slide(job.slide, self.config) for job in body.jobs)
-        return prepare(body.on(slides), user=self.user, key=key, config=self.config)
+        found = {name: find_slide(name, self.config) for name in {job.slide for job in body.jobs}}
+        slides = tuple(found[job.slide] for job in body.jobs)
+        prepared = prepare(body.on(slides), user=self.user, key=key, config=self.config)
+        return replace(prepared, digest=digest_of(body))
 
     async def results(self, job: JobId) -> Path:
         """The results folder of a job. Raises ``NotFound``, ``NotReady``."""
@@ -83,27 +82,3 @@ def desk(request: Request, user: Annotated[UserId, Depends(caller)]) -> Desk:
 
 
 At = Annotated[Desk, Depends(desk)]
-
-
-def workflow_of(user: UserId, key: str) -> WorkflowId:
-    """The id that ``prepare`` gives the workflow of this key (a test holds the two together)."""
-    digest = hashlib.sha256(f"{user}\0{key}".encode()).digest()
-    return WorkflowId(f"wf-{base64.b32encode(digest).decode().lower()[:10]}")
-
-
-def _same(known: WorkflowView, body: HttpSubmission) -> bool:
-    """Whether a request repeats the one that made a workflow, as far as can be seen."""
-    if known.name != body.name or len(known.jobs) != len(body.jobs):
-        return False
-    return all(_same_job(view, job) for view, job in zip(known.jobs, body.jobs, strict=True))
-
-
-def _same_job(view: JobView, job: HttpJob) -> bool:
-    had = SegmentationRequest.model_validate_json(view.request)
-    given = job.model_dump(include={"engine", "mpp", "tile_px", "chunk_tiles"}, exclude_none=True)
-    return (
-        (view.branch, view.kind) == (job.branch, job.kind)
-        and Path(had.slide).name == Path(job.slide).name
-        and all(getattr(had, name) == value for name, value in given.items())
-        and job.params.items() <= had.params.items()
-    )

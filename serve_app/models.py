@@ -203,7 +203,7 @@ class HttpJob(BaseModel):
             examples=["CMU-1-Small-Region.svs"],
         ),
     ]
-    engine: str | None = None
+    engine: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
     mpp: Annotated[float | None, Field(ge=0.08, le=2.0, description="um per level-0 px")] = None
     tile_px: Annotated[int | None, Field(ge=64, le=8192)] = None
@@ -219,7 +219,7 @@ class HttpSubmission(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "workflow"
-    jobs: Annotated[tuple[HttpJob, ...], Field(min_length=1)]
+    jobs: Annotated[tuple[HttpJob, ...], Field(min_length=1, max_length=10_000)]
 
     def on(self, slides: tuple[Path, ...]) -> Submission:
         """The submission, with the file that each job's slide was found to be."""

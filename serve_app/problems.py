@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 STATUS_OVER_HTTP: dict[type[RayschedError], int] = {SlideMissing: 404}
+CODES: dict[int, str] = {413: "body_too_large"}  # its name in http.HTTPStatus has changed
 RETRY_AFTER_S = 5
 PATH_FACTS = {"path", "out", "state"}
 BODY_REMEDY = "See /docs for what this route takes."
@@ -36,6 +38,10 @@ class ProblemResponse(JSONResponse):
     """A response whose body is a problem."""
 
     media_type = MEDIA_TYPE
+
+    def render(self, content: object) -> bytes:
+        """In ASCII: a message may quote what was sent, and that may be half a character."""
+        return json.dumps(content).encode()
 
 
 def problem(
@@ -87,7 +93,8 @@ async def _http(request: Request, error: Exception) -> ProblemResponse:
         raise error
     status = HTTPStatus(error.status_code)
     detail = f"{request.method} {request.url.path[:200]}: {status.phrase}."
-    answer = problem(status, status.name.lower(), detail, BODY_REMEDY)
+    code = CODES.get(status, status.name.lower())
+    answer = problem(status, code, detail, BODY_REMEDY)
     answer.headers.update(error.headers or {})
     return answer
 

@@ -14,6 +14,7 @@ from raysched import __version__
 from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
+from serve_app.body import BodyLimit
 from serve_app.models import Problem
 from serve_app.routes import PROBES, ROUTES, router
 
@@ -30,6 +31,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app.state.config, app.state.gateway = config, gateway
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(PROBES))
+    app.add_middleware(BodyLimit)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

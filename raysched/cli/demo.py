@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysched.cli.options import Common, Out
-from raysched.cli.run import job_request, segment
+from raysched.cli.run import described, segment
 from raysched.cli.session import settings
 from raysched.cli.voice import Voice
 
@@ -22,6 +22,7 @@ class DemoOptions(Common):
 
 def demo(options: DemoOptions, voice: Voice) -> None:
     """Segment a sample slide, to see what comes out."""
+    from raysched.cluster.submission import JobRequest
     from raysched.imaging.samples import sample_slide
 
     config = settings(options.address)
@@ -30,7 +31,7 @@ def demo(options: DemoOptions, voice: Voice) -> None:
     voice.note(f"sample: {sample.path} ({sample.source})")
     if sample.note:
         voice.note(sample.note)
-    request = job_request(slide=str(sample.path), out=str(out))
+    request = described(JobRequest, slide=str(sample.path), out=str(out))
     finished = segment(config, request, "demo", voice)
     if sample.truth is not None:
         known = sample.truth.nuclei

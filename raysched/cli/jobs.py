@@ -112,12 +112,17 @@ def retry(options: OneJob, voice: Voice) -> None:
     _say(ask(settings(options.address), lambda gateway: gateway.retry(LOCAL_USER, job)), voice)
 
 
+def one_line(name: str) -> str:
+    """A file name as it can stand in a line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def row(view: JobView) -> str:
     """One line about one job."""
     slide = Path(json.loads(view.request)["slide"]).name
     tiles = f"{view.tiles_done}/{view.tiles_total if view.tiles_total is not None else '?'} tiles"
     facts = f"{tiles:>14}  {view.cells:>9,} cells"
-    return f"{view.job}  {view.state:<13} {facts}  {view.branch}  {slide}"
+    return f"{view.job}  {view.state:<13} {facts}  {view.branch}  {one_line(slide)}"
 
 
 def _say(view: JobView, voice: Voice) -> None:

@@ -8,7 +8,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -26,11 +26,15 @@ from raysched.errors import (
 from serve_app.identity import LOCAL_USER
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from raysched.cli.progress import Progress
     from raysched.cluster.gateway import Gateway
     from raysched.cluster.submission import JobRequest, Prepared
     from raysched.config import Config
     from raysched.core.views import JobView
+
+M = TypeVar("M", bound="BaseModel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +53,12 @@ class RunOptions(Common):
 
 def run(options: RunOptions, voice: Voice) -> None:
     """Segment one slide and leave a results folder."""
+    from raysched.cluster.submission import JobRequest
+
     config = settings(options.address)
     out = options.out or Path(f"{options.slide.stem}-cells")
-    request = job_request(
+    request = described(
+        JobRequest,
         slide=str(options.slide),
         out=str(out),
         engine=options.engine,
@@ -60,7 +67,8 @@ def run(options: RunOptions, voice: Voice) -> None:
         tile_px=options.tile_px,
         chunk_tiles=options.chunk_tiles,
     )
-    segment(config, request, options.name or options.slide.name, voice)
+    name = options.name or options.slide.name or "workflow"
+    segment(config, request, name, voice)
 
 
 def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Finished:
@@ -72,7 +80,7 @@ def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Fin
     from raysched.cluster.submission import Submission, prepare
 
     begun = time.monotonic()
-    submission = Submission(name=name[:200], jobs=(request,))
+    submission = described(Submission, name=name[:200], jobs=(request,))
     prepared = prepare(submission, user=LOCAL_USER, key=uuid.uuid4().hex, config=config)
     with progress(voice) as shown:
         shown.say("starting Ray")
@@ -126,17 +134,15 @@ def job_failure(view: JobView) -> RayschedError:
     return kind(failure.message, remedy=failure.remedy, job=view.job)
 
 
-def job_request(**values: Any) -> JobRequest:
-    """A job as the command line describes it. Raises ``InvalidSetting`` naming each bad value."""
+def described(kind: type[M], **values: Any) -> M:
+    """What the command line describes. Raises ``InvalidSetting`` naming each bad value."""
     from pydantic import ValidationError
 
-    from raysched.cluster.submission import JobRequest
-
     try:
-        return JobRequest(**values)
+        return kind(**values)
     except ValidationError as error:
         raise InvalidSetting(
-            f"The job cannot be described like this: {faults_in_words(error.errors())}.",
+            f"The work cannot be described like this: {faults_in_words(error.errors())}.",
             remedy="See the options with --help.",
         ) from None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysched.cli.options import Common, Engine, Mpp, Name, Params
-from raysched.cli.run import job_request, parse_params
+from raysched.cli.run import described, parse_params
 from raysched.cli.session import ask, settings
 from raysched.cli.voice import Voice
 from raysched.errors import InvalidWorkflow
@@ -59,7 +59,7 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
 
 
 def _submission(options: SubmitOptions) -> Submission:
-    from raysched.cluster.submission import Submission
+    from raysched.cluster.submission import JobRequest, Submission
 
     slides = options.slides or []
     if bool(slides) == bool(options.file):
@@ -70,7 +70,8 @@ def _submission(options: SubmitOptions) -> Submission:
     if options.file:
         return _read(options.file)
     jobs = tuple(
-        job_request(
+        described(
+            JobRequest,
             slide=str(slide),
             engine=options.engine,
             params=parse_params(options.param or []),
@@ -78,7 +79,8 @@ def _submission(options: SubmitOptions) -> Submission:
         )
         for slide in slides
     )
-    return Submission(name=(options.name or slides[0].name)[:200], jobs=jobs)
+    name = options.name or slides[0].name or "workflow"
+    return described(Submission, name=name[:200], jobs=jobs)
 
 
 def _read(path: Path) -> Submission:

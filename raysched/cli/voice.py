@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ import typer
 from raysched.errors import InternalError, RayschedError
 
 INTERRUPTED_EXIT_CODE = 130
+BROKEN_PIPE_EXIT_CODE = 141
 
 
 class Interrupted(Exception):
@@ -74,6 +77,9 @@ def reporting(voice: Voice) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except typer.Exit:
         raise
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE_EXIT_CODE) from None
     except Exception as error:  # noqa: BLE001 - the last resort of a command
         _show_trace(voice, error)
         voice.fail(

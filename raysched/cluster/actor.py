@@ -86,6 +86,7 @@ class SchedulerActor:
             prepared.workflow,
             prepared.name,
             prepared.jobs,
+            prepared.digest,
         )
         await life.post(event)
         known = life.core.workflow_for_key(prepared.user, prepared.key) or prepared.workflow

@@ -7,6 +7,7 @@ dies they die, so a new life never meets an old run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ from raysched.core.events import (
     RunStopped,
     SlidePlanned,
 )
-from raysched.core.model import PlanFacts, RunId, Stage, Unit
+from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit
+from raysched.errors import InternalError
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
 
@@ -40,9 +42,10 @@ LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the l
 
 @dataclass(slots=True)
 class LiveRun:
-    """A run in flight. ``ref`` is set once Ray has the task."""
+    """A run in flight. ``order`` is set once it could be read, ``ref`` once Ray has the task."""
 
-    order: tasks.Order
+    run: RunId
+    order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
     follower: asyncio.Task[None] | None = None
     stopper: asyncio.Task[None] | None = None
@@ -59,11 +62,7 @@ class Runs:
 
     def start(self, command: RunUnit) -> None:
         """Submit a unit into its lane and follow it to its end."""
-        request = SegmentationRequest.model_validate_json(command.request)
-        if command.mpp is not None:
-            request = request.model_copy(update={"mpp": command.mpp})
-        live = LiveRun(tasks.Order(command.run, command.unit, request))
-        self._live[command.run] = live
+        live = self._live[command.run] = LiveRun(command.run)
         live.follower = asyncio.create_task(self._follow(command, live))
 
     def stop(self, run: RunId) -> None:
@@ -93,16 +92,21 @@ class Runs:
         except RayError as error:
             # A kill by force ends like a crash; the core knows that it asked for it.
             ending = Lost(_cause(error))
+        except Exception as error:  # a fault of ours must not hold the lane for ever
+            log.exception("Run %s could not be carried out.", command.run)
+            ending = _failed(command.unit, error)
         seconds = loop.time() - begun
         if live.stopper is not None:
             live.stopper.cancel()
-        await asyncio.to_thread(_remove_marker, live.order)
+        if live.order is not None:
+            await asyncio.to_thread(_remove_marker, live.order)
         await self._report(lambda at: _event(at, command.run, seconds, ending))
         self._live.pop(command.run, None)
 
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
+        live.order = _order(command)
         live.ref = tasks.run_unit.options(
             name=_title(command.unit, live.order.request),
             num_cpus=self._lanes.cpus,
@@ -120,13 +124,14 @@ class Runs:
     async def _stop(self, live: LiveRun) -> None:
         """Each means is tried only if the one before did not end the run in time."""
         settings = self._settings
-        await asyncio.to_thread(_place_marker, live.order)
+        if live.order is not None:
+            await asyncio.to_thread(_place_marker, live.order)
         await asyncio.sleep(settings.stop_interrupt_s)
         if live.ref is not None:
             ray.cancel(live.ref, force=False)
         await asyncio.sleep(max(0.0, settings.stop_force_s - settings.stop_interrupt_s))
         if live.ref is not None:
-            log.warning("Run %s did not stop by itself; its process is killed.", live.order.run)
+            log.warning("Run %s did not stop by itself; its process is killed.", live.run)
             ray.cancel(live.ref, force=True)
 
 
@@ -135,6 +140,22 @@ class Lost:
     """The process or node of a run died."""
 
     cause: str
+
+
+def _order(command: RunUnit) -> tasks.Order:
+    request = SegmentationRequest.model_validate_json(command.request)
+    if command.mpp is not None:
+        request = request.model_copy(update={"mpp": command.mpp})
+    return tasks.Order(command.run, command.unit, request)
+
+
+def _failed(unit: Unit, error: Exception) -> tasks.Failed:
+    failure = Failure(
+        InternalError.code,
+        f"The {unit.stage} stage could not be started: {error!r}.",
+        "Report this with the scheduler actor's log.",
+    )
+    return tasks.Failed(failure, retryable=False)
 
 
 async def _get(ref: ray.ObjectRef[tasks.Outcome]) -> tasks.Outcome:
@@ -179,11 +200,18 @@ def _title(unit: Unit, request: SegmentationRequest) -> str:
     return f"{unit.stage} {slide}"
 
 
+# Markers are a courtesy: where none can be placed, the run is interrupted and then killed, and one
+# that stays behind stops nobody, since its run's id is never used again.
+
+
 def _place_marker(order: tasks.Order) -> None:
     marker = tasks.stop_marker(order.request, order.run, order.unit.job)
-    if marker.parent.is_dir():
-        marker.touch()
+    with contextlib.suppress(OSError, ValueError):
+        if marker.parent.is_dir():
+            marker.touch()
 
 
 def _remove_marker(order: tasks.Order) -> None:
-    tasks.stop_marker(order.request, order.run, order.unit.job).unlink(missing_ok=True)
+    marker = tasks.stop_marker(order.request, order.run, order.unit.job)
+    with contextlib.suppress(OSError, ValueError):
+        marker.unlink(missing_ok=True)

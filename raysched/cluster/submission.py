@@ -7,6 +7,7 @@ is slow and the actor must not wait.
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b32encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raysched.config import Config
 from raysched.core.model import BranchName, JobId, JobSpec, UserId, WorkflowId
-from raysched.errors import InvalidWorkflow, OutputNotEmpty
+from raysched.errors import InvalidSetting, InvalidWorkflow, LimitReached, OutputNotEmpty
 from raysched.imaging.engine import engine_params
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import open_slide
 from raysched.results.manifest import read_manifest
+from raysched.results.staging import staging_folder
 
 KINDS = ("cell_segmentation",)
 
@@ -39,7 +41,7 @@ class JobRequest(BaseModel):
     kind: str = "cell_segmentation"
     slide: str = Field(description="path of the slide", max_length=4096)
     out: str | None = Field(default=None, max_length=4096, description="results folder")
-    engine: str | None = None
+    engine: str | None = Field(default=None, min_length=1, max_length=64)
     params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tile_px: int | None = Field(default=None, ge=64, le=8192)
@@ -65,6 +67,8 @@ class Prepared:
     workflow: WorkflowId
     name: str
     jobs: tuple[JobSpec, ...]
+    digest: str
+    """Names what was asked for, by value: see ``digest_of``."""
 
 
 def prepare(submission: Submission, *, user: str, key: str, config: Config) -> Prepared:
@@ -74,8 +78,8 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
     Raises ``InvalidWorkflow``, ``UnknownEngine``, ``InvalidSetting``, ``OutputNotEmpty`` and the
     slide errors; nothing is stored.
     """
-    digest = hashlib.sha256(f"{user}\0{key}".encode()).digest()
-    tag = b32encode(digest).decode().lower()[:10]
+    _check_size(len(submission.jobs), config)
+    tag = _tag(user, key)
     names = [job.name or str(number) for number, job in enumerate(submission.jobs, start=1)]
     ids = {name: JobId(f"job-{tag}-{number}") for number, name in enumerate(names, start=1)}
     if len(ids) < len(names):
@@ -83,10 +87,58 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
         raise InvalidWorkflow(
             f"Two jobs of the workflow are named {twice!r}.", remedy="Give each job its own name."
         )
+    for slide in dict.fromkeys(job.slide for job in submission.jobs):
+        with open_slide(_path(slide, "slide")):
+            pass
     specs = tuple(
         _spec(job, ids[name], ids, config) for name, job in zip(names, submission.jobs, strict=True)
     )
-    return Prepared(UserId(user), key, WorkflowId(f"wf-{tag}"), submission.name, specs)
+    workflow, digest = workflow_id(user, key), digest_of(submission)
+    return Prepared(UserId(user), key, workflow, submission.name, specs, digest)
+
+
+def workflow_id(user: str, key: str) -> WorkflowId:
+    """The id of the workflow that a user submits under a key. Raises ``InvalidSetting``."""
+    return WorkflowId(f"wf-{_tag(user, key)}")
+
+
+def digest_of(asked: BaseModel) -> str:
+    """Names a request by value: equal for two that ask the same, defaults filled in."""
+    text = json.dumps(asked.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tag(user: str, key: str) -> str:
+    try:
+        digest = hashlib.sha256(f"{user}\0{key}".encode()).digest()
+    except UnicodeEncodeError:
+        raise InvalidSetting(
+            f"The idempotency key {key!r} is not text.", remedy="Use letters and digits."
+        ) from None
+    return b32encode(digest).decode().lower()[:10]
+
+
+def _check_size(jobs: int, config: Config) -> None:
+    """What the core would refuse whatever else is there, before any slide is opened."""
+    most = min(config.scheduling.max_jobs_per_workflow, config.scheduling.max_jobs_per_user)
+    if jobs > most:
+        raise LimitReached(
+            f"You may have {most} unfinished jobs; a workflow of {jobs} would pass that.",
+            remedy="Submit it in parts.",
+            limit=most,
+        )
+
+
+def _path(text: str, what: str) -> Path:
+    """A path as a person writes it, made absolute. Raises ``InvalidSetting``."""
+    if not text or "\0" in text:
+        raise InvalidSetting(f"The {what} {text!r} is not a path.", remedy="Give a path.")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody who does not exist
+        raise InvalidSetting(
+            f"The {what} {text!r} is not a path: {error}", remedy="Write the path in full."
+        ) from None
 
 
 def _spec(job: JobRequest, id_: JobId, ids: dict[str, JobId], config: Config) -> JobSpec:
@@ -111,12 +163,10 @@ def _spec(job: JobRequest, id_: JobId, ids: dict[str, JobId], config: Config) ->
 
 def _request(job: JobRequest, id_: JobId, config: Config) -> SegmentationRequest:
     defaults = config.segmentation
-    engine = job.engine or defaults.engine
+    engine = defaults.engine if job.engine is None else job.engine
     params = engine_params(engine, job.params)
-    slide = Path(job.slide).expanduser().absolute()
-    with open_slide(slide):
-        pass
-    out = Path(job.out).expanduser().absolute() if job.out else config.results.absolute() / id_
+    slide = _path(job.slide, "slide")
+    out = config.results.absolute() / id_ if job.out is None else _path(job.out, "results folder")
     refuse_taken(out, id_)
     return SegmentationRequest(
         slide=str(slide),
@@ -130,10 +180,12 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SegmentationRequest
 
 
 def refuse_taken(out: Path, job: JobId) -> None:
-    """Raise ``OutputNotEmpty`` where a results folder could not appear without loss.
+    """Raise ``OutputNotEmpty`` where a results folder could not appear without loss, and
+    ``InvalidSetting`` where none can appear.
 
     The job's own published folder is no obstacle: its submission is being repeated.
     """
+    _refuse_impossible(out, job)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     manifest = read_manifest(out)
@@ -141,5 +193,25 @@ def refuse_taken(out: Path, job: JobId) -> None:
         raise OutputNotEmpty(
             f"The results folder {out} exists and is not empty.",
             remedy="Choose another folder with --out, or move this one away.",
+            out=str(out),
+        )
+
+
+def _refuse_impossible(out: Path, job: JobId) -> None:
+    """Say now what making the folder or its staging folder would say an hour later."""
+    why = None
+    try:
+        staging_folder(out, job).exists()
+        there = next(path for path in (out, *out.parents) if path.exists())
+        if not there.is_dir():
+            why = f"{there} is a file"
+        elif there == out and out.samefile(Path.cwd()):
+            why = "it is the folder you are in, which the results would replace"
+    except OSError as error:
+        why = error.strerror
+    if why is not None:
+        raise InvalidSetting(
+            f"The results folder {out} cannot be made: {why}.",
+            remedy="Choose another folder with --out.",
             out=str(out),
         )

@@ -37,7 +37,8 @@ class SchedulerStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSubmitted:
-    """A user asked for a DAG of jobs, whole or not at all. ``key`` makes asking twice harmless."""
+    """A user asked for a DAG of jobs, whole or not at all. ``key`` makes asking twice harmless;
+    ``digest`` names what was asked for, as the person wrote it (empty: compare the jobs)."""
 
     at: float
     user: UserId
@@ -45,6 +46,7 @@ class WorkflowSubmitted:
     workflow: WorkflowId
     name: str
     jobs: tuple[JobSpec, ...]
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

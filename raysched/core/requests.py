@@ -43,8 +43,7 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
     """Refuse whole, or say whether this is not merely the same request again."""
     known = state.keys.get((event.user, event.key))
     if known is not None:
-        before = [state.jobs[name].spec for name in state.workflows[known].jobs]
-        if _shape(before) == _shape(event.jobs):
+        if _is_same(state, state.workflows[known], event):
             return False
         raise Conflict(
             f"The idempotency key {event.key} was used for another workflow already.",
@@ -59,6 +58,12 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
     check_graph(event.jobs, state.jobs.__contains__)
     _check_room(state, event.user, len(event.jobs))
     return True
+
+
+def _is_same(state: State, known: Workflow, event: WorkflowSubmitted) -> bool:
+    if known.digest and event.digest:
+        return known.digest == event.digest
+    return _shape([state.jobs[name].spec for name in known.jobs]) == _shape(event.jobs)
 
 
 def _shape(jobs: tuple[JobSpec, ...] | list[JobSpec]) -> list[tuple[object, ...]]:
@@ -97,7 +102,7 @@ def apply_submitted(state: State, event: WorkflowSubmitted, step: Step) -> None:
         user = state.users[event.user] = User()
     names = tuple(spec.job for spec in event.jobs)
     state.workflows[event.workflow] = Workflow(
-        event.workflow, event.user, event.key, event.name, state.now, names
+        event.workflow, event.user, event.key, event.name, state.now, names, event.digest
     )
     state.keys[(event.user, event.key)] = event.workflow
     jobs = []

@@ -122,7 +122,9 @@ class Scheduler:
                 workflow=workflow,
             )
         views = tuple(view_job(self._state, self._state.jobs[name], now) for name in found.jobs)
-        return WorkflowView(workflow, found.user, found.name, found.submitted_at, views)
+        return WorkflowView(
+            workflow, found.user, found.name, found.submitted_at, views, found.digest
+        )
 
     def jobs_of(
         self, user: UserId | None, now: float, *, only_open: bool = False

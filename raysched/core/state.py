@@ -157,6 +157,7 @@ class Workflow:
     name: str
     submitted_at: float
     jobs: tuple[JobId, ...]
+    digest: str = ""
 
 
 @dataclass(slots=True)

@@ -65,3 +65,5 @@ class WorkflowView:
     name: str
     submitted_at: float
     jobs: tuple[JobView, ...]
+    digest: str = ""
+    """Names what was asked for: equal for two requests that ask the same."""

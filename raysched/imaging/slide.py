@@ -182,7 +182,7 @@ def _first_bytes(path: Path) -> bytes:
             )
         with path.open("rb") as file:
             return file.read(16)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SlideMissing(
             f"There is no file {path}.",
             remedy="Check the path; it must be visible from every node.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,74 @@ def test_a_broken_slide_is_refused(name: str, code: str) -> None:
 
 def test_a_folder_is_no_slide(tmp_path: Path) -> None:
     assert error_of(raysched("run", tmp_path, "--json"))["code"] == "slide_forbidden"
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("out", "word"),
+    [
+        ("{slide}/below", "is a file"),
+        ("{tmp}/{long}", "too long"),
+        (".", "the folder you are in"),
+        ("~nobody-of-that-name/out", "not a path"),
+    ],
+)
+def test_a_results_folder_that_can_never_be_made_is_refused_at_once(
+    out: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = out.format(slide=SLIDE, tmp=tmp_path, long="x" * 250)
+    error = error_of(raysched("run", SLIDE, "--out", folder, "--json"))
+    assert (error["code"], error["exit_code"]) == ("invalid_setting", 2)
+    assert word in str(error["message"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "."),
+        ("run", ""),
+        ("run", "~nobody-of-that-name/a.svs"),
+        ("run", "/no/such.svs/below"),
+        ("submit", SLIDE, "--name", "\udcff"),
+        ("submit", SLIDE, "--key", "\udcff"),
+    ],
+)
+def test_what_makes_no_sense_is_the_requests_fault(arguments: tuple[object, ...]) -> None:
+    assert error_of(raysched(*arguments, "--json"))["exit_code"] == 2
+
+
+@needs_data
+def test_a_workflow_beyond_the_limit_is_refused_before_any_slide_is_opened(tmp_path: Path) -> None:
+    error = error_of(raysched("submit", *["/no/such.svs"] * 51, "--json"))
+    assert error["code"] == "limit_reached"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    talk = (
+        "import sys, typer\n"
+        "from raysched.cli.voice import Voice, reporting\n"
+        "voice = Voice(json=False, verbose=False)\n"
+        "try:\n"
+        "    with reporting(voice):\n"
+        "        [voice.say('a line') for _ in range(100_000)]\n"
+        "except typer.Exit as end:\n"
+        "    sys.exit(end.exit_code)\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", talk], stdout=pipe, stderr=pipe) as talker:
+        assert talker.stdout is not None and talker.stderr is not None
+        talker.stdout.readline()
+        talker.stdout.close()
+        assert (talker.stderr.read(), talker.wait()) == (b"", 141)
+
+
+@needs_data
+def test_a_path_with_a_nul_in_a_workflow_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "workflow.json"
+    for slide, out in (("a\0b.svs", "out"), (str(SLIDE), "a\0b")):
+        file.write_text(json.dumps({"jobs": [{"slide": slide, "out": out}]}))
+        assert error_of(raysched("submit", "--file", file, "--json"))["code"] == "invalid_setting"
 
 
 @needs_data

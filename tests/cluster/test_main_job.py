@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -121,6 +123,39 @@ def test_the_same_key_is_the_same_workflow(cluster: Cluster, sample_slide: Path)
     job = asyncio.run(cluster.gateway.workflow(USER, first)).jobs[0].job  # type: ignore[arg-type]
     cluster.finish(job)
     assert asyncio.run(twice()) == [first, first], "repeating a finished submission is harmless"
+
+
+@pytest.mark.parametrize("out", ["{slide}/below", "{folder}/{long}", "{folder}/a\0b"])
+def test_a_run_that_cannot_even_be_told_to_stop_ends_and_frees_its_lane(
+    out: str, cluster: Cluster, sample_slide: Path
+) -> None:
+    key = uuid4().hex
+    asked = Submission(jobs=(JobRequest(slide=str(sample_slide)),))
+    prepared = prepare(asked, user=USER, key=key, config=cluster.config)
+    folder = out.format(slide=sample_slide, folder=cluster.folder, long="x" * 250)
+    request = {**json.loads(prepared.jobs[0].request), "out": folder}
+    spec = replace(prepared.jobs[0], request=json.dumps(request))
+    asyncio.run(cluster.gateway.submit(replace(prepared, jobs=(spec,))))
+    begun = cluster.until(spec.job, lambda view: view.state is not JobState.WAITING)
+    if not begun.state.is_final:
+        asyncio.run(cluster.gateway.cancel(USER, spec.job))
+    ended = cluster.until(spec.job, lambda view: view.state.is_final)
+    assert ended.state in (JobState.FAILED, JobState.CANCELLED)
+
+
+def test_a_request_that_cannot_be_read_fails_its_job_and_nothing_else(
+    cluster: Cluster, sample_slide: Path
+) -> None:
+    asked = Submission(jobs=(JobRequest(slide=str(sample_slide)),))
+    prepared = prepare(asked, user=USER, key=uuid4().hex, config=cluster.config)
+    spec = replace(prepared.jobs[0], request="{}")
+    event = replace(prepared, jobs=(spec,))
+    epoch = asyncio.run(cluster.gateway.health()).epoch
+    asyncio.run(cluster.gateway.submit(event))
+    ended = cluster.until(spec.job, lambda view: view.state.is_final)
+    assert ended.state is JobState.FAILED and ended.failure is not None
+    assert "could not be started" in ended.failure.message
+    assert asyncio.run(cluster.gateway.health()).epoch == epoch
 
 
 def test_another_user_sees_nothing(cluster: Cluster, undisturbed: JobView) -> None:

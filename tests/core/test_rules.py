@@ -305,6 +305,20 @@ def test_the_same_key_gives_the_same_workflow_and_another_request_under_it_is_re
     assert c.core.workflow_for_key(UserId("ann"), "k") == first
 
 
+def test_a_key_is_compared_by_what_was_asked_for_where_that_is_known() -> None:
+    c = cluster()
+
+    def asked(digest: str, request: str) -> WorkflowSubmitted:
+        spec = JobSpec(JobId("a"), BranchName("x"), "k", request)
+        return WorkflowSubmitted(0.0, UserId("ann"), "k", WorkflowId("w"), "n", (spec,), digest)
+
+    c.core.handle(asked("one", "defaults of then"))
+    assert c.core.handle(asked("one", "defaults of now")) == []
+    with pytest.raises(Conflict, match="key k was used for another workflow"):
+        c.core.handle(asked("other", "defaults of then"))
+    c.core.handle(asked("", "defaults of then"))
+
+
 def test_each_user_has_keys_of_their_own() -> None:
     c = cluster()
     first = c.submit("ann", job("a"), key="k")

@@ -82,6 +82,8 @@ def test_the_same_key_gives_the_same_workflow_even_when_the_slide_is_gone(
     assert first.json()["id"] == second.json()["id"]
     other = service.post("sample.svs", key="twice")
     assert code_of(other) == (409, "conflict")
+    finer = service.post("short-lived.svs", key="twice", params={"min_area_um2": 20})
+    assert code_of(finer) == (409, "conflict")
     service.http.post(f"/jobs/{first.json()['jobs'][0]['id']}/cancel")
 
 

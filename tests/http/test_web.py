@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import queue
 import re
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,9 +17,8 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from raysched.cluster.gateway import Gateway
-from raysched.cluster.submission import JobRequest, Submission, prepare
+from raysched.cluster.submission import JobRequest, digest_of
 from raysched.config import Config, load_config
-from raysched.core.model import UserId
 from raysched.errors import (
     InternalError,
     LimitReached,
@@ -26,7 +27,6 @@ from raysched.errors import (
     SlideMissing,
     StorageFull,
 )
-from serve_app.desk import workflow_of
 from serve_app.models import HttpJob, HttpSubmission
 from serve_app.paths import conceal, find_slide
 from serve_app.results import find_result, pulled, zip_folder
@@ -62,6 +62,7 @@ ERRORS: dict[str, Exception] = {
     "full": StorageFull("The disk is full.", remedy="Free space."),
     "internal": InternalError("secret", remedy="secret"),
     "bug": RuntimeError("secret"),
+    "half": NotFound("There is no \ud800.", remedy="Look.", name="\ud800"),
 }
 
 
@@ -99,6 +100,10 @@ def test_an_unexpected_error_reveals_nothing(name: str, config: Config) -> None:
     assert "secret" not in response.text
 
 
+def test_a_message_may_quote_half_a_character(config: Config) -> None:
+    assert problem_of(ask(config, "GET", "/raise/half"))["name"] == "\ud800"
+
+
 def test_a_busy_service_says_when_to_come_back(config: Config) -> None:
     assert int(ask(config, "GET", "/raise/limit").headers["retry-after"]) > 0
 
@@ -125,6 +130,8 @@ def test_a_route_that_is_not_there_is_a_problem(
         ({"jobs": []}, "body.jobs"),
         ({"jobs": [{"slide": ""}]}, "body.jobs.0.slide"),
         ({"jobs": [{"slide": "a", "out": "/etc"}]}, "body.jobs.0.out"),
+        ({"jobs": [{"slide": "a", "engine": ""}]}, "body.jobs.0.engine"),
+        ({"jobs": [{"slide": "a", "engine": "\ud800"}]}, "body.jobs.0.engine"),
         ({"jobs": [{"slide": "a", "mpp": 1000}]}, "body.jobs.0.mpp"),
         ({"jobs": [{"slide": "a", "branch": "../x"}]}, "body.jobs.0.branch"),
     ],
@@ -132,7 +139,8 @@ def test_a_route_that_is_not_there_is_a_problem(
 def test_a_bad_body_is_a_problem_that_names_the_field(
     body: dict[str, Any], where: str, config: Config
 ) -> None:
-    problem = problem_of(ask(config, "POST", "/api/v1/workflows", json=body))
+    sent = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
+    problem = problem_of(ask(config, "POST", "/api/v1/workflows", **sent))
     assert (problem["status"], problem["code"]) == (422, "invalid_request")
     assert problem["faults"][0]["where"] == where
 
@@ -193,12 +201,34 @@ def test_http_takes_what_the_command_line_takes_but_no_results_folder() -> None:
         assert taken(here[name]) == taken(there[name]), name
 
 
-def test_the_workflow_id_of_a_key_is_the_one_that_prepare_gives(
-    config: Config, sample_slide: Path
+def test_a_body_that_is_too_large_is_not_read(config: Config) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 1024 * 1024
+        raise AssertionError("it was read on")
+
+    for content in (b" " * (4 * 1024 * 1024 + 1), endless()):
+        response = ask(config, "POST", "/api/v1/workflows", content=content)
+        assert (response.status_code, problem_of(response)["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"slide": "p1/s.svs"}, {"slide": "p2/s.svs"}),
+        ({"slide": "s.svs", "params": {"min_area_um2": 20}}, {"slide": "s.svs"}),
+        ({"slide": "s.svs", "mpp": 0.5}, {"slide": "s.svs"}),
+    ],
+)
+def test_two_bodies_that_ask_for_something_else_have_other_digests(
+    one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    submission = Submission(jobs=(JobRequest(slide=str(sample_slide)),))
-    prepared = prepare(submission, user="ann", key="key", config=config)
-    assert workflow_of(UserId("ann"), "key") == prepared.workflow
+    def digest(*jobs: dict[str, Any]) -> str:
+        return digest_of(HttpSubmission.model_validate({"jobs": jobs}))
+
+    assert digest(one) == digest({**one, "branch": "main"}) != digest(other)
+    first = {**other, "name": "a"}
+    assert digest(first, other) != digest(first, {**other, "depends_on": ["a"]})
 
 
 def test_a_slide_is_named_relative_to_a_slide_folder_or_in_full(
