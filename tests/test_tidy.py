@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer import Typer
 
 ROOT = Path(__file__).parent.parent
 CODE = sorted([*(ROOT / "raysched").rglob("*.py"), *(ROOT / "serve_app").rglob("*.py")])
@@ -210,13 +211,22 @@ def test_no_tracked_file_names_a_path_of_somebodys_machine() -> None:
 def test_readme_names_only_scripts_and_verbs_that_exist() -> None:
     from raysched.cli.main import app
 
-    verbs = {
-        command.name or command.callback.__name__.replace("_", "-")
-        for command in app.registered_commands
-        if command.callback
-    }
+    def names(app: Typer, before: str = "") -> set[str]:
+        own = {
+            before + (command.name or command.callback.__name__.replace("_", "-"))
+            for command in app.registered_commands
+            if command.callback
+        }
+        groups = [group for group in app.registered_groups if group.typer_instance and group.name]
+        below = [names(group.typer_instance, f"{before}{group.name} ") for group in groups]
+        return own.union(*below)
+
+    verbs = names(app)
+    groups = "|".join(group.name for group in app.registered_groups if group.name)
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
-    said = set(re.findall(r"^(?:\S+=\S+ )*raysched ([a-z-]+)", blocks, re.MULTILINE))
+    said = set(
+        re.findall(rf"^(?:\S+=\S+ )*raysched ((?:(?:{groups}) )?[a-z-]+)", blocks, re.MULTILINE)
+    )
     scripts = set(re.findall(r"scripts/[\w.-]+", blocks))
     assert said - verbs == set()
     assert [script for script in scripts if not (ROOT / script).is_file()] == []

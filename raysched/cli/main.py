@@ -10,6 +10,7 @@ from raysched import __version__
 from raysched.cli.demo import demo
 from raysched.cli.export import export
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
+from raysched.cli.journal import app as journal
 from raysched.cli.options import verb
 from raysched.cli.run import run
 from raysched.cli.submit import submit
@@ -40,6 +41,7 @@ for function, panel in (
     (export, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
+app.add_typer(journal, name="journal", rich_help_panel=HERE)
 
 
 def _print_version(wanted: bool) -> None:

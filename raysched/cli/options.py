@@ -1,6 +1,6 @@
 """How a verb gets its options: as one frozen value, whose fields are the command's parameters.
 
-A verb is ``def name(options: Kind) -> None`` where ``Kind`` is a dataclass derived from ``Common``
+A verb is ``def name(options: Kind) -> None`` where ``Kind`` is a dataclass derived from ``Spoken``
 with ``Annotated`` typer fields; ``verb`` turns it into a function with the signature that typer
 reads, and reports what it raises.
 """
@@ -45,11 +45,17 @@ Name = Annotated[str | None, typer.Option(help="Name of the workflow. Default: t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Spoken:
     """What every verb takes."""
 
     json: Json = False
     verbose: Verbose = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Spoken):
+    """What every verb that needs a cluster takes."""
+
     address: Address = None
 
 
@@ -60,7 +66,7 @@ class OneJob(Common):
     job: JobArgument
 
 
-K = TypeVar("K", bound=Common)
+K = TypeVar("K", bound=Spoken)
 
 
 def verb(function: Callable[[K, Voice], None]) -> Callable[..., None]:
@@ -86,7 +92,7 @@ def verb(function: Callable[[K, Voice], None]) -> Callable[..., None]:
     return command
 
 
-def _in_order(kind: type[Common]) -> list[Field[Any]]:
+def _in_order(kind: type[Spoken]) -> list[Field[Any]]:
     """The verb's own fields, then the common ones: the order that --help shows."""
     common = {field.name for field in fields(Common)}
     return sorted(fields(kind), key=lambda field: field.name in common)

@@ -36,6 +36,7 @@ from raysched.journal.faults import (
 from raysched.journal.lock import POLL_S, FolderLock
 from raysched.journal.statements import Statement, sql
 
+JOURNAL_NAME: Final = "journal.duckdb"
 FORMAT: Final = 1
 """How the file is laid out: the number that ``sql/create.sql`` writes."""
 
@@ -80,7 +81,7 @@ class Journal:
 
     def __init__(self, folder: Path, lock: FolderLock, db: duckdb.DuckDBPyConnection) -> None:
         self._folder = folder
-        self._path = folder / "journal.duckdb"
+        self._path = folder / JOURNAL_NAME
         self._log = Path(f"{self._path}.wal")
         self._lock = lock
         self._db = db
@@ -100,7 +101,7 @@ class Journal:
         when the file is not what was written (nothing is changed then).
         """
         deadline = time.monotonic() + lock_wait_s
-        path = folder / "journal.duckdb"
+        path = folder / JOURNAL_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = FolderLock.take(folder, deadline)
@@ -179,6 +180,19 @@ class Journal:
         Raises ``JournalDamaged``, naming the record, when one is missing, repeated, out of its
         epoch's order or cannot be decoded.
         """
+        for seq, record in self._records():
+            yield self._codec.decode(seq, record)
+
+    def lines(self) -> Iterator[StoryLine]:
+        """All events as a person or another program reads them. Raises as ``replay``."""
+        for seq, record in self._records():
+            body = self._codec.body(seq, record)
+            at = body.get("at")
+            if not isinstance(at, int | float):
+                raise damaged(self._path, f"record {seq} does not say when it happened")
+            yield StoryLine(seq, float(at), record.kind, body)
+
+    def _records(self) -> Iterator[tuple[int, Record]]:
         self._require_open()
         cursor = self._db.cursor()
         self._replays.append(cursor)
@@ -190,7 +204,7 @@ class Journal:
                     if row_seq != seq + 1 or row_epoch < epoch:
                         raise self._out_of_order((seq, epoch), (row_seq, row_epoch))
                     seq, epoch = row_seq, row_epoch
-                    yield self._codec.decode(seq, Record(kind, version, body))
+                    yield seq, Record(kind, version, body)
         except duckdb.Error as error:
             raise reading_fault(error, self._path) from error
         finally:
