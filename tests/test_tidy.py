@@ -27,6 +27,12 @@ MAY_KNOW = {
     "raysched.imaging": ("raysched.errors", "raysched.imaging"),
     "raysched.results": ("raysched", "raysched.errors", "raysched.imaging", "raysched.results"),
     "raysched.config": ("raysched.errors", "raysched.core.limits"),
+    "raysched.simulation": (
+        "raysched.errors",
+        "raysched.core",
+        "raysched.journal",
+        "raysched.testing",
+    ),
     "raysched.testing": ("raysched.errors", "raysched.core"),
     "raysched.cluster": (
         "raysched",

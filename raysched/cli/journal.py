@@ -40,13 +40,16 @@ def verify(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share
             core.handle(event)
             events += 1
     _check(core)
-    jobs, users = len(core.state.jobs), len(core.state.users)
-    facts = {"events": events, "lives": core.epoch, "jobs": jobs, "users": users}
-    voice.emit(journal={**facts, "jobs_open": core.open_jobs()})
-    voice.say(
-        f"the journal is whole: {events:,} events of {core.epoch:,} lives, {jobs:,} jobs of "
-        f"{users:,} users, {core.open_jobs():,} jobs unfinished"
-    )
+    facts = {
+        "events": events,
+        "lives": core.epoch,
+        "users": len(core.state.users),
+        "jobs": len(core.state.jobs),
+        "jobs_open": core.open_jobs(),
+    }
+    voice.emit(journal=facts)
+    told = ", ".join(f"{name.replace('_', ' ')}: {number:,}" for name, number in facts.items())
+    voice.say(f"the journal is whole; {told}")
 
 
 def story(options: StoryOptions, voice: Voice) -> None:

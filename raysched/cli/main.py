@@ -13,6 +13,7 @@ from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.options import verb
 from raysched.cli.run import run
+from raysched.cli.sim import sim
 from raysched.cli.submit import submit
 from raysched.cli.up import up
 
@@ -31,6 +32,7 @@ for function, panel in (
     (demo, HERE),
     (run, HERE),
     (up, HERE),
+    (sim, HERE),
     (submit, SERVICE),
     (status, SERVICE),
     (watch, SERVICE),

@@ -49,7 +49,7 @@ def test_a_whole_journal_is_said_to_be_whole(lived: FakeCluster) -> None:
         "users": 2,
         "jobs_open": 0,
     }
-    assert raysched("verify").stdout.startswith("the journal is whole: ")
+    assert raysched("verify").stdout.startswith("the journal is whole; events: ")
 
 
 def test_a_journal_that_was_bitten_is_named(lived: FakeCluster, state: Path) -> None:

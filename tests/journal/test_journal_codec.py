@@ -42,7 +42,7 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         (
             '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
             '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
-            '"depends_on":["j1"]}]}'
+            '"depends_on":["j1"]}],"digest":""}'
         ),
     ),
     ("job_cancel_requested", 1): (
@@ -98,6 +98,16 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
 }
 # What was written once and is on people's disks: a line here may be added, never changed.
 EARLIER: list[tuple[str, int, str, ev.Event]] = [
+    (
+        "workflow_submitted",
+        1,
+        (
+            '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
+            '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
+            '"depends_on":["j1"]}]}'
+        ),
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
+    ),
     ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
     (
         "scheduler_started",

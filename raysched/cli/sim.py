@@ -1,0 +1,75 @@
+"""``raysched sim``: the scheduler under load and faults, in virtual time, before it is trusted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raysched.cli.options import Spoken
+from raysched.cli.voice import Voice
+from raysched.errors import InternalError
+
+if TYPE_CHECKING:
+    from raysched.simulation import Outcome
+
+SHARES = (0.5, 0.9, 0.99, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimOptions(Spoken):
+    """The options of ``sim``."""
+
+    seed: Annotated[int, typer.Option(help="The same seed is the same simulation.")] = 0
+    jobs: Annotated[int, typer.Option(min=1, max=1_000_000)] = 1000
+    users: Annotated[int, typer.Option(min=1, max=1000)] = 10
+    lanes: Annotated[int, typer.Option(min=1, max=4096)] = 8
+    faults: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Share of the runs that fail or are lost.")
+    ] = 0.05
+    crashes: Annotated[
+        int, typer.Option(min=0, max=1000, help="How often the scheduler dies on the way.")
+    ] = 1
+
+
+def sim(options: SimOptions, voice: Voice) -> None:
+    """Simulate many users, faults and crashes with the real core and the real journal."""
+    from raysched.simulation import Scenario, Simulation
+
+    scenario = Scenario(
+        seed=options.seed,
+        jobs=options.jobs,
+        users=options.users,
+        lanes=options.lanes,
+        faults=options.faults,
+        crashes=options.crashes,
+    )
+    with TemporaryDirectory(prefix="raysched-sim-") as folder:
+        outcome = Simulation(scenario, Path(folder)).run()
+    _say(outcome, voice)
+    if outcome.violations:
+        raise InternalError(
+            f"The simulation broke a promise: {outcome.violations[0]}.",
+            remedy=f"Report this with its options; seed {options.seed} repeats it.",
+            seed=options.seed,
+        )
+
+
+def _say(outcome: Outcome, voice: Voice) -> None:
+    facts = {name: value for name, value in asdict(outcome).items() if name != "waits_s"}
+    waits = {f"p{share:.0%}".rstrip("%"): round(outcome.wait_s(share), 3) for share in SHARES}
+    voice.emit(simulation={**facts, "wait_s": waits})
+    ended = ", ".join(f"{number:,} {state}" for state, number in sorted(outcome.ended.items()))
+    waited = ", ".join(f"{share:.0%} within {outcome.wait_s(share):,.0f} s" for share in SHARES)
+    per_s = outcome.events / outcome.wall_s if outcome.wall_s else 0.0
+    voice.say(f"jobs        {outcome.jobs:,}: {ended}")
+    voice.say(f"events      {outcome.events:,}; {per_s:,.0f} per second with journal and checks")
+    voice.say(f"replays     {outcome.replays:,}, one after each crash and one at the end")
+    voice.say(f"waiting     {waited} of virtual time")
+    voice.say(
+        f"fairness    lane seconds of users are within {outcome.share_error:.1%} of their mean"
+    )
+    voice.say(f"violations  {len(outcome.violations) or 'none'}")

@@ -1,0 +1,245 @@
+"""The real core and the real journal in virtual time: many users, faults, and crashes.
+
+Everything random comes from one seed, so a simulation is repeated exactly. What it proves: the
+invariants hold, every job ends, and after a crash at any record the journal gives the state that
+was live. What it measures: throughput of the core, waiting times, and how fair the lanes were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from raysched.core.commands import RunUnit
+from raysched.core.events import (
+    Event,
+    JobCancelRequested,
+    JobRetryRequested,
+    LaneOpened,
+    RunFailed,
+    RunLost,
+)
+from raysched.core.invariants import check
+from raysched.core.limits import Limits
+from raysched.core.model import Failure, JobId, JobSpec, JobState, LaneId, UserId
+from raysched.core.scheduler import Scheduler
+from raysched.errors import InternalError
+from raysched.journal.journal import Entry, Journal
+from raysched.testing import FakeCluster, job
+
+GROUP_EVENTS = 256
+"""Events per group commit, as in the actor."""
+CHECK_EVERY_EVENTS = 997
+"""The naive recomputation costs as much as the state is large; a prime meets every phase."""
+BRANCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is simulated. ``faults``: how often anything that can go wrong does, from 0 to 1."""
+
+    seed: int = 0
+    jobs: int = 1000
+    users: int = 10
+    lanes: int = 8
+    faults: float = 0.05
+    crashes: int = 1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it. Times in virtual seconds, ``wall_s`` in real ones."""
+
+    events: int = 0
+    jobs: int = 0
+    replays: int = 0
+    """One after each crash, and one at the end."""
+    wall_s: float = 0.0
+    virtual_s: float = 0.0
+    ended: dict[str, int] = field(default_factory=dict)
+    waits_s: list[float] = field(default_factory=list)
+    """From submission to the first dispatch, of the jobs that were dispatched; sorted."""
+    share_error: float = 0.0
+    """Largest deviation of a user's lane seconds from the mean, while all had work; 0 is fair."""
+    violations: list[str] = field(default_factory=list)
+
+    def wait_s(self, share: float) -> float:
+        """The waiting time that this share of the jobs did not exceed."""
+        waits = self.waits_s
+        return waits[min(len(waits) - 1, int(share * len(waits)))] if waits else 0.0
+
+
+class Simulation:
+    """One scenario on one journal folder. Make it, then ``run`` it once."""
+
+    def __init__(self, scenario: Scenario, folder: Path) -> None:
+        self._scenario = scenario
+        self._folder = folder
+        self._dice = Random(scenario.seed)  # noqa: S311 - repeatable on purpose, no secret
+        self._outcome = Outcome()
+        self._submitted = 0
+        self._logged = 0
+        self._lane_s: dict[UserId, float] = {}
+        self._chunks: dict[JobId, tuple[int, ...]] = {}
+        self._users = [UserId(f"user-{number}") for number in range(scenario.users)]
+        self._crash_at = self._moments(scenario.crashes)
+        self._journal = Journal.open(folder)
+        self._journal.next_epoch()
+        limits = Limits(max_active_users=max(1, scenario.users // 2), slot_tenure_s=60.0)
+        self._cluster = FakeCluster(limits, scenario.lanes, self._chunks_of, self._answer)
+        self._cluster.after_event = self._after_event
+
+    def run(self, progress: Callable[[int], None] = lambda _: None) -> Outcome:
+        """Let it happen. A violation ends it and is in the outcome."""
+        begun = time.perf_counter()
+        try:
+            self._live(progress)
+            self._crash()
+            check(self._cluster.core)
+        except (AssertionError, InternalError) as error:
+            self._outcome.violations.append(str(error))
+        finally:
+            self._journal.close()
+        self._sum_up(time.perf_counter() - begun)
+        return self._outcome
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def _live(self, progress: Callable[[int], None]) -> None:
+        cluster = self._cluster
+        fair_until = self._scenario.jobs * 9 // 10
+        while True:
+            self._submit()
+            if self._submitted >= fair_until and not self._outcome.share_error:
+                self._measure_fairness()
+            self._disturb()
+            if not cluster.tick():
+                assert self._submitted >= self._scenario.jobs, (
+                    "nothing is to come, yet work is left"
+                )
+                break
+            if self._crash_at and self._outcome.events >= self._crash_at[0]:
+                self._crash_at.pop(0)
+                self._crash()
+                cluster.restart()
+            progress(self._submitted)
+        left = [name for name, each in cluster.core.state.jobs.items() if not each.state.is_final]
+        assert not left, f"liveness: {len(left)} jobs never end, the first is {left[0]}"
+
+    def _submit(self) -> None:
+        """Every user has work for all their branches until all jobs are submitted."""
+        state = self._cluster.core.state
+        for name in self._users:
+            known = state.users.get(name)
+            if self._submitted >= self._scenario.jobs:
+                return
+            if known is None or len(known.open) < 2 * BRANCHES:
+                size = min(self._dice.randint(1, 6), self._scenario.jobs - self._submitted)
+                self._cluster.submit(name, *self._workflow(size))
+
+    def _workflow(self, size: int) -> list[JobSpec]:
+        specs: list[JobSpec] = []
+        for _ in range(size):
+            self._submitted += 1
+            earlier = [spec.job for spec in specs if self._dice.random() < 0.1]
+            branch = f"branch-{self._dice.randrange(BRANCHES)}"
+            spec = job(f"job-{self._submitted}", branch, after=earlier)
+            self._chunks[spec.job] = tuple(
+                self._dice.randint(1, 8) for _ in range(self._dice.randint(0, 6))
+            )
+            specs.append(spec)
+        return specs
+
+    def _disturb(self) -> None:
+        """Cancels, retries, dying lanes."""
+        if self._dice.random() >= self._scenario.faults / 5:
+            return
+        cluster, state = self._cluster, self._cluster.core.state
+        what = self._dice.randrange(3)
+        if what == 0:
+            lane = LaneId(f"lane-{self._dice.randrange(self._scenario.lanes)}")
+            cluster.lose_lane(lane)
+            cluster.tell(LaneOpened(cluster.now, lane))
+            return
+        user = self._dice.choice(self._users)
+        mine = state.users[user].jobs if user in state.users else []
+        if not mine:
+            return
+        chosen = state.jobs[mine[-1 - self._dice.randrange(min(len(mine), 20))]]
+        if what == 1 and not chosen.state.is_final:
+            cluster.tell(JobCancelRequested(cluster.now, user, chosen.id))
+        if what == 2 and chosen.state is JobState.FAILED:
+            room = cluster.core.state.limits.max_jobs_per_user - len(state.users[user].open)
+            if room > 2 * BRANCHES:
+                cluster.tell(JobRetryRequested(cluster.now, user, chosen.id))
+
+    def _answer(self, command: RunUnit, now: float) -> tuple[float, Event]:
+        """How a run ends: mostly well, sometimes it fails or is lost."""
+        after_s, event = self._cluster.succeed(command, now)
+        luck = self._dice.random()
+        is_lost = luck < self._scenario.faults / 2
+        if is_lost:
+            after_s = self._dice.uniform(0.0, after_s)
+        user = self._cluster.core.state.jobs[command.unit.job].user
+        self._lane_s[user] = self._lane_s.get(user, 0.0) + after_s
+        if is_lost:
+            return after_s, RunLost(now + after_s, command.run, "its process was killed")
+        if luck < self._scenario.faults:
+            failure = Failure("engine_failed", "The engine raised.", "Retry the job.")
+            passing = self._dice.random() < 0.9
+            return after_s, RunFailed(now + after_s, command.run, after_s, failure, passing)
+        return after_s, event
+
+    def _chunks_of(self, name: JobId) -> tuple[int, ...]:
+        return self._chunks[name]
+
+    # --- what is watched ------------------------------------------------------------------------
+
+    def _after_event(self, core: Scheduler) -> None:
+        self._outcome.events += 1
+        if self._outcome.events % CHECK_EVERY_EVENTS == 0:
+            check(core)
+        if len(self._cluster.history) - self._logged >= GROUP_EVENTS:
+            self._log()
+
+    def _log(self) -> None:
+        fresh = self._cluster.history[self._logged :]
+        self._journal.append([Entry(event) for event in fresh])
+        self._logged += len(fresh)
+
+    def _crash(self) -> None:
+        """The process dies after the last record; the journal must give the state that was live."""
+        self._log()
+        self._journal.close()
+        self._journal = Journal.open(self._folder)
+        replayed = Scheduler()
+        for event in self._journal.replay():
+            replayed.handle(event)
+        assert replayed.state == self._cluster.core.state, "I11: the replay gives another state"
+        self._journal.next_epoch()
+        self._outcome.replays += 1
+
+    def _measure_fairness(self) -> None:
+        shares = [self._lane_s.get(name, 0.0) for name in self._users]
+        mean = sum(shares) / len(shares)
+        if mean > 0:
+            self._outcome.share_error = max(abs(share - mean) for share in shares) / mean
+
+    def _sum_up(self, wall_s: float) -> None:
+        outcome, jobs = self._outcome, self._cluster.core.state.jobs.values()
+        outcome.wall_s = wall_s
+        outcome.jobs = len(jobs)
+        outcome.virtual_s = self._cluster.now
+        for each in jobs:
+            outcome.ended[each.state.value] = outcome.ended.get(each.state.value, 0) + 1
+            if each.started_at is not None:
+                outcome.waits_s.append(each.started_at - each.submitted_at)
+        outcome.waits_s.sort()
+
+    def _moments(self, number: int) -> list[int]:
+        """At which events it crashes: somewhere in the first six events per job."""
+        most = max(2, 6 * self._scenario.jobs)
+        return sorted(self._dice.randrange(1, most) for _ in range(number))
