@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -29,7 +29,8 @@ class FairQueue(Generic[K]):
     """Ready names with the ticket drawn when they became ready: ties go to who came first."""
     tickets: int = 0
     _heap: list[tuple[float, int, K]] = field(default_factory=list, compare=False, repr=False)
-    """Index over ``ready``; an entry is dead when its tag or ticket is no longer the name's."""
+    """Index over ``ready``: each ready name has an entry with its ticket and a tag not above its own.
+    An entry with another ticket is dead; one with a smaller tag is put right once it is on top."""
 
     def wake(self, name: K) -> None:
         """Make a name ready; nothing happens if it is."""
@@ -55,9 +56,13 @@ class FairQueue(Generic[K]):
         heap = self._heap
         while heap:
             tag, ticket, name = heap[0]
-            if self.ready.get(name) == ticket and self.tags[name] == tag:
+            if self.ready.get(name) != ticket:
+                heappop(heap)
+                continue
+            tag_now = self.tags[name]
+            if tag_now == tag:
                 return name
-            heappop(heap)
+            heapreplace(heap, (tag_now, ticket, name))
         return None
 
     def charge(self, name: K, cost: float) -> None:
@@ -74,7 +79,7 @@ class FairQueue(Generic[K]):
             return
         tag = self.tags[name] + difference
         self.tags[name] = tag
-        if name in self.ready:
+        if difference < 0.0 and name in self.ready:
             self._push(tag, name)
 
     def rank(self, name: K) -> int:
