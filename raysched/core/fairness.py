@@ -29,7 +29,7 @@ class FairQueue(Generic[K]):
     """Ready names with the ticket drawn when they became ready: ties go to who came first."""
     tickets: int = 0
     _heap: list[tuple[float, int, K]] = field(default_factory=list, compare=False, repr=False)
-    """Index over ``ready``: each ready name has an entry with its ticket and a tag not above its own.
+    """Index over ``ready``: each ready name has an entry with its ticket and no tag above its own.
     An entry with another ticket is dead; one with a smaller tag is put right once it is on top."""
 
     def wake(self, name: K) -> None:
