@@ -189,6 +189,22 @@ class StorageFailed(ClusterError):
     code = "storage_failed"
 
 
+class ChunksMissing(StorageFailed):
+    """Finished chunks are gone or damaged. ``cells`` and ``tiles_failed``: of the valid ones."""
+
+    code = "chunks_missing"
+
+    def __init__(
+        self, message: str, *, remedy: str, chunks: tuple[int, ...], cells: int, tiles_failed: int
+    ) -> None:
+        super().__init__(
+            message, remedy=remedy, chunks=chunks, cells=cells, tiles_failed=tiles_failed
+        )
+        self.chunks = chunks
+        self.cells = cells
+        self.tiles_failed = tiles_failed
+
+
 class WorkLost(ClusterError):
     """A process or node that was doing work died, more often than is allowed."""
 

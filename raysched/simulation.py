@@ -165,7 +165,7 @@ class Simulation:
             cluster.tell(LaneOpened(cluster.now, lane))
             return
         user = self._dice.choice(self._users)
-        mine = state.users[user].jobs if user in state.users else []
+        mine = list(state.users[user].jobs) if user in state.users else []
         if not mine:
             return
         chosen = state.jobs[mine[-1 - self._dice.randrange(min(len(mine), 20))]]

@@ -7,10 +7,11 @@ virtual time and answers each run with exactly one event. It imports the core on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
-from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
+from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.decision import Decision
 from raysched.core.events import (
     ChunkFinished,
     Event,
@@ -54,7 +55,10 @@ def job(name: str, branch: str = "main", *, after: Sequence[str] = (), kind: str
 
 @dataclass
 class FakeCluster:
-    """A scheduler with everything around it, in virtual time. ``history`` is the journal."""
+    """A scheduler with everything around it, in virtual time.
+
+    ``history`` and ``decisions`` are the journal.
+    """
 
     limits: Limits = field(default_factory=Limits)
     lanes: int = 2
@@ -66,7 +70,9 @@ class FakeCluster:
         self.core = Scheduler(self.limits)
         self.now = 0.0
         self.history: list[Event] = []
+        self.decisions: list[Decision] = []
         self.started: list[RunUnit] = []
+        self.retired: list[Retire] = []
         self.in_flight: dict[RunId, RunUnit] = {}
         self.alarm: float | None = None
         self.submissions = 0
@@ -80,18 +86,21 @@ class FakeCluster:
         """Give an event to the core and carry out its commands."""
         commands = self.core.handle(event)
         self.history.append(event)
+        self.decisions.append(self.core.decided(commands))
         self.now = max(self.now, event.at)
         for command in commands:
             self._carry_out(command)
         self.after_event(self.core)
         return commands
 
-    def restart(self) -> None:
-        """A new life of the scheduler: all that was in flight is dead, lanes are adopted."""
+    def restart(self, **limits: float) -> None:
+        """A new life of the scheduler, some limits changed: all that was in flight is dead, lanes
+        are adopted."""
         self.in_flight.clear()
         self._due.clear()
         self.alarm = None
-        self.tell(SchedulerStarted(self.now, self.core.epoch + 1, self.core.state.limits))
+        wanted = replace(self.core.state.limits, **limits)  # type: ignore[arg-type]
+        self.tell(SchedulerStarted(self.now, self.core.epoch + 1, wanted))
         for number in range(self.lanes):
             self.tell(LaneOpened(self.now, LaneId(f"lane-{number}")))
 
@@ -174,6 +183,8 @@ class FakeCluster:
                 self._schedule(self.now + 0.1, RunStopped(self.now + 0.1, command.run, 0.1))
             case WakeAt():
                 self.alarm = command.at
+            case Retire():
+                self.retired.append(command)
 
     def _schedule(self, at: float, event: Event) -> None:
         self._ticket += 1

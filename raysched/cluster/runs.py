@@ -21,6 +21,7 @@ from raysched.config import ClusterSettings
 from raysched.core.commands import RunUnit
 from raysched.core.events import (
     ChunkFinished,
+    ChunksMissed,
     Event,
     MppMissed,
     ResultAssembled,
@@ -174,6 +175,8 @@ def _event(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost) 
             return ChunkFinished(at, run, seconds, ending.cells, failed, ending.checksum)
         case stages.Assembled():
             return ResultAssembled(at, run, seconds, ending.cells)
+        case tasks.Incomplete():
+            return ChunksMissed(at, run, seconds, ending.chunks, ending.cells, ending.tiles_failed)
         case stages.Published():
             return ResultPublished(at, run, seconds, ending.cells, ending.checksum)
         case tasks.Failed():

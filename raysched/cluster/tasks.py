@@ -15,7 +15,14 @@ from pathlib import Path
 import ray
 
 from raysched.core.model import Failure, RunId, Stage, Unit
-from raysched.errors import EngineFailed, InternalError, MppMissing, RayschedError, RequestError
+from raysched.errors import (
+    ChunksMissing,
+    EngineFailed,
+    InternalError,
+    MppMissing,
+    RayschedError,
+    RequestError,
+)
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
 
@@ -40,6 +47,15 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Incomplete:
+    """The chunks that were found missing while assembling, and what the others hold."""
+
+    chunks: tuple[int, ...]
+    cells: int
+    tiles_failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The plan ended with the question for the pixel size."""
 
@@ -52,7 +68,14 @@ class Halted:
 
 
 Outcome = (
-    stages.Planned | stages.Receipt | stages.Assembled | stages.Published | Failed | Asked | Halted
+    stages.Planned
+    | stages.Receipt
+    | stages.Assembled
+    | stages.Published
+    | Failed
+    | Incomplete
+    | Asked
+    | Halted
 )
 
 
@@ -65,6 +88,9 @@ def run_unit(order: Order) -> Outcome:
         return Halted()
     except MppMissing as error:
         return Asked(f"{error.message} {error.remedy}")
+    except ChunksMissing as error:
+        log.warning("%s: %s", order.unit, error.message)
+        return Incomplete(error.chunks, error.cells, error.tiles_failed)
     except RayschedError as error:
         log.warning("%s failed: %s", order.unit, error.message, exc_info=error)
         failure = Failure(error.code, error.message, error.remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raysched.core.model import JobId, LaneId, RunId, Unit
+from raysched.core.state import Job, Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +37,15 @@ class WakeAt:
     at: float
 
 
-Command = RunUnit | StopRun | WakeAt
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Keep a workflow, which has ended and has left memory, where it can be looked up.
+
+    What is in here is nobody's any more and never changes.
+    """
+
+    workflow: Workflow
+    jobs: tuple[Job, ...]
+
+
+Command = RunUnit | StopRun | WakeAt | Retire

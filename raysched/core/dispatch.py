@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop
+from heapq import heapify, heappop
 
 from raysched.core.admission import (
     admit,
@@ -12,15 +12,21 @@ from raysched.core.admission import (
     settle_user,
 )
 from raysched.core.commands import RunUnit, WakeAt
+from raysched.core.decision import Decision
 from raysched.core.lifecycle import begin_new_attempt
-from raysched.core.model import JobId, JobState, RunId, Stage, Unit
+from raysched.core.model import JobId, JobState, LaneId, RunId, Stage, Unit
+from raysched.core.retirement import retire_ended
 from raysched.core.state import Job, Run, State
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
+from raysched.errors import IllegalMove
 
 
-def cycle(state: State, step: Step) -> None:
-    """From a changed state to one in which nothing more can be done now."""
+def cycle(state: State, step: Step, decision: Decision | None = None) -> None:
+    """From a changed state to one in which nothing more can be done now.
+
+    With a decision, step 5 is not decided again but done as it was decided before.
+    """
     # 1. Back-offs that are over become new attempts.
     while state.alarms and state.alarms[0][0] <= state.now:
         begin_new_attempt(state, state.jobs[state.alarms[0][2]], step)
@@ -33,13 +39,40 @@ def cycle(state: State, step: Step) -> None:
     # 4. Free slots go to the queue; whoever held one for too long makes room.
     admit(state)
     # 5. Idle lanes take the unit whose turn it is.
+    if decision is None:
+        decide(state, step)
+    else:
+        repeat(state, decision, step)
+    # 6. Ask to be woken for what time alone will change.
+    ask_to_be_woken(state, step)
+    # 7. What ended long ago leaves memory.
+    for name in step.crowded:
+        retire_ended(state, name, step)
+
+
+def decide(state: State, step: Step) -> None:
+    """Give idle lanes away until none is left or nobody may have one."""
     while state.idle:
         job = choose(state)
         if job is None:
             break
         dispatch(state, job, step)
-    # 6. Ask to be woken for what time alone will change.
-    ask_to_be_woken(state, step)
+
+
+def repeat(state: State, decision: Decision, step: Step) -> None:
+    """Dispatch what was dispatched before. Raises ``IllegalMove`` when that cannot have been."""
+    for name, stage, chunk, lane in decision.dispatches:
+        job = state.jobs.get(name)
+        fits = job is not None and lane in state.idle and job.has_unit() and job.stage is stage
+        if job is None or not fits or (stage is Stage.SEGMENT and chunk not in _pending(job)):
+            raise IllegalMove(
+                f"Job {name} cannot have been given lane {lane} for its {stage} unit {chunk}.",
+                remedy="This is a fault in raysched: report it with `raysched journal export`.",
+                job=name,
+                lane=lane,
+            )
+        dispatch(state, job, step, again=(chunk, lane))
+    state.parking = decision.parking
 
 
 def choose(state: State) -> Job | None:
@@ -99,17 +132,25 @@ def _place(state: State, job: Job) -> tuple[float, float, int]:
     return state.turns.tags[job.user], turns.tags[job.spec.branch], job.order
 
 
-def dispatch(state: State, job: Job, step: Step) -> None:
-    """Give the job's next unit to an idle lane: the one used last, which is the warmest."""
+def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | None = None) -> None:
+    """Give the job's next unit to an idle lane: the one used last, which is the warmest.
+
+    ``again``: the chunk and the lane, when they were decided before.
+    """
     if job.state is JobState.WAITING:
         move(job, Cause.PLAN_DISPATCHED)
         state.branch_of(job).current = job.id
         if job.started_at is None:
             job.started_at = state.now
-    chunk = 0
-    if job.stage is Stage.SEGMENT:
-        chunk = heappop(_pending(job))
-    lane, _ = state.idle.popitem()
+    if again is None:
+        chunk = heappop(_pending(job)) if job.stage is Stage.SEGMENT else 0
+        lane, _ = state.idle.popitem()
+    else:
+        chunk, lane = again
+        del state.idle[lane]
+        if job.stage is Stage.SEGMENT:
+            _pending(job).remove(chunk)
+            heapify(_pending(job))
     state.runs_started += 1
     unit = Unit(job.id, job.attempt, job.stage, chunk)
     est_s = estimate_s(state, job, unit)
@@ -141,8 +182,14 @@ def _pending(job: Job) -> list[int]:
 
 def estimate_s(state: State, job: Job, unit: Unit) -> float:
     """What a unit will probably cost: its size times the moving average of its kind and stage."""
-    rate = state.rates.get((job.spec.kind, unit.stage), state.limits.first_tile_estimate_s)
-    return rate * unit_size(job, unit)
+    return rate_s(state, job.spec.kind, unit.stage) * unit_size(job, unit)
+
+
+def rate_s(state: State, kind: str, stage: Stage) -> float:
+    """Seconds per tile (segment) or per unit (the other stages), as far as is known."""
+    rates = state.rates.get(kind)
+    first = state.limits.first_tile_estimate_s
+    return first if rates is None else rates.get(stage, first)
 
 
 def unit_size(job: Job, unit: Unit) -> int:

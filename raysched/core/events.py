@@ -136,6 +136,21 @@ class ResultAssembled:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunksMissed:
+    """The assemble unit found that finished chunks are gone or damaged: ``chunks``, in order.
+
+    ``cells`` and ``tiles_failed`` are those of the chunks that are still valid.
+    """
+
+    at: float
+    run: RunId
+    seconds: float
+    chunks: tuple[int, ...]
+    cells: int
+    tiles_failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResultPublished:
     """The results folder is in place, by one atomic rename."""
 
@@ -194,6 +209,7 @@ Event = (
     | MppMissed
     | ChunkFinished
     | ResultAssembled
+    | ChunksMissed
     | ResultPublished
     | RunFailed
     | RunLost

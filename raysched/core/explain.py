@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raysched.core.admission import wait_bound_s
+from raysched.core.dispatch import rate_s
 from raysched.core.model import JobId, JobState, Reason, Stage
 from raysched.core.state import Job, State
 from raysched.core.views import Explanation
@@ -112,22 +113,20 @@ def seconds_per_tile(state: State, job: Job) -> float:
     progress = job.progress
     if progress is not None and progress.tiles_done and progress.seconds > 0:
         return progress.seconds / progress.tiles_done
-    key = (job.spec.kind, Stage.SEGMENT)
-    return state.rates.get(key, state.limits.first_tile_estimate_s)
+    return rate_s(state, job.spec.kind, Stage.SEGMENT)
 
 
 def eta_s(state: State, job: Job) -> float | None:
     """Seconds of work left over the lanes the job has now; None before the plan and at rest."""
     if job.progress is None or not job.runs:
         return None
-    kind, first = job.spec.kind, state.limits.first_tile_estimate_s
-    left_s = 0.0
+    kind, left_s = job.spec.kind, 0.0
     if job.state is JobState.SEGMENTING:
         tiles = sum(job.progress.plan.chunk_tiles) - job.progress.tiles_done
         left_s = tiles * seconds_per_tile(state, job) / len(job.runs)
     if job.state in (JobState.SEGMENTING, JobState.ASSEMBLING):
-        left_s += state.rates.get((kind, Stage.ASSEMBLE), first)
-    return left_s + state.rates.get((kind, Stage.PUBLISH), first)
+        left_s += rate_s(state, kind, Stage.ASSEMBLE)
+    return left_s + rate_s(state, kind, Stage.PUBLISH)
 
 
 # --- waiting --------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ large. Each failure names its invariant.
 from __future__ import annotations
 
 from raysched.core.graph import leaders
-from raysched.core.model import BranchName, JobId, JobState, Stage, UserId
+from raysched.core.model import BranchName, JobId, JobState, Stage, UserId, WorkflowId
+from raysched.core.retirement import is_retired
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import Job, State
 
@@ -50,7 +51,8 @@ def _check_jobs(state: State) -> None:
     _hold(submitted == list(state.jobs), "I1 every submitted job is known once")
     for name, user in state.users.items():
         mine = [job for job in state.jobs.values() if job.user == name]
-        _hold(user.jobs == [job.id for job in mine], "I1 jobs of", name)
+        _hold(list(user.jobs) == [job.id for job in mine], "I1 jobs of", name)
+        _check_ended(state, name, mine)
         still = {job.id for job in mine if not job.state.is_final}
         _hold(set(user.open) == still, "I1 open jobs of", name)
     for job in state.jobs.values():
@@ -63,6 +65,25 @@ def _check_jobs(state: State) -> None:
         stage = _STAGE_OF.get(job.state)
         _hold(stage is None or stage is job.stage, "I1 stage of", job.id, job.stage, job.state)
         _check_progress(state, job)
+
+
+def _check_ended(state: State, name: UserId, mine: list[Job]) -> None:
+    """I2: a key is known for ever; what has ended leaves memory whole, the oldest first."""
+    user = state.users[name]
+    workflows = [each for each in state.workflows.values() if each.user == name]
+    _hold(user.keys == {each.key: each.workflow for each in workflows}, "I2 keys of", name)
+    _hold(not any(is_retired(user, key) for key in user.keys), "I2 a key is known twice", name)
+    open_in: dict[WorkflowId, int] = {}
+    for job in mine:
+        if not job.state.is_final:
+            open_in[job.workflow] = open_in.get(job.workflow, 0) + 1
+    kept = {each.workflow: state.unfinished.get(each.workflow, 0) for each in workflows}
+    _hold({w: n for w, n in kept.items() if n} == open_in, "index unfinished of", name)
+    ended = {each.workflow: len(each.jobs) for each in workflows if each.workflow not in open_in}
+    _hold(set(user.ended) == set(ended), "index ended of", name)
+    _hold(user.jobs_ended == sum(ended.values()), "index jobs ended of", name)
+    crowded = user.jobs_ended > state.limits.max_ended_jobs_per_user and len(ended) > 1
+    _hold(not crowded, "ended jobs stay in memory", name, user.jobs_ended)
 
 
 def _check_progress(state: State, job: Job) -> None:

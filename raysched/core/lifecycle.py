@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import replace
+from heapq import heappush
 
 from raysched.core.commands import StopRun
 from raysched.core.graph import culprit, reach
@@ -29,7 +30,7 @@ def stop_runs(state: State, job: Job, step: Step) -> None:
 def return_unit(job: Job, run: Run) -> None:
     """Put a unit that was not done back among those to do."""
     if run.unit.stage is Stage.SEGMENT and job.progress is not None:
-        insort(job.progress.pending, run.unit.chunk)  # a sorted list stays a heap
+        heappush(job.progress.pending, run.unit.chunk)
 
 
 def fail_attempt(state: State, job: Job, failure: Failure, retryable: bool, step: Step) -> None:
@@ -110,7 +111,16 @@ def _leave(state: State, job: Job, step: Step) -> None:
     branch.line.leave(job.order, job.id)
     if branch.current == job.id:
         branch.current = None
-    del state.users[job.user].open[job.id]
+    user = state.users[job.user]
+    del user.open[job.id]
+    left = state.unfinished[job.workflow] - 1
+    if left:
+        state.unfinished[job.workflow] = left
+    else:
+        del state.unfinished[job.workflow]
+        user.ended[job.workflow] = None
+        user.jobs_ended += len(state.workflows[job.workflow].jobs)
+        step.crowded[job.user] = None
     step.touch(job)
 
 
@@ -149,8 +159,14 @@ def revive(state: State, root: Job, step: Step) -> None:
     for job in revived:
         move(job, Cause.PREREQUISITE_RETRIED)
         job.skipped_by = None
+    user = state.users[root.user]
+    if root.workflow in user.ended:
+        del user.ended[root.workflow]
+        user.jobs_ended -= len(state.workflows[root.workflow].jobs)
+    back = 1 + len(revived)
+    state.unfinished[root.workflow] = state.unfinished.get(root.workflow, 0) + back
     for job in [root, *revived]:
         job.ended_at = None
-        state.users[job.user].open[job.id] = None
+        user.open[job.id] = None
         state.branch_of(job).line.join(job.order, job.id)
         step.touch(job)

@@ -13,6 +13,7 @@ class Limits:
     max_active_users: int = 3
     max_jobs_per_user: int = 50
     max_jobs_per_workflow: int = 10_000
+    max_ended_jobs_per_user: int = 200
     max_retries: int = 2
     max_losses_per_unit: int = 5
     retry_backoff_s: float = 2.0

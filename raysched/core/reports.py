@@ -7,9 +7,12 @@ one that does not fit the stage of its run is a fault of ours.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from raysched.core.dispatch import unit_size
 from raysched.core.events import (
     ChunkFinished,
+    ChunksMissed,
     LaneLost,
     LaneOpened,
     MppMissed,
@@ -34,6 +37,7 @@ Report = (
     | MppMissed
     | ChunkFinished
     | ResultAssembled
+    | ChunksMissed
     | ResultPublished
     | RunFailed
     | RunLost
@@ -45,6 +49,7 @@ _FITS: dict[type[Report], Stage] = {
     MppMissed: Stage.PLAN,
     ChunkFinished: Stage.SEGMENT,
     ResultAssembled: Stage.ASSEMBLE,
+    ChunksMissed: Stage.ASSEMBLE,
     ResultPublished: Stage.PUBLISH,
 }
 _NEW_RATE_SHARE = 0.2
@@ -63,6 +68,23 @@ def is_news(state: State, event: Report) -> bool:
             remedy="This is a fault in raysched: report it with `raysched journal story`.",
             run=event.run,
             stage=run.unit.stage.value,
+        )
+    return True
+
+
+def check_missed(state: State, event: ChunksMissed) -> bool:
+    """Only chunks of the plan can be missed, each once, and at least one."""
+    if not is_news(state, event):
+        return False
+    progress = state.jobs[state.runs[event.run].unit.job].progress
+    chunks = len(progress.plan.chunk_tiles) if progress is not None else 0
+    if not event.chunks or any(
+        not low < chunk < chunks for low, chunk in pairwise((-1, *event.chunks))
+    ):
+        raise IllegalMove(
+            f"Run {event.run} misses chunks that are not in order within its plan's {chunks}.",
+            remedy="This is a fault in raysched: report it with `raysched journal story`.",
+            run=event.run,
         )
     return True
 
@@ -126,6 +148,30 @@ def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
     job.cells = event.cells
 
 
+def apply_chunks_missed(state: State, event: ChunksMissed, step: Step) -> None:
+    """Do the chunks again that storage has lost; if it loses them again and again, fail."""
+    job = _close(state, event.run, event.seconds, step, is_typical=False)
+    if _was_coming_to_rest(state, job, step):
+        return
+    progress, unit = job.progress, Stage.ASSEMBLE.value
+    assert progress is not None, "what is assembled has a plan"
+    move(job, Cause.CHUNKS_MISSED)
+    job.stage = Stage.SEGMENT
+    progress.pending = list(event.chunks)
+    progress.chunks_done -= len(event.chunks)
+    progress.tiles_done -= sum(progress.plan.chunk_tiles[chunk] for chunk in event.chunks)
+    progress.tiles_failed = event.tiles_failed
+    progress.cells = job.cells = event.cells
+    job.losses[unit] = job.losses.get(unit, 0) + 1
+    if job.losses[unit] > state.limits.max_losses_per_unit:
+        failure = Failure(
+            "chunks_missing",
+            f"Storage lost finished chunks {job.losses[unit]} times, now {len(event.chunks)}.",
+            "Check the disk that holds the results folder, then `raysched retry` the job.",
+        )
+        fail_attempt(state, job, failure, True, step)
+
+
 def apply_published(state: State, event: ResultPublished, step: Step) -> None:
     """The job is done, unless its cancel was acknowledged first: then it stays cancelled (I14)."""
     job = _close(state, event.run, event.seconds, step)
@@ -155,7 +201,7 @@ def apply_lost(state: State, event: RunLost, step: Step) -> None:
     return_unit(job, run)
     if _was_coming_to_rest(state, job, step):
         return
-    unit = (run.unit.stage, run.unit.chunk)
+    unit = f"{run.unit.stage} {run.unit.chunk}"
     job.losses[unit] = job.losses.get(unit, 0) + 1
     if job.losses[unit] > state.limits.max_losses_per_unit:
         failure = Failure(
@@ -202,10 +248,10 @@ def _close(
 
 
 def _learn(state: State, job: Job, run: Run, seconds: float) -> None:
-    key = (job.spec.kind, run.unit.stage)
+    rates = state.rates.setdefault(job.spec.kind, {})
     rate = seconds / unit_size(job, run.unit)
-    known = state.rates.get(key)
-    state.rates[key] = rate if known is None else known + _NEW_RATE_SHARE * (rate - known)
+    known = rates.get(run.unit.stage)
+    rates[run.unit.stage] = rate if known is None else known + _NEW_RATE_SHARE * (rate - known)
 
 
 def _was_coming_to_rest(state: State, job: Job, step: Step) -> bool:
@@ -276,6 +322,7 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
     state.idle = {}
     state.parking = None
     state.wake_at = None
+    step.crowded.update(dict.fromkeys(state.users))  # the limit may have been lowered
     while len(state.slots) > state.limits.max_active_users:  # the limit was lowered
         name, _ = state.slots.popitem()
         state.queue[name] = state.now

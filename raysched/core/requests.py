@@ -15,6 +15,7 @@ from raysched.core.events import (
 from raysched.core.graph import check_graph, neighbours
 from raysched.core.lifecycle import end, revivable, revive, stop_runs
 from raysched.core.model import JobId, JobSpec, JobState, UserId
+from raysched.core.retirement import is_retired
 from raysched.core.state import Job, State, User, Workflow
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
@@ -41,7 +42,10 @@ def find_job(state: State, user: UserId | None, name: JobId) -> Job:
 
 def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
     """Refuse whole, or say whether this is not merely the same request again."""
-    known = state.keys.get((event.user, event.key))
+    owner = state.users.get(event.user)
+    if owner is not None and is_retired(owner, event.key):
+        return False
+    known = owner.keys.get(event.key) if owner is not None else None
     if known is not None:
         if _is_same(state, state.workflows[known], event):
             return False
@@ -104,7 +108,8 @@ def apply_submitted(state: State, event: WorkflowSubmitted, step: Step) -> None:
     state.workflows[event.workflow] = Workflow(
         event.workflow, event.user, event.key, event.name, state.now, names, event.digest
     )
-    state.keys[(event.user, event.key)] = event.workflow
+    user.keys[event.key] = event.workflow
+    state.unfinished[event.workflow] = len(names)
     jobs = []
     for spec, before in neighbours(event.jobs):
         state.jobs_submitted += 1
@@ -119,7 +124,7 @@ def apply_submitted(state: State, event: WorkflowSubmitted, step: Step) -> None:
         )
         jobs.append(job)
         state.jobs[job.id] = job
-        user.jobs.append(job.id)
+        user.jobs[job.id] = None
         user.open[job.id] = None
         if before is not None:
             state.jobs[before].after = job.id

@@ -6,15 +6,17 @@ can be done now). Whoever calls it owns the time, the journal and the carrying o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from raysched.core import reports, requests
 from raysched.core.commands import Command
+from raysched.core.decision import Decision, decision_of
 from raysched.core.dispatch import cycle
 from raysched.core.events import (
     ChunkFinished,
+    ChunksMissed,
     Event,
     JobCancelRequested,
     JobRetryRequested,
@@ -55,6 +57,7 @@ _HANDLERS: dict[type[Event], tuple[_Check, _Apply]] = {
     MppMissed: (reports.is_news, reports.apply_mpp_missed),
     ChunkFinished: (reports.is_news, reports.apply_chunk),
     ResultAssembled: (reports.is_news, reports.apply_assembled),
+    ChunksMissed: (reports.check_missed, reports.apply_chunks_missed),
     ResultPublished: (reports.is_news, reports.apply_published),
     RunFailed: (reports.is_news, reports.apply_failed),
     RunLost: (reports.is_news, reports.apply_lost),
@@ -69,8 +72,11 @@ class Scheduler:
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self._state = State(limits=limits)
 
-    def handle(self, event: Event) -> list[Command]:
+    def handle(self, event: Event, decision: Decision | None = None) -> list[Command]:
         """Take in one event and say what is to be done now.
+
+        ``decision`` is what was decided when the event was first handled: a replay dispatches by
+        it, so that runs keep their names and units although the rules may have changed since.
 
         An event that is not news (a stale report, the same request again) changes nothing and
         gives no commands. Raises ``RequestError`` for what cannot be done as asked and
@@ -84,8 +90,12 @@ class Scheduler:
         state.revision += 1
         step = Step()
         apply(state, event, step)
-        cycle(state, step)
+        cycle(state, step, decision)
         return step.commands
+
+    def decided(self, commands: Sequence[Command]) -> Decision:
+        """What the last event made the scheduler decide, given the commands that it returned."""
+        return decision_of(commands, self._state.parking)
 
     # --- reads ---------------------------------------------------------------------------------
 
@@ -106,7 +116,8 @@ class Scheduler:
 
     def workflow_for_key(self, user: UserId, key: str) -> WorkflowId | None:
         """The workflow that was submitted under an idempotency key."""
-        return self._state.keys.get((user, key))
+        known = self._state.users.get(user)
+        return known.keys.get(key) if known is not None else None
 
     def job_view(self, user: UserId | None, job: JobId, now: float) -> JobView:
         """A job of the user's (None: of anybody's). Raises ``NotFound``."""

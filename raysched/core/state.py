@@ -88,8 +88,8 @@ class Job:
     mpp: float | None = None
     runs: dict[RunId, None] = field(default_factory=dict)
     """The runs in flight (index)."""
-    losses: dict[tuple[Stage, int], int] = field(default_factory=dict)
-    """How often each unit of this attempt was lost with its process."""
+    losses: dict[str, int] = field(default_factory=dict)
+    """How often each unit of this attempt was lost with its process; by stage and chunk."""
     verdict: Verdict | None = None
     retry_at: float | None = None
     skipped_by: JobId | None = None
@@ -137,7 +137,18 @@ class User:
     """What one tenant has: nothing in here depends on another user's events."""
 
     weight: float = 1.0
-    jobs: list[JobId] = field(default_factory=list)
+    jobs: dict[JobId, None] = field(default_factory=dict)
+    """Those in memory, in order of submission."""
+    keys: dict[str, WorkflowId] = field(default_factory=dict)
+    """Idempotency keys of the workflows in memory."""
+    retired_keys: set[int] = field(default_factory=set)
+    """Digests of the keys of retired workflows (``retirement.key_digest``)."""
+    ended: dict[WorkflowId, None] = field(default_factory=dict)
+    """Workflows in memory with no open job, the one that ended first in front."""
+    jobs_ended: int = 0
+    """Jobs of the ended workflows (index)."""
+    jobs_retired: int = 0
+    """Jobs that have left memory; the journal's archive has them."""
     open: dict[JobId, None] = field(default_factory=dict)
     """The jobs that are not final (index)."""
     runs: dict[RunId, None] = field(default_factory=dict)
@@ -173,7 +184,8 @@ class State:
     runs_started: int = 0
     jobs: dict[JobId, Job] = field(default_factory=dict)
     workflows: dict[WorkflowId, Workflow] = field(default_factory=dict)
-    keys: dict[tuple[UserId, str], WorkflowId] = field(default_factory=dict)
+    unfinished: dict[WorkflowId, int] = field(default_factory=dict)
+    """Open jobs of each workflow that has any (index)."""
     users: dict[UserId, User] = field(default_factory=dict)
     lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
     runs: dict[RunId, Run] = field(default_factory=dict)
@@ -183,7 +195,7 @@ class State:
     """Who waits for a slot, since when; first in, first out."""
     turns: FairQueue[UserId] = field(default_factory=FairQueue)
     """Fairness over users; ready are slot holders with a ready branch who need not yield."""
-    rates: dict[tuple[str, Stage], float] = field(default_factory=dict)
+    rates: dict[str, dict[Stage, float]] = field(default_factory=dict)
     """Seconds per tile (segment) or per unit (the other stages), by kind: moving averages."""
     parking: JobId | None = None
     """The running job that gets no new chunk, so that the cap lets a job in whose turn it is."""

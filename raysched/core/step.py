@@ -19,6 +19,9 @@ class Step:
     users: dict[UserId, None] = field(default_factory=dict)
     """Users who may have to get, keep or give up a slot."""
 
+    crowded: dict[UserId, None] = field(default_factory=dict)
+    """Users with one more ended workflow: perhaps one too many to keep in memory."""
+
     def touch(self, job: Job) -> None:
         """Note that a job changed in a way that scheduling has to look at."""
         self.branches[(job.user, job.spec.branch)] = None

@@ -26,6 +26,7 @@ class Cause(StrEnum):
     MPP_ANSWERED = "mpp_answered"
     LAST_CHUNK_FINISHED = "last_chunk_finished"
     ASSEMBLED = "assembled"
+    CHUNKS_MISSED = "chunks_missed"
     PUBLISHED = "published"
     ATTEMPT_FAILED = "attempt_failed"
     ATTEMPTS_SPENT = "attempts_spent"
@@ -55,6 +56,10 @@ TABLE: dict[tuple[JobState, Cause], tuple[JobState, str]] = {
     (_S.PLANNING, _C.MPP_MISSED): (_S.NEEDS_MPP, "the slide does not say its pixel size"),
     (_S.NEEDS_MPP, _C.MPP_ANSWERED): (_S.WAITING, "a person said the pixel size"),
     (_S.SEGMENTING, _C.LAST_CHUNK_FINISHED): (_S.ASSEMBLING, "every chunk left its receipt"),
+    (_S.ASSEMBLING, _C.CHUNKS_MISSED): (
+        _S.SEGMENTING,
+        "finished chunks were found to be gone or damaged: they are done again",
+    ),
     (_S.ASSEMBLING, _C.ASSEMBLED): (_S.PUBLISHING, "the staging folder is complete"),
     (_S.PUBLISHING, _C.PUBLISHED): (_S.SUCCEEDED, "the results folder is in place"),
     (_S.PLANNING, _C.ATTEMPT_FAILED): (_S.RETRY_WAITING, _RETRIES),

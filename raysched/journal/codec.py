@@ -46,6 +46,7 @@ KINDS: Final = (
     Kind("mpp_missed", events.MppMissed),
     Kind("chunk_finished", events.ChunkFinished),
     Kind("result_assembled", events.ResultAssembled),
+    Kind("chunks_missed", events.ChunksMissed),
     Kind("result_published", events.ResultPublished),
     Kind("run_failed", events.RunFailed),
     Kind("run_lost", events.RunLost),

@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from raysched.errors import SlideUnreadable, StorageFailed
+from raysched.errors import ChunksMissing, SlideUnreadable
 from raysched.imaging.plan import SlidePlan
 from raysched.results.cells import CellParts
 from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
@@ -41,7 +41,7 @@ def build(
     """Write everything that a published results folder holds into ``folder``, which is new.
 
     ``check`` is called before each tile and shard and may raise. Raises ``SlideUnreadable`` when
-    no tile could be read, ``StorageFailed`` when a chunk is missing or damaged.
+    no tile could be read, ``ChunksMissing`` when a chunk is missing or damaged.
     """
     begun = perf_counter()
     plan, store = staged.plan, staged.chunks(disk)
@@ -89,11 +89,13 @@ def _all_receipts(plan: SlidePlan, store: ChunkStore) -> Mapping[int, Receipt]:
     receipts = store.receipts(plan)
     missing = [chunk for chunk in range(len(plan.chunks)) if chunk not in receipts]
     if missing:
-        raise StorageFailed(
+        raise ChunksMissing(
             f"{len(missing)} of {len(plan.chunks)} chunks are missing or damaged, first "
             f"{missing[0]}.",
-            remedy="Retry the job: only these chunks are computed again.",
-            chunks=missing[:100],
+            remedy="Only these chunks are computed again.",
+            chunks=tuple(missing),
+            cells=sum(receipt.cells for receipt in receipts.values()),
+            tiles_failed=sum(len(receipt.tiles_failed) for receipt in receipts.values()),
         )
     failed = [reason for receipt in receipts.values() for _, reason in receipt.tiles_failed]
     if failed and len(failed) == sum(len(chunk) for chunk in plan.chunks):

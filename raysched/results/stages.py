@@ -139,7 +139,7 @@ def assemble(
     """Make the complete result in the staging folder from the finished chunks.
 
     ``should_stop`` is asked before each tile and shard. Raises ``Stopped``, ``SlideUnreadable``
-    (no tile at all could be read), ``StorageFull``, ``StorageFailed`` (also: a chunk is missing).
+    (no tile at all could be read), ``ChunksMissing``, ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)

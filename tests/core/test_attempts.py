@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from world import BROKEN, cluster, failing, states
+from world import BROKEN, Answer, cluster, failing, states
 
 from raysched.core.commands import RunUnit, StopRun
 from raysched.core.events import (
     ChunkFinished,
+    ChunksMissed,
     Event,
     MppMissed,
     RunFailed,
@@ -21,8 +22,8 @@ from raysched.core.model import (
     Stage,
 )
 from raysched.core.views import Explanation
-from raysched.errors import InvalidSetting
-from raysched.testing import job
+from raysched.errors import IllegalMove, InvalidSetting
+from raysched.testing import FakeCluster, job
 
 
 def test_failed_attempts_wait_longer_and_longer_then_the_job_fails() -> None:
@@ -185,3 +186,44 @@ def test_a_retry_by_a_person_gives_all_attempts_again() -> None:
     c.retry("bad")
     c.run()
     assert [command.unit.attempt for command in c.started] == [1, 2, 3, 4]
+
+
+def missing(chunks: tuple[int, ...], times: int) -> Answer:
+    """Assembling finds chunks gone, the given number of times."""
+    helper = FakeCluster()
+    left = iter(range(times))
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if command.unit.stage is Stage.ASSEMBLE and next(left, None) is not None:
+            return 1.0, ChunksMissed(now + 1, command.run, 1.0, chunks, 10, 0)
+        return helper.succeed(command, now)
+
+    return answer
+
+
+def test_finished_chunks_that_storage_has_lost_are_done_again_and_no_others() -> None:
+    c = cluster(answer=missing((0, 2), times=1))
+    c.submit("ann", job("a"))
+    c.run()
+    chunks = [each.unit.chunk for each in c.started if each.unit.stage is Stage.SEGMENT]
+    assert chunks == [0, 1, 2, 0, 2]
+    view = c.view("a")
+    assert (view.state, view.chunks_done, view.tiles_done) == (JobState.SUCCEEDED, 3, 3)
+
+
+def test_storage_that_loses_chunks_again_and_again_fails_the_job() -> None:
+    c = cluster(answer=missing((1,), times=1000), max_losses_per_unit=2, max_retries=0)
+    c.submit("ann", job("a"))
+    c.run()
+    view = c.view("a")
+    assert view.state is JobState.FAILED
+    assert view.failure is not None
+    assert view.failure.message == "Storage lost finished chunks 3 times, now 1."
+
+
+@pytest.mark.parametrize("chunks", [(), (3,), (1, 0), (1, 1), (-1,)])
+def test_chunks_that_are_not_of_the_plan_cannot_be_missed(chunks: tuple[int, ...]) -> None:
+    c = cluster(answer=missing(chunks, times=1))
+    c.submit("ann", job("a"))
+    with pytest.raises(IllegalMove, match="misses chunks"):
+        c.run()

@@ -8,13 +8,18 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
+import pytest
+
+from raysched.core import dispatch
 from raysched.core.commands import RunUnit
+from raysched.core.decision import Decision
 from raysched.core.events import Event, MppMissed, RunFailed, RunLost, SchedulerStarted
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import Failure, JobId
+from raysched.core.model import Failure, JobId, LaneId, Stage
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import State
+from raysched.errors import IllegalMove
 from raysched.testing import FakeCluster, job
 
 LIMITS = Limits(max_active_users=2, max_running_jobs=2, slot_tenure_s=8, retry_backoff_s=1.0)
@@ -63,6 +68,30 @@ def test_replaying_every_prefix_gives_the_live_state() -> None:
         for event in c.history[:length]:
             again.handle(event)
         assert again.state == live
+
+
+def test_a_replay_by_the_recorded_decisions_does_not_depend_on_the_rules_of_dispatch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    c, snapshots = eventful()
+
+    def other_rules(state: State) -> None:
+        raise AssertionError("a replay decided anew")
+
+    monkeypatch.setattr(dispatch, "choose", other_rules)
+    again = Scheduler(LIMITS)
+    for event, decision, live in zip(c.history, c.decisions, snapshots, strict=True):
+        again.handle(event, decision)
+        assert again.state == live
+
+
+def test_a_decision_that_cannot_have_been_is_refused() -> None:
+    c, _ = eventful()
+    again = Scheduler(LIMITS)
+    again.handle(c.history[0], c.decisions[0])
+    impossible = Decision(((JobId("a"), Stage.PLAN, 0, LaneId("lane-0")),))
+    with pytest.raises(IllegalMove, match="cannot have been given lane lane-0"):
+        again.handle(c.history[1], impossible)
 
 
 def test_after_a_crash_at_any_event_everything_still_ends_and_no_done_chunk_runs_again() -> None:

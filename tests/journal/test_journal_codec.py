@@ -78,6 +78,10 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ev.ResultAssembled(1.5, RUN, 0.5, 120),
         '{"at":1.5,"run":"r1","seconds":0.5,"cells":120}',
     ),
+    ("chunks_missed", 1): (
+        ev.ChunksMissed(1.5, RUN, 0.5, (0, 4), 90, 1),
+        '{"at":1.5,"run":"r1","seconds":0.5,"chunks":[0,4],"cells":90,"tiles_failed":1}',
+    ),
     ("result_published", 1): (
         ev.ResultPublished(1.5, RUN, 0.5, 120, "ab12"),
         '{"at":1.5,"run":"r1","seconds":0.5,"cells":120,"checksum":"ab12"}',

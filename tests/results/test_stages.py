@@ -259,7 +259,7 @@ def test_assembling_before_all_chunks_are_there_names_what_is_missing(attempt: A
     attempt.segment(1)
     with pytest.raises(StorageFailed) as caught:
         attempt.assemble()
-    assert caught.value.facts["chunks"] == [0, 2]
+    assert caught.value.facts["chunks"] == (0, 2)
 
 
 def test_an_unreadable_place_becomes_a_hole_with_its_reason(crop: Path, tmp_path: Path) -> None:
