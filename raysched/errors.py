@@ -234,6 +234,12 @@ class JournalDamaged(InternalError):
     code = "journal_damaged"
 
 
+class JournalTooNew(InternalError):
+    """The journal was written by a newer raysched."""
+
+    code = "journal_too_new"
+
+
 def faults_in_words(faults: Iterable[Mapping[str, Any]]) -> str:
     """What pydantic's ``ValidationError.errors()`` lists, as one line: ``field: what is wrong``."""
     return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)

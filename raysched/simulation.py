@@ -8,12 +8,14 @@ was live. What it measures: throughput of the core, waiting times, and how fair 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
-from raysched.core.commands import RunUnit
+from raysched.core.commands import Command, Retire, RunUnit
 from raysched.core.events import (
     Event,
     JobCancelRequested,
@@ -26,15 +28,25 @@ from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import Failure, JobId, JobSpec, JobState, LaneId, UserId
 from raysched.core.scheduler import Scheduler
+from raysched.core.state import Job
 from raysched.errors import InternalError
 from raysched.journal.journal import Entry, Journal
+from raysched.journal.recovery import recover, replayed
+from raysched.journal.snapshots import frozen, save_snapshot
 from raysched.testing import FakeCluster, job
+
+T = TypeVar("T")
 
 GROUP_EVENTS = 256
 """Events per group commit, as in the actor."""
 CHECK_EVERY_EVENTS = 997
 """The naive recomputation costs as much as the state is large; a prime meets every phase."""
+SNAPSHOT_EVENTS = 20_000
+FULL_REPLAY_JOBS = 100_000
+"""Up to so many jobs the end replays every event; beyond, the newest snapshot and what follows."""
 BRANCHES = 4
+KEPT_JOBS = 20
+"""Ended jobs of each user in memory: few, so that retirement is part of what is proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class Scenario:
     lanes: int = 8
     faults: float = 0.05
     crashes: int = 1
+    most_chunks: int = 6
+    """A job has from none up to so many, of 1 to 8 tiles (seconds) each."""
 
 
 @dataclass(slots=True)
@@ -81,15 +95,25 @@ class Simulation:
         self._dice = Random(scenario.seed)  # noqa: S311 - repeatable on purpose, no secret
         self._outcome = Outcome()
         self._submitted = 0
-        self._logged = 0
+        self._asked = 0
+        self._revision = 0
+        self._entries: list[Entry] = []
+        self._snapshot_at = 0
         self._lane_s: dict[UserId, float] = {}
         self._chunks: dict[JobId, tuple[int, ...]] = {}
         self._users = [UserId(f"user-{number}") for number in range(scenario.users)]
         self._crash_at = self._moments(scenario.crashes)
-        self._journal = Journal.open(folder)
-        self._journal.next_epoch()
-        limits = Limits(max_active_users=max(1, scenario.users // 2), slot_tenure_s=60.0)
-        self._cluster = FakeCluster(limits, scenario.lanes, self._chunks_of, self._answer)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._writing: Future[None] | None = None
+        self._journal = self._in_thread(self._opened)
+        limits = Limits(
+            max_active_users=max(1, scenario.users // 2),
+            slot_tenure_s=60.0,
+            max_ended_jobs_per_user=KEPT_JOBS,
+        )
+        self._cluster = FakeCluster(
+            limits, scenario.lanes, self._chunks_of, self._answer, record=self._record
+        )
         self._cluster.after_event = self._after_event
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Outcome:
@@ -97,12 +121,13 @@ class Simulation:
         begun = time.perf_counter()
         try:
             self._live(progress)
-            self._crash()
+            self._crash(whole=self._scenario.jobs <= FULL_REPLAY_JOBS)
             check(self._cluster.core)
         except (AssertionError, InternalError) as error:
             self._outcome.violations.append(str(error))
         finally:
-            self._journal.close()
+            self._in_thread(self._journal.close)
+            self._thread.shutdown()
         self._sum_up(time.perf_counter() - begun)
         return self._outcome
 
@@ -116,29 +141,31 @@ class Simulation:
             if self._submitted >= fair_until and not self._outcome.share_error:
                 self._measure_fairness()
             self._disturb()
-            if not cluster.tick():
+            if not cluster.tick() and not any(self._submit() for _ in self._users):
                 assert self._submitted >= self._scenario.jobs, (
                     "nothing is to come, yet work is left"
                 )
                 break
             if self._crash_at and self._outcome.events >= self._crash_at[0]:
                 self._crash_at.pop(0)
-                self._crash()
+                self._crash(whole=False)
                 cluster.restart()
             progress(self._submitted)
         left = [name for name, each in cluster.core.state.jobs.items() if not each.state.is_final]
         assert not left, f"liveness: {len(left)} jobs never end, the first is {left[0]}"
 
-    def _submit(self) -> None:
-        """Every user has work for all their branches until all jobs are submitted."""
-        state = self._cluster.core.state
-        for name in self._users:
-            known = state.users.get(name)
-            if self._submitted >= self._scenario.jobs:
-                return
-            if known is None or len(known.open) < 2 * BRANCHES:
-                size = min(self._dice.randint(1, 6), self._scenario.jobs - self._submitted)
-                self._cluster.submit(name, *self._workflow(size))
+    def _submit(self) -> bool:
+        """The next user, in turn, gets work for all their branches until all is submitted."""
+        if self._submitted >= self._scenario.jobs:
+            return False
+        name = self._users[self._asked % len(self._users)]
+        self._asked += 1
+        known = self._cluster.core.state.users.get(name)
+        if known is not None and len(known.open) >= 2 * BRANCHES:
+            return False
+        size = min(self._dice.randint(2, 10), self._scenario.jobs - self._submitted)
+        self._cluster.submit(name, *self._workflow(size))
+        return True
 
     def _workflow(self, size: int) -> list[JobSpec]:
         specs: list[JobSpec] = []
@@ -148,7 +175,8 @@ class Simulation:
             branch = f"branch-{self._dice.randrange(BRANCHES)}"
             spec = job(f"job-{self._submitted}", branch, after=earlier)
             self._chunks[spec.job] = tuple(
-                self._dice.randint(1, 8) for _ in range(self._dice.randint(0, 6))
+                self._dice.randint(1, 8)
+                for _ in range(self._dice.randint(0, self._scenario.most_chunks))
             )
             specs.append(spec)
         return specs
@@ -173,7 +201,7 @@ class Simulation:
             cluster.tell(JobCancelRequested(cluster.now, user, chosen.id))
         if what == 2 and chosen.state is JobState.FAILED:
             room = cluster.core.state.limits.max_jobs_per_user - len(state.users[user].open)
-            if room > 2 * BRANCHES:
+            if room > 3 * BRANCHES:
                 cluster.tell(JobRetryRequested(cluster.now, user, chosen.id))
 
     def _answer(self, command: RunUnit, now: float) -> tuple[float, Event]:
@@ -196,31 +224,61 @@ class Simulation:
     def _chunks_of(self, name: JobId) -> tuple[int, ...]:
         return self._chunks[name]
 
-    # --- what is watched ------------------------------------------------------------------------
+    # --- what is watched and written ------------------------------------------------------------
 
     def _after_event(self, core: Scheduler) -> None:
         self._outcome.events += 1
         if self._outcome.events % CHECK_EVERY_EVENTS == 0:
             check(core)
-        if len(self._cluster.history) - self._logged >= GROUP_EVENTS:
+
+    def _record(self, core: Scheduler, event: Event, commands: list[Command]) -> None:
+        if core.revision == self._revision:
+            return
+        self._revision = core.revision
+        retired = tuple(command for command in commands if isinstance(command, Retire))
+        for each in retired:
+            self._count(each.jobs)
+        self._entries.append(Entry(event, None, core.decided(commands), retired))
+        if len(self._entries) >= GROUP_EVENTS:
             self._log()
+        if core.revision - self._snapshot_at >= SNAPSHOT_EVENTS:
+            self._snapshot_at = core.revision
+            self._log()
+            self._written()
+            state = frozen(core.state)
+            self._in_thread(lambda: save_snapshot(self._journal, len(self._journal), state))
 
     def _log(self) -> None:
-        fresh = self._cluster.history[self._logged :]
-        self._journal.append([Entry(event) for event in fresh])
-        self._logged += len(fresh)
+        """Append what has happened while the core goes on, as the actor does."""
+        entries, self._entries = self._entries, []
+        self._written()
+        self._writing = self._thread.submit(self._journal.append, entries)
 
-    def _crash(self) -> None:
+    def _written(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def _crash(self, *, whole: bool) -> None:
         """The process dies after the last record; the journal must give the state that was live."""
         self._log()
-        self._journal.close()
-        self._journal = Journal.open(self._folder)
-        replayed = Scheduler()
-        for event in self._journal.replay():
-            replayed.handle(event)
-        assert replayed.state == self._cluster.core.state, "I11: the replay gives another state"
-        self._journal.next_epoch()
+        self._written()
+        self._in_thread(self._journal.close)
+        self._journal = self._in_thread(self._opened)
+        again = self._in_thread(lambda: recover(self._journal))
+        assert again.state == self._cluster.core.state, "I11: the recovery gives another state"
+        if whole:
+            again = self._in_thread(lambda: replayed(self._journal, Scheduler(), 0))
+            assert again.state == self._cluster.core.state, "I11: the replay gives another state"
         self._outcome.replays += 1
+
+    def _opened(self) -> Journal:
+        journal = Journal.open(self._folder)
+        journal.next_epoch()
+        return journal
+
+    def _in_thread(self, work: Callable[[], T]) -> T:
+        return self._thread.submit(work).result()
 
     def _measure_fairness(self) -> None:
         shares = [self._lane_s.get(name, 0.0) for name in self._users]
@@ -228,16 +286,20 @@ class Simulation:
         if mean > 0:
             self._outcome.share_error = max(abs(share - mean) for share in shares) / mean
 
-    def _sum_up(self, wall_s: float) -> None:
-        outcome, jobs = self._outcome, self._cluster.core.state.jobs.values()
-        outcome.wall_s = wall_s
-        outcome.jobs = len(jobs)
-        outcome.virtual_s = self._cluster.now
+    def _count(self, jobs: Iterable[Job]) -> None:
+        outcome = self._outcome
         for each in jobs:
+            outcome.jobs += 1
             outcome.ended[each.state.value] = outcome.ended.get(each.state.value, 0) + 1
             if each.started_at is not None:
                 outcome.waits_s.append(each.started_at - each.submitted_at)
-        outcome.waits_s.sort()
+            del self._chunks[each.id]
+
+    def _sum_up(self, wall_s: float) -> None:
+        self._count(self._cluster.core.state.jobs.values())
+        self._outcome.wall_s = wall_s
+        self._outcome.virtual_s = self._cluster.now
+        self._outcome.waits_s.sort()
 
     def _moments(self, number: int) -> list[int]:
         """At which events it crashes: somewhere in the first six events per job."""

@@ -65,6 +65,7 @@ class FakeCluster:
     chunks: Callable[[JobId], tuple[int, ...]] = lambda _: (1, 1, 1)
     answer: Answer | None = None
     after_event: Callable[[Scheduler], None] = lambda _: None
+    record: Callable[[Scheduler, Event, list[Command]], None] | None = None
 
     def __post_init__(self) -> None:
         self.core = Scheduler(self.limits)
@@ -85,13 +86,22 @@ class FakeCluster:
     def tell(self, event: Event) -> list[Command]:
         """Give an event to the core and carry out its commands."""
         commands = self.core.handle(event)
-        self.history.append(event)
-        self.decisions.append(self.core.decided(commands))
+        (self.record or self._keep)(self.core, event, commands)
         self.now = max(self.now, event.at)
         for command in commands:
             self._carry_out(command)
         self.after_event(self.core)
         return commands
+
+    def _keep(self, core: Scheduler, event: Event, commands: list[Command]) -> None:
+        """The usual ``record``: remember everything."""
+        self.history.append(event)
+        self.decisions.append(core.decided(commands))
+        for command in commands:
+            if isinstance(command, RunUnit):
+                self.started.append(command)
+            elif isinstance(command, Retire):
+                self.retired.append(command)
 
     def restart(self, **limits: float) -> None:
         """A new life of the scheduler, some limits changed: all that was in flight is dead, lanes
@@ -175,7 +185,6 @@ class FakeCluster:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunUnit():
-                self.started.append(command)
                 self.in_flight[command.run] = command
                 after_s, event = (self.answer or self.succeed)(command, self.now)
                 self._schedule(self.now + after_s, event)
@@ -184,7 +193,7 @@ class FakeCluster:
             case WakeAt():
                 self.alarm = command.at
             case Retire():
-                self.retired.append(command)
+                pass
 
     def _schedule(self, at: float, event: Event) -> None:
         self._ticket += 1

@@ -31,15 +31,21 @@ class StoryOptions(Spoken):
 
 
 def verify(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share one signature
-    """Read every event, replay them, and check the state that they give."""
+    """Compare both copies of every event, replay them all, and check the state that they give."""
     from raysched.core.scheduler import Scheduler
+    from raysched.journal.recovery import recover, replayed
 
-    core, events = Scheduler(), 0
-    with _opened() as journal:
-        for event in journal.replay():
-            core.handle(event)
-            events += 1
+    with _opened(voice) as journal:
+        events = journal.compare()
+        core = replayed(journal, Scheduler(), 0)
+        is_same = recover(journal).state == core.state
     _check(core)
+    if not is_same:
+        raise InternalError(
+            "The newest snapshot and the events after it give another state than all events.",
+            remedy="Move the folder `snapshots` away, and report this with "
+            "`raysched journal export`.",
+        )
     facts = {
         "events": events,
         "lives": core.epoch,
@@ -52,9 +58,21 @@ def verify(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share
     voice.say(f"the journal is whole; {told}")
 
 
+def repair(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share one signature
+    """Make a damaged copy of the journal anew from the other; the old one is kept aside."""
+    with _opened(voice) as journal:
+        told = len(journal.notices)
+        journal.repair()
+        for notice in journal.notices[told:]:
+            voice.note(notice)
+        voice.emit(journal={"events": len(journal), "repaired": journal.notices})
+        if not journal.notices:
+            voice.say("nothing to repair: both copies are whole and equal")
+
+
 def story(options: StoryOptions, voice: Voice) -> None:
     """Everything that happened to one job."""
-    with _opened() as journal:
+    with _opened(voice) as journal:
         lines = journal.story(options.job)
     if not lines:
         raise NotFound(
@@ -69,31 +87,35 @@ def story(options: StoryOptions, voice: Voice) -> None:
 
 def export(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share one signature
     """Print every event as one line of JSON, oldest first."""
-    with _opened() as journal:
+    with _opened(voice) as journal:
         for line in journal.lines():
             typer.echo(json.dumps(asdict(line)))
 
 
 app = typer.Typer(
-    help="Check, read and copy out the event log of a stopped service.", no_args_is_help=True
+    help="Check, mend, read and copy out the event log of a stopped service.", no_args_is_help=True
 )
-for function in (verify, story, export):
+for function in (verify, repair, story, export):
     app.command()(verb(function))
 
 
 @contextmanager
-def _opened() -> Iterator[Journal]:
+def _opened(voice: Voice) -> Iterator[Journal]:
     """The journal of the state folder in force; none is made where there is none."""
     config = settings(None)
-    from raysched.journal.journal import JOURNAL_NAME, Journal
+    from raysched.journal.database import JOURNAL_NAME
+    from raysched.journal.journal import Journal
+    from raysched.journal.segments import FOLDER as SEGMENTS
 
-    if not any(config.state.glob(f"{JOURNAL_NAME}*")):
+    if not any(config.state.glob(f"{JOURNAL_NAME}*")) and not (config.state / SEGMENTS).exists():
         raise NotFound(
             f"There is no journal in {config.state}.",
             remedy="Name the state folder of the service in RAYSCHED_STATE.",
             state=str(config.state),
         )
     with Journal.open(config.state, lock_wait_s=LOCK_WAIT_S) as journal:
+        for notice in journal.notices:
+            voice.note(notice)
         yield journal
 
 

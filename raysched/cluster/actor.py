@@ -8,26 +8,39 @@ there is one group with a high bound, and parked watchers are bounded by count i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from raysched import __version__
 from raysched.cluster.health import Health
-from raysched.cluster.life import Life
+from raysched.cluster.life import Life, failed_unexpectedly
 from raysched.cluster.submission import Prepared
 from raysched.config import Config
+from raysched.core.commands import Retire
 from raysched.core.events import (
     JobCancelRequested,
     JobRetryRequested,
     MppAnswered,
     WorkflowSubmitted,
 )
-from raysched.core.model import JobId, UserId, WorkflowId
+from raysched.core.model import JobId, JobState, UserId, WorkflowId
+from raysched.core.scheduler import Scheduler
 from raysched.core.views import JobView, WorkflowView
-from raysched.errors import ClusterError, InternalError, LimitReached, RayschedError
+from raysched.errors import (
+    ClusterError,
+    Conflict,
+    InternalError,
+    LimitReached,
+    NotFound,
+    RayschedError,
+)
 
 log = logging.getLogger(__name__)
 
 RESTART_PAUSE_S = 1.0
+RESTART_PAUSE_MAX_S = 60.0
+READY_WAIT_S = 20.0
+HEALTH_WAIT_S = 2.0
 NEWS_PAUSE_S = 0.1  # watchers hear of a burst of changes once
 
 
@@ -40,32 +53,58 @@ class SchedulerActor:
         self._trouble: RayschedError | None = None
         self._closing = asyncio.Event()
         self._ready = asyncio.Event()
+        self._pause_s = RESTART_PAUSE_S
         self._watchers = 0
+        self._replayed = (0, 0)
         self._lives = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
         """One life after another, until closed; a life ends when its journal cannot be written."""
         while not self._closing.is_set():
             try:
-                self._life = await Life.begin(self._config)
+                self._life = await Life.begin(self._config, self._note_replayed)
                 self._trouble = None
                 self._ready.set()
                 await self._life.run(self._closing)
             except RayschedError as error:
-                self._trouble = error
-                log.exception("The scheduler paused: %s %s", error.message, error.remedy)
+                self._note_trouble(error)
             except Exception as error:  # a bug must be seen by callers, not hang them
-                self._trouble = InternalError(
-                    f"The scheduler failed unexpectedly: {error!r}.",
-                    remedy="Report this with the scheduler actor's log; it starts anew by itself.",
-                )
                 log.exception("The scheduler failed and starts anew.")
+                self._note_trouble(failed_unexpectedly(error))
+            self._life = None
             self._ready.set()
-            if not self._closing.is_set():
-                await asyncio.sleep(RESTART_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._pause_s)
+
+    def _note_replayed(self, replayed: int, events: int) -> None:
+        self._replayed = (replayed, events)
+
+    def _note_trouble(self, error: RayschedError) -> None:
+        """Trouble that stays the same is logged once, and tried again less and less often."""
+        known, self._trouble = self._trouble, error
+        if known is not None and known.message == error.message:
+            self._pause_s = min(2 * self._pause_s, RESTART_PAUSE_MAX_S)
+            return
+        self._pause_s = RESTART_PAUSE_S
+        log.error(
+            "The scheduler paused: %s %s",
+            error.message,
+            error.remedy,
+            exc_info=error.__cause__ or error,
+        )
+
+    async def _is_ready(self, wait_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), wait_s)
+        return self._ready.is_set()
 
     async def _current(self) -> Life:
-        await self._ready.wait()
+        if not await self._is_ready(READY_WAIT_S):
+            replayed, events = self._replayed
+            raise ClusterError(
+                f"The scheduler is starting: {replayed:,} of {events:,} events are read back.",
+                remedy="Ask again in a moment; nothing is lost.",
+            )
         if self._trouble is not None:
             raise self._trouble
         if self._life is None or self._closing.is_set():
@@ -89,26 +128,59 @@ class SchedulerActor:
             prepared.digest,
         )
         await life.post(event)
-        known = life.core.workflow_for_key(prepared.user, prepared.key) or prepared.workflow
-        return life.core.workflow_view(prepared.user, known, life.now())
+        known = life.core.workflow_for_key(prepared.user, prepared.key)
+        if known is not None:
+            return life.core.workflow_view(prepared.user, known, life.now())
+        return await self._submitted_before(life, prepared)
 
     async def cancel(self, user: UserId, job: JobId) -> JobView:
         """See ``Gateway.cancel``."""
         life = await self._current()
-        await life.post(JobCancelRequested(life.now(), user, job))
-        return life.core.job_view(user, job, life.now())
+        return await self._change(life, JobCancelRequested(life.now(), user, job))
 
-    async def retry(self, user: UserId, job: JobId) -> JobView:
+    async def retry(self, user: UserId, job: JobId, key: str) -> JobView:
         """See ``Gateway.retry``."""
         life = await self._current()
-        await life.post(JobRetryRequested(life.now(), user, job))
-        return life.core.job_view(user, job, life.now())
+        return await self._change(life, JobRetryRequested(life.now(), user, job, key))
 
     async def answer_mpp(self, user: UserId, job: JobId, mpp: float) -> JobView:
         """See ``Gateway.answer_mpp``."""
         life = await self._current()
-        await life.post(MppAnswered(life.now(), user, job, mpp))
-        return life.core.job_view(user, job, life.now())
+        return await self._change(life, MppAnswered(life.now(), user, job, mpp))
+
+    async def _change(
+        self, life: Life, event: JobCancelRequested | JobRetryRequested | MppAnswered
+    ) -> JobView:
+        try:
+            await life.post(event)
+            return life.core.job_view(event.user, event.job, life.now())
+        except NotFound:
+            past = await _past_job(life, event.user, event.job)
+        if isinstance(event, JobCancelRequested) and past.state is JobState.CANCELLED:
+            return past
+        raise Conflict(
+            f"Job {event.job} has {past.state} long ago and is in the archive.",
+            remedy="Submit the work again to run it once more.",
+            job=event.job,
+            state=past.state.value,
+        )
+
+    async def _submitted_before(self, life: Life, prepared: Prepared) -> WorkflowView:
+        """The workflow of a key that left memory long ago: the same answer as then."""
+        found = await life.look_up({"user": prepared.user, "key": prepared.key})
+        if found is None:
+            raise InternalError(
+                f"The workflow of the idempotency key {prepared.key} is not in the archive.",
+                remedy="Use a new key, and report this with `raysched journal export`.",
+            )
+        if found.workflow.digest != prepared.digest:
+            raise Conflict(
+                f"The idempotency key {prepared.key} was used for another workflow already.",
+                remedy="Use a new key for a new workflow.",
+                key=prepared.key,
+                workflow=found.workflow.workflow,
+            )
+        return _workflow_of(found)
 
     # --- reads: of what is durable --------------------------------------------------------------
 
@@ -116,19 +188,34 @@ class SchedulerActor:
         """See ``Gateway.job``."""
         life = await self._current()
         await life.settled()
-        return life.core.job_view(user, job, life.now())
+        try:
+            return life.core.job_view(user, job, life.now())
+        except NotFound:
+            return await _past_job(life, user, job)
 
     async def workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
         """See ``Gateway.workflow``."""
         life = await self._current()
         await life.settled()
-        return life.core.workflow_view(user, workflow, life.now())
+        try:
+            return life.core.workflow_view(user, workflow, life.now())
+        except NotFound:
+            found = await life.look_up({"user": user, "workflow": workflow})
+            if found is None:
+                raise
+            return _workflow_of(found)
 
     async def jobs(self, user: UserId, only_open: bool) -> tuple[JobView, ...]:
         """See ``Gateway.jobs``."""
         life = await self._current()
         await life.settled()
         return life.core.jobs_of(user, life.now(), only_open=only_open)
+
+    async def past_jobs(self, user: UserId, before: float, most: int) -> tuple[JobView, ...]:
+        """See ``Gateway.past_jobs``."""
+        life = await self._current()
+        found = await life.page(user, before, most)
+        return tuple(view for each in found for view in _workflow_of(each).jobs)
 
     async def watch(
         self, user: UserId, job: JobId, seen: int, wait_s: float
@@ -141,29 +228,35 @@ class SchedulerActor:
         self._watchers += 1
         try:
             life = await self._current()
-            life.core.job_view(user, job, life.now())
+            try:
+                life.core.job_view(user, job, life.now())
+            except NotFound:
+                return life.core.revision, await _past_job(life, user, job)
             await life.news_after(seen, wait_s)
             await asyncio.sleep(NEWS_PAUSE_S)
             life = await self._current()
             await life.settled()
-            return life.core.revision, life.core.job_view(user, job, life.now())
+            return life.core.revision, await self.job(user, job)
         finally:
             self._watchers -= 1
 
     async def health(self) -> Health:
         """See ``Gateway.health``."""
-        await self._ready.wait()
+        await self._is_ready(HEALTH_WAIT_S)
+        (replayed, events), is_ready = self._replayed, self._ready.is_set()
         life, trouble = self._life, self._trouble
         lanes = life.lanes_open() if life else 0
         return Health(
             version=__version__,
             epoch=life.core.epoch if life else 0,
-            ready=trouble is None and life is not None and not self._closing.is_set(),
+            ready=is_ready and trouble is None and life is not None and not self._closing.is_set(),
             trouble=trouble.message if trouble else None,
             lanes=lanes,
             lanes_busy=len(life.core.runs()) if life else 0,
             jobs_open=life.core.open_jobs() if life else 0,
             watchers=self._watchers,
+            events_replayed=events if is_ready else replayed,
+            events=events,
             state=str(self._config.state),
         )
 
@@ -171,3 +264,16 @@ class SchedulerActor:
         """See ``Gateway.close``. Idempotent; returns when the journal is closed."""
         self._closing.set()
         await self._lives
+
+
+async def _past_job(life: Life, user: UserId, job: JobId) -> JobView:
+    """A job that has left memory. Raises ``NotFound``."""
+    found = await life.look_up({"user": user, "job": job})
+    core = Scheduler() if found is None else Scheduler.of_retired(found)
+    return core.job_view(user, job, life.now())
+
+
+def _workflow_of(retired: Retire) -> WorkflowView:
+    workflow = retired.workflow
+    core = Scheduler.of_retired(retired)
+    return core.workflow_view(workflow.user, workflow.workflow, workflow.submitted_at)

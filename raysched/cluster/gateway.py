@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
+from uuid import uuid4
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
@@ -45,8 +46,16 @@ class Gateway:
         return answer
 
     async def jobs(self, user: UserId, *, only_open: bool = False) -> tuple[JobView, ...]:
-        """All jobs of a user, oldest first."""
+        """A user's jobs, oldest first, but for those that ended long ago (``past_jobs``)."""
         answer: tuple[JobView, ...] = await self._ask("jobs", user, only_open)
+        return answer
+
+    async def past_jobs(
+        self, user: UserId, *, before: float, most: int = 100
+    ) -> tuple[JobView, ...]:
+        """A user's jobs that ended long ago: of up to ``most`` workflows that were submitted before
+        a time (seconds since the epoch), latest first."""
+        answer: tuple[JobView, ...] = await self._ask("past_jobs", user, before, most)
         return answer
 
     async def cancel(self, user: UserId, job: JobId) -> JobView:
@@ -54,9 +63,10 @@ class Gateway:
         answer: JobView = await self._ask("cancel", user, job)
         return answer
 
-    async def retry(self, user: UserId, job: JobId) -> JobView:
-        """Try a failed job again. Raises ``NotFound``, ``Conflict``."""
-        answer: JobView = await self._ask("retry", user, job)
+    async def retry(self, user: UserId, job: JobId, *, key: str = "") -> JobView:
+        """Try a failed job again; the same key again does so once. Raises ``NotFound``,
+        ``Conflict``."""
+        answer: JobView = await self._ask("retry", user, job, key or uuid4().hex)
         return answer
 
     async def answer_mpp(self, user: UserId, job: JobId, mpp: float) -> JobView:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``ready`` is false while the journal cannot be written; ``trouble`` then says why."""
+    """``ready`` is false while the journal cannot be written (``trouble`` then says why) and while
+    it is read back: ``events_replayed`` grows until it is ``events``."""
 
     version: str
     epoch: int
@@ -17,4 +18,6 @@ class Health:
     lanes_busy: int
     jobs_open: int
     watchers: int
+    events_replayed: int
+    events: int
     state: str

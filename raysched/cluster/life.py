@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,18 +19,21 @@ from typing import Any, TypeVar
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.runs import Runs
 from raysched.config import Config
-from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
+from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, SchedulerStarted, TimePassed
 from raysched.core.model import JobId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
-from raysched.errors import ClusterError, RayschedError, RequestError
+from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal
+from raysched.journal.recovery import recover
+from raysched.journal.snapshots import frozen, save_snapshot
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+SNAPSHOT_EVENTS = 20_000
 TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
 
 
@@ -56,30 +59,41 @@ class Life:
         self._timer: asyncio.TimerHandle | None = None
         self._ticks: set[asyncio.Task[None]] = set()
         self._last_at = 0.0
+        self._over: RayschedError | None = None
+        self._snapshot_at = 0
+        self._unsaved = False
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config.cluster, self._report)
         self._runs = Runs(config.cluster, self._lanes, self._report)
 
     @classmethod
-    async def begin(cls, config: Config) -> Life:
-        """Open the journal and replay it. Raises the journal's errors."""
+    async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
+        """Open the journal and replay it. ``told`` hears, in another thread, how many events are
+        replayed, of how many. Raises the journal's errors."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        journal: Journal | None = None
         try:
             journal = await _in(thread, lambda: Journal.open(config.state))
             life = cls(config, journal, thread)
-            epoch = await _in(thread, life._replay)
+            epoch = await _in(thread, lambda: life._recover(told))
         except BaseException:
+            if journal is not None:
+                await _in(thread, journal.close)
             thread.shutdown(wait=False)
             raise
         started = SchedulerStarted(life.now(), epoch, config.scheduling)
         life._take(Letter(started, _future()))
         return life
 
-    def _replay(self) -> int:
+    def _recover(self, told: Callable[[int, int], None]) -> int:
         """Runs in the journal's thread, before anyone else can see the core."""
-        for event in self._journal.replay():
-            self.core.handle(event)
-            self._last_at = max(self._last_at, event.at)
+        events = len(self._journal)
+        told(0, events)
+        self.core = recover(self._journal, lambda replayed: told(replayed, events))
+        for notice in self._journal.notices:
+            log.warning("%s", notice)
+        self._last_at = self.core.state.now
+        self._snapshot_at = events
         return self._journal.next_epoch()
 
     async def run(self, closing: asyncio.Event) -> None:
@@ -100,22 +114,20 @@ class Life:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._over = self._over or ClusterError(
+            "The scheduler is pausing.", remedy="Ask again in a moment; nothing is lost."
+        )
+        while not self._mail.empty():
+            _fail(self._mail.get_nowait().done, self._over)
+        self._news.set()
+        self._settled.set()
         await self._runs.abandon()
         if remove_lanes:
             await self._lanes.remove()
-        self._refuse_mail()
-        self._news.set()
-        self._settled.set()
+        if not self._unsaved:
+            await self._save_snapshot()
         await _in(self._thread, self._journal.close)
         self._thread.shutdown(wait=False)
-
-    def _refuse_mail(self) -> None:
-        while not self._mail.empty():
-            letter = self._mail.get_nowait()
-            if not letter.done.done():
-                letter.done.set_exception(
-                    ClusterError("The scheduler is pausing.", remedy="Ask again in a moment.")
-                )
 
     # --- what others see ------------------------------------------------------------------------
 
@@ -125,14 +137,19 @@ class Life:
         return self._last_at
 
     async def post(self, event: Event) -> None:
-        """Hand an event in; returns when it is durable. Raises what the core raises."""
+        """Hand an event in; returns when it is durable. Raises what the core raises, and why this
+        life is over if it is."""
+        if self._over is not None:
+            raise self._over
         letter = Letter(event, _future())
         self._mail.put_nowait(letter)
         await letter.done
 
     async def settled(self) -> None:
-        """Wait until all that the core knows is durable."""
+        """Wait until all that the core knows is durable. Raises why this life is over if it is."""
         await self._settled.wait()
+        if self._over is not None:
+            raise self._over
 
     async def news_after(self, seen: int, wait_s: float) -> None:
         """Wait until the core's revision is above ``seen`` and durable, or for ``wait_s``."""
@@ -142,6 +159,19 @@ class Life:
                 await asyncio.wait_for(self._news.wait(), left)
             except TimeoutError:
                 return
+
+    async def look_up(self, names: Mapping[str, str]) -> Retire | None:
+        """An ended workflow that has left memory, by names as ``Journal.archived`` takes them."""
+        return await self._read(lambda: self._journal.archived(**names))
+
+    async def page(self, user: str, before: float, most: int) -> list[Retire]:
+        """See ``Journal.archived_page``."""
+        return await self._read(lambda: self._journal.archived_page(user, before, most))
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        if self._over is not None:
+            raise self._over
+        return await _in(self._thread, work)
 
     def lanes_open(self) -> int:
         """Lanes that can take work."""
@@ -172,34 +202,65 @@ class Life:
             await self._settle(letters)
 
     async def _settle(self, letters: list[Letter]) -> None:
-        """One group: handle each, make all durable at once, then answer and act."""
+        """One group: handle each, make all durable at once, then answer and act.
+
+        Whatever goes wrong here but a refusal ends this life: its state may have gone further than
+        the journal. Nobody is left waiting then, and nobody is shown that state.
+        """
         self._settled.clear()
-        entries: list[Entry] = []
-        commands: list[Command] = []
-        accepted: list[Letter] = []
-        for letter in letters:
-            job = self._job_of(letter.event)
-            try:
-                commands += self.core.handle(letter.event)
-            except RayschedError as error:
-                _fail(letter.done, error)
-                continue
-            entries.append(Entry(letter.event, job))
-            accepted.append(letter)
+        self._unsaved = True
         try:
+            entries, commands = self._handle(letters)
             await _in(self._thread, lambda: self._journal.append(entries))
-        except RayschedError as error:
-            for letter in accepted:
-                _fail(letter.done, error)
+        except BaseException as error:
+            self._over = _ending(error)
+            for letter in letters:
+                _fail(letter.done, self._over)
             raise
+        self._unsaved = False
         self._settled.set()
-        for letter in accepted:
+        for letter in letters:
             if not letter.done.done():
                 letter.done.set_result(None)
         for command in commands:
             self._carry_out(command)
         news, self._news = self._news, asyncio.Event()
         news.set()
+        if len(self._journal) - self._snapshot_at >= self._snapshot_every():
+            await self._save_snapshot()
+
+    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command]]:
+        """Only what changed something is logged: a repeat and a stale report leave no record."""
+        entries: list[Entry] = []
+        commands: list[Command] = []
+        for letter in letters:
+            before, job = self.core.revision, self._job_of(letter.event)
+            try:
+                done = self.core.handle(letter.event)
+            except RayschedError as error:
+                _fail(letter.done, error)
+                continue
+            if self.core.revision == before:
+                continue
+            retired = tuple(command for command in done if isinstance(command, Retire))
+            entries.append(Entry(letter.event, job, self.core.decided(done), retired))
+            commands += done
+        return entries, commands
+
+    def _snapshot_every(self) -> int:
+        """A snapshot takes as long to write as the state is large: it is more seldom then."""
+        return max(SNAPSHOT_EVENTS, 2 * len(self.core.state.jobs))
+
+    async def _save_snapshot(self) -> None:
+        """Make the next start quick. The state is durable and stands still while it is frozen."""
+        seq = self._snapshot_at = len(self._journal)
+        if not seq:
+            return
+        try:
+            content = frozen(self.core.state)
+            await _in(self._thread, lambda: save_snapshot(self._journal, seq, content))
+        except (OSError, RayschedError) as error:
+            log.warning("No snapshot could be saved after event %s: %s", seq, error)
 
     def _job_of(self, event: Event) -> JobId | None:
         """Whose story an event belongs to; reports carry only their run."""
@@ -216,6 +277,8 @@ class Life:
                 self._runs.stop(command.run)
             case WakeAt():
                 self._wake_at(command.at)
+            case Retire():
+                pass  # it was archived with the event that retired it
 
     def _wake_at(self, at: float) -> None:
         if self._timer:
@@ -233,7 +296,24 @@ def _future() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
 
 
-def _fail(future: asyncio.Future[None], error: Exception) -> None:
+def _ending(error: BaseException) -> RayschedError:
+    """What callers are told of the end of a life."""
+    if isinstance(error, RayschedError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return ClusterError("The scheduler is closing.", remedy="Nothing is lost; ask again later.")
+    return failed_unexpectedly(error)
+
+
+def failed_unexpectedly(error: BaseException) -> InternalError:
+    """A fault of ours, for those who wait; the traceback is in the actor's log."""
+    return InternalError(
+        f"The scheduler failed unexpectedly: {error!r}.",
+        remedy="Report this with the scheduler actor's log; it starts anew by itself.",
+    )
+
+
+def _fail(future: asyncio.Future[None], error: RayschedError) -> None:
     if not future.done():
         future.set_exception(error)
 

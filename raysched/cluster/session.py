@@ -141,13 +141,19 @@ def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
 
 def _ensure_actor(config: Config) -> None:
     handle = _actor(config)
-    try:
-        health: Health = ray.get(handle.health.remote(), timeout=config.cluster.start_timeout_s)
-    except (GetTimeoutError, RayError) as error:
-        raise ClusterUnreachable(
-            f"The scheduler actor did not start ({type(error).__name__}).",
-            remedy="Look at its log in the Ray dashboard, or under /tmp/ray/session_latest/logs.",
-        ) from error
+    replayed = -1
+    while True:
+        try:
+            health: Health = ray.get(handle.health.remote(), timeout=config.cluster.start_timeout_s)
+        except (GetTimeoutError, RayError) as error:
+            raise ClusterUnreachable(
+                f"The scheduler actor did not start ({type(error).__name__}).",
+                remedy="Look at its log in the Ray dashboard, or under "
+                "/tmp/ray/session_latest/logs.",
+            ) from error
+        if health.ready or health.trouble is not None or health.events_replayed <= replayed:
+            break
+        replayed = health.events_replayed  # a long journal takes its time: wait while it moves on
     if health.version != __version__:
         raise ClusterError(
             f"The running scheduler is raysched {health.version}, this is {__version__}.",

@@ -149,8 +149,7 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
         chunk, lane = again
         del state.idle[lane]
         if job.stage is Stage.SEGMENT:
-            _pending(job).remove(chunk)
-            heapify(_pending(job))
+            _take(_pending(job), chunk)
     state.runs_started += 1
     unit = Unit(job.id, job.attempt, job.stage, chunk)
     est_s = estimate_s(state, job, unit)
@@ -173,6 +172,15 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
         settle_branch(state, job.user, job.spec.branch)
         settle_turn(state, job.user)
     step.commands.append(RunUnit(run.run, lane, unit, job.spec.request, job.mpp))
+
+
+def _take(pending: list[int], chunk: int) -> None:
+    """Remove a chunk from the heap; nearly always it is the first."""
+    if pending[0] == chunk:
+        heappop(pending)
+    else:
+        pending.remove(chunk)
+        heapify(pending)
 
 
 def _pending(job: Job) -> list[int]:

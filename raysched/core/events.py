@@ -60,11 +60,13 @@ class JobCancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class JobRetryRequested:
-    """A user wants a failed job tried again, and what it had skipped revived."""
+    """A user wants a failed job tried again, and what it had skipped revived. ``key`` makes asking
+    twice harmless (empty: it is another wish each time)."""
 
     at: float
     user: UserId
     job: JobId
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

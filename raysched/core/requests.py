@@ -170,6 +170,8 @@ def apply_cancel(state: State, event: JobCancelRequested, step: Step) -> None:
 def check_retry(state: State, event: JobRetryRequested) -> bool:
     """Only a failed job is retried, and only if it and what it revives find room."""
     job = find_job(state, event.user, event.job)
+    if event.key and event.key == job.retry_key:
+        return False
     if job.state is JobState.SKIPPED and job.skipped_by is not None:
         raise Conflict(
             f"Job {job.id} was skipped because of job {job.skipped_by}.",
@@ -191,7 +193,9 @@ def check_retry(state: State, event: JobRetryRequested) -> bool:
 
 def apply_retry(state: State, event: JobRetryRequested, step: Step) -> None:
     """Try a failed job again, with all its attempts."""
-    revive(state, state.jobs[event.job], step)
+    job = state.jobs[event.job]
+    job.retry_key = event.key
+    revive(state, job, step)
 
 
 # --- the pixel size -------------------------------------------------------------------------------

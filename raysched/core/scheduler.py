@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from raysched.core import reports, requests
-from raysched.core.commands import Command
+from raysched.core.commands import Command, Retire
 from raysched.core.decision import Decision, decision_of
 from raysched.core.dispatch import cycle
 from raysched.core.events import (
@@ -37,7 +37,7 @@ from raysched.core.events import (
 from raysched.core.limits import Limits
 from raysched.core.model import JobId, RunId, UserId, WorkflowId
 from raysched.core.reading import view_job
-from raysched.core.state import Run, State
+from raysched.core.state import Run, State, User
 from raysched.core.step import Step
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import NotFound
@@ -71,6 +71,23 @@ class Scheduler:
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self._state = State(limits=limits)
+
+    @classmethod
+    def of(cls, state: State) -> Scheduler:
+        """A scheduler that goes on from a state, which is its own from then on."""
+        core = cls()
+        core._state = state
+        return core
+
+    @classmethod
+    def of_retired(cls, retired: Retire) -> Scheduler:
+        """A scheduler that knows one ended workflow and nothing else, to read its views from."""
+        workflow = retired.workflow
+        jobs = {job.id: job for job in retired.jobs}
+        user = User(jobs=dict.fromkeys(jobs), keys={workflow.key: workflow.workflow})
+        return cls.of(
+            State(jobs=jobs, workflows={workflow.workflow: workflow}, users={workflow.user: user})
+        )
 
     def handle(self, event: Event, decision: Decision | None = None) -> list[Command]:
         """Take in one event and say what is to be done now.

@@ -92,6 +92,8 @@ class Job:
     """How often each unit of this attempt was lost with its process; by stage and chunk."""
     verdict: Verdict | None = None
     retry_at: float | None = None
+    retry_key: str = ""
+    """The idempotency key of the last retry that a person asked for."""
     skipped_by: JobId | None = None
     failure: Failure | None = None
     question: str | None = None

@@ -12,15 +12,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from raysched.core import events
 from raysched.core.events import Event
-from raysched.errors import InternalError, JournalDamaged
+from raysched.errors import InternalError, JournalDamaged, JournalTooNew
 
+E = TypeVar("E")
 Body: TypeAlias = dict[str, object]
 Upgrade: TypeAlias = Callable[[Body], Body]
 
@@ -30,7 +31,7 @@ class Kind:
     """The name and the present version under which one type of event is written."""
 
     name: str
-    event: type[Event]
+    event: type[Any]
     version: int = 1
 
 
@@ -71,13 +72,13 @@ class Record:
     body: str
 
 
-class Codec:
+class Codec(Generic[E]):
     """Writes events in their present version and reads every version there ever was."""
 
     def __init__(
         self,
-        kinds: Sequence[Kind] = KINDS,
-        upgrades: Mapping[tuple[str, int], Upgrade] = UPGRADES,
+        kinds: Sequence[Kind],
+        upgrades: Mapping[tuple[str, int], Upgrade],
     ) -> None:
         for kind in kinds:
             if missing := [v for v in range(1, kind.version) if (kind.name, v) not in upgrades]:
@@ -89,7 +90,7 @@ class Codec:
         self._writers = {kind.event: (kind, _adapter(kind.event)) for kind in kinds}
         self._readers = {kind.name: (kind, reader) for kind, reader in self._writers.values()}
 
-    def encode(self, event: Event) -> Record:
+    def encode(self, event: E) -> Record:
         """Raises ``InternalError`` when the event's values cannot be read back."""
         if type(event) not in self._writers:
             raise _unwritable(event, "its type is not in the codec's table")
@@ -104,7 +105,7 @@ class Codec:
             raise _unwritable(event, _first(error)) from error
         return Record(kind.name, kind.version, body)
 
-    def decode(self, seq: int, record: Record) -> Event:
+    def decode(self, seq: int, record: Record) -> E:
         """Raises ``JournalDamaged``, naming record ``seq``, when it cannot be understood."""
         kind, reader = self._known(seq, record)
         body: str | bytes = record.body
@@ -131,10 +132,10 @@ class Codec:
             body = self._upgrades[kind.name, version](body)
         return body
 
-    def _known(self, seq: int, record: Record) -> tuple[Kind, TypeAdapter[Event | None]]:
+    def _known(self, seq: int, record: Record) -> tuple[Kind, TypeAdapter[E | None]]:
         known = self._readers.get(record.kind)
         if known is None or record.version > known[0].version:
-            raise JournalDamaged(
+            raise JournalTooNew(
                 f"Record {seq} of the journal ({record.kind} version {record.version}) was written "
                 "by a newer raysched.",
                 remedy="Nothing was changed. Run the raysched that wrote it, or a newer one.",
@@ -148,12 +149,12 @@ class Codec:
 
 
 @cache
-def standard_codec() -> Codec:
+def standard_codec() -> Codec[Event]:
     """The codec over ``KINDS`` and ``UPGRADES``; building it takes about 10 ms."""
-    return Codec()
+    return Codec(KINDS, UPGRADES)
 
 
-def _adapter(event: type[Event]) -> TypeAdapter[Event | None]:
+def _adapter(event: type[Any]) -> TypeAdapter[Any]:
     # "or None" since pydantic takes rules for a plain dataclass only from a type around it
     either: Any = event | None
     return TypeAdapter(either, config=_RULES)
@@ -173,7 +174,7 @@ def mention(job: str) -> str:
     return '"job":' + to_json(whole(job)).decode()
 
 
-def _cleaned(event: Event) -> str:
+def _cleaned(event: Any) -> str:
     """The body of an event that has half characters in its texts."""
     try:
         return whole(json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":")))

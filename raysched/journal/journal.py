@@ -1,8 +1,10 @@
 """The journal: events made durable in order, and read back in that order.
 
 Written by the one process that holds the state folder, from the one thread that opened the journal
-(the object has no locks of its own). The file is ``journal.duckdb`` with its write-ahead log
-``journal.duckdb.wal``; ``append`` returns after DuckDB has synced the log to the disk.
+(the object has no locks of its own). Everything is kept twice: in the DuckDB file, where it can be
+asked about, and in segments, plain files with a checksum on each group. ``append`` returns after
+both are synced; opening makes the two equal again, whichever of them a crash, a deleted log or a
+damaged disk has set back.
 
 Promises: ``seq`` starts at 1 and has no gaps; a group is there whole or not at all; a group that
 was acknowledged is there after any crash; an epoch is given out once. After a failed write nobody
@@ -13,9 +15,8 @@ it again, and the replay says what counts.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,47 +24,32 @@ from typing import Final, Self
 
 import duckdb
 
+from raysched.core.commands import Retire
+from raysched.core.decision import NOTHING, Decision
 from raysched.core.events import Event
 from raysched.errors import InternalError, JournalDamaged, StorageFailed
+from raysched.journal import archive
 from raysched.journal.codec import Body, Record, mention, standard_codec, whole
-from raysched.journal.faults import (
-    damaged,
-    is_lock_conflict,
-    opening_fault,
-    reading_fault,
-    writing_fault,
-)
-from raysched.journal.lock import POLL_S, FolderLock
-from raysched.journal.statements import Statement, sql
+from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, log_of
+from raysched.journal.decisions import decision_text, read_decision
+from raysched.journal.disk import quarantine, sync_folder
+from raysched.journal.faults import damaged, writing_fault
+from raysched.journal.lock import FolderLock
+from raysched.journal.rows import Group, Row
+from raysched.journal.segments import Segments
+from raysched.journal.statements import Statement
 
-JOURNAL_NAME: Final = "journal.duckdb"
-FORMAT: Final = 1
-"""How the file is laid out: the number that ``sql/create.sql`` writes."""
-
-REPLAY_ROWS: Final = 4096
-"""Rows in memory at a time while replaying: about 1 MB."""
-
-_SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
-    # The work is one statement at a time; more threads would take cores from the tiles.
-    "threads": 1,
-    # Far above what the log's replay (16 MB) needs: DuckDB gives up a database that it cannot load.
-    "memory_limit": "512MB",
-    # Move the log into the file when it has this size: about 100k events, 50 ms.
-    "checkpoint_threshold": "16MB",
-    # The same as the default on Linux; on macOS fsync alone does not reach the disk.
-    "fsync_mode": "FULL",
-    # Nothing is ever fetched from elsewhere.
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
+LOCK_WAIT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is appended: an event and, if it is about one job alone, that job."""
+    """What is appended: an event, the job that it alone is about, and what it led to."""
 
     event: Event
     job: str | None = None
+    decision: Decision = NOTHING
+    retired: tuple[Retire, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,47 +63,48 @@ class StoryLine:
 
 
 class Journal:
-    """The one door to the event log. One process, one thread; use ``open`` to get one."""
+    """The one door to the event log. One process, one thread; use ``open`` to get one.
 
-    def __init__(self, folder: Path, lock: FolderLock, db: duckdb.DuckDBPyConnection) -> None:
-        self._folder = folder
+    ``notices`` are sentences about what opening found damaged and has put right.
+    """
+
+    def __init__(self, folder: Path, lock: FolderLock) -> None:
+        self.folder = folder
+        self.notices: list[str] = []
         self._path = folder / JOURNAL_NAME
-        self._log = Path(f"{self._path}.wal")
         self._lock = lock
-        self._db = db
         self._codec = standard_codec()
         self._epoch = 0
-        self._last_seq = _where_it_ends(db, self._path)
-        self._replays: list[duckdb.DuckDBPyConnection] = []
         self._refusal: str | None = None
-        self._log_seen: tuple[int, int] | None = None
+        self._database: Database | None = None
+        self._segments = Segments(folder)
 
     @classmethod
-    def open(cls, folder: Path, *, lock_wait_s: float = 10.0) -> Journal:
+    def open(cls, folder: Path, *, lock_wait_s: float = LOCK_WAIT_S) -> Journal:
         """The journal of a state folder; both are created if they do not exist.
 
         Raises ``StateLocked`` when another holds it for longer than ``lock_wait_s``,
-        ``StorageFull`` or ``StorageFailed`` when the folder cannot be used, ``JournalDamaged``
-        when the file is not what was written (nothing is changed then).
+        ``StorageFull`` or ``StorageFailed`` when the folder cannot be used, ``JournalTooNew``, and
+        ``JournalDamaged`` when neither copy has every event (nothing is changed then).
         """
         deadline = time.monotonic() + lock_wait_s
-        path = folder / JOURNAL_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = FolderLock.take(folder, deadline)
         except OSError as error:
-            raise writing_fault(error, path) from error
-        db: duckdb.DuckDBPyConnection | None = None
+            raise writing_fault(error, folder / JOURNAL_NAME) from error
+        journal: Journal | None = None
         try:
-            if not path.exists():
-                _create(path)
-            db = _connect(path, deadline)
-            return cls(folder, lock, db)
-        except BaseException:
-            if db is not None:
-                db.close()
+            journal = cls(folder, lock)
+            journal._open(deadline)
+        except BaseException as error:
+            if journal is not None:
+                journal.close()
             lock.release()
+            if isinstance(error, OSError):
+                raise writing_fault(error, folder / JOURNAL_NAME) from error
             raise
+        return journal
 
     def __enter__(self) -> Self:
         return self
@@ -132,18 +119,15 @@ class Journal:
 
     def __len__(self) -> int:
         """The number of durable events, which is also the last event's ``seq``."""
-        return self._last_seq
+        return self._segments.end
 
     def next_epoch(self) -> int:
         """Begin a new life of the scheduler: a number greater than all before, durable.
 
         What is appended from here on belongs to it. Raises as ``append``.
         """
-        with self._writing():
-            row = self._db.execute(sql(Statement.NEXT_EPOCH)).fetchone()
-        if row is None:
-            raise damaged(self._path, "no epoch could be given out")
-        self._epoch = int(row[0])
+        with self._writing() as database:
+            self._epoch = database.next_epoch(self._segments.epoch)
         return self._epoch
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -160,192 +144,258 @@ class Journal:
             )
         if not entries:
             return
-        records = [self._codec.encode(entry.event) for entry in entries]
-        columns = {
-            "first": self._last_seq + 1,
-            "epoch": self._epoch,
-            "ats": [entry.event.at for entry in entries],
-            "kinds": [record.kind for record in records],
-            "versions": [record.version for record in records],
-            "jobs": [entry.job and whole(entry.job) for entry in entries],
-            "bodies": [record.body for record in records],
-        }
-        with self._writing():
-            self._db.execute(sql(Statement.APPEND), columns)
-        self._last_seq += len(entries)
+        group = self._group(entries)
+        with self._writing() as database:
+            try:
+                self._segments.append(group)
+                database.append(group)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._segments.take_back()
+                raise
 
-    def replay(self) -> Iterator[Event]:
+    def replay(self, after: int = 0) -> Iterator[Event]:
         """All events up to now, in order, a few thousand in memory at a time.
 
         Raises ``JournalDamaged``, naming the record, when one is missing, repeated, out of its
-        epoch's order or cannot be decoded.
+        epoch's order or cannot be decoded; ``JournalTooNew`` when it is not known here.
         """
-        for seq, record in self._records():
-            yield self._codec.decode(seq, record)
+        return (event for _, event, _ in self.history(after))
+
+    def history(self, after: int = 0) -> Iterator[tuple[int, Event, Decision | None]]:
+        """The same with ``seq``, and with what was decided (None where it was not kept)."""
+        for seq, row in self._rows(after):
+            event = self._codec.decode(seq, Record(row.kind, row.version, row.body))
+            yield seq, event, read_decision(seq, row.decided)
 
     def lines(self) -> Iterator[StoryLine]:
         """All events as a person or another program reads them. Raises as ``replay``."""
-        for seq, record in self._records():
-            body = self._codec.body(seq, record)
-            at = body.get("at")
-            if not isinstance(at, int | float):
-                raise damaged(self._path, f"record {seq} does not say when it happened")
-            yield StoryLine(seq, float(at), record.kind, body)
-
-    def _records(self) -> Iterator[tuple[int, Record]]:
-        self._require_open()
-        cursor = self._db.cursor()
-        self._replays.append(cursor)
-        seq, epoch = 0, 0
-        try:
-            cursor.execute(sql(Statement.REPLAY))
-            while rows := self._next_rows(cursor):
-                for row_seq, row_epoch, kind, version, body in rows:
-                    if row_seq != seq + 1 or row_epoch < epoch:
-                        raise self._out_of_order((seq, epoch), (row_seq, row_epoch))
-                    seq, epoch = row_seq, row_epoch
-                    yield seq, Record(kind, version, body)
-        except duckdb.Error as error:
-            raise reading_fault(error, self._path) from error
-        finally:
-            cursor.close()
-            if cursor in self._replays:
-                self._replays.remove(cursor)
+        for seq, row in self._rows():
+            record = Record(row.kind, row.version, row.body)
+            yield StoryLine(seq, row.at, row.kind, self._codec.body(seq, record))
 
     def story(self, job: str) -> list[StoryLine]:
         """All events that concern one job, in order: its submission, then what named it."""
-        self._require_open()
-        names = {"job": whole(job), "submitted": mention(job)}
-        try:
-            rows = self._db.execute(sql(Statement.STORY), names).fetchall()
-        except duckdb.Error as error:
-            raise reading_fault(error, self._path) from error
+        found = self._opened().find(Statement.STORY, job=whole(job), submitted=mention(job))
         return [
             StoryLine(seq, at, kind, self._codec.body(seq, Record(kind, version, body)))
-            for seq, at, kind, version, body in rows
+            for seq, at, kind, version, body in found
         ]
+
+    def mark(self, seq: int) -> str | None:
+        """The body of one event, by which a snapshot knows its journal again."""
+        found = self._opened().find(Statement.MARK, seq=seq)
+        return str(found[0][0]) if found else None
+
+    def archived(
+        self,
+        *,
+        user: str | None = None,
+        workflow: str | None = None,
+        key: str | None = None,
+        job: str | None = None,
+    ) -> Retire | None:
+        """The ended workflow that all the given names fit, if it has left memory."""
+        names = {"user": user, "workflow": workflow, "key": key, "job": job}
+        kept = {name: text and whole(text) for name, text in names.items()}
+        found = self._opened().find(Statement.ARCHIVED, **kept)
+        return archive.read(*found[0]) if found else None
+
+    def archived_page(self, user: str, before: float, most: int) -> list[Retire]:
+        """A user's workflows that have left memory and were submitted before a time, latest
+        first."""
+        names = {"user": whole(user), "before": before, "most": most}
+        return [archive.read(*row) for row in self._opened().find(Statement.ARCHIVED_PAGE, **names)]
+
+    def compare(self) -> int:
+        """Read both copies from end to end and return the number of events.
+
+        Raises ``JournalDamaged`` where one of them is damaged or the two differ.
+        """
+        database, seq = self._opened(), 0
+        rows = database.rows()
+        for group in self._segments.groups():
+            for row in group.rows:
+                seq += 1
+                if next(rows, None) != (seq, group.epoch, row):
+                    raise damaged(self._path, f"its record {seq} is not the one in the segments")
+        if next(rows, None) is not None:
+            raise damaged(self._path, f"the segments do not have its record {seq + 1}")
+        return seq
+
+    def repair(self) -> None:
+        """Make a damaged copy anew from the whole one; ``notices`` say which.
+
+        Raises ``JournalDamaged`` and changes nothing when both are damaged, or both are whole in
+        themselves and differ.
+        """
+        database = self._opened()
+        faults = [
+            _fault(lambda: _read_all(database.rows())),
+            _fault(lambda: _read_all(self._segments.groups())),
+        ]
+        match faults:
+            case None, None:
+                self.compare()
+            case str(why), None:
+                self.rebuild(why)
+            case None, str(why):
+                aside = quarantine(self.folder, self._segments.paths())
+                self._segments.close()
+                self._segments = Segments(self.folder)
+                for group in database.groups():
+                    self._segments.append(group)
+                self.notices.append(
+                    f"The journal's segments were not what was written ({_one_line(why)}); they "
+                    f"were made anew from the database, no event is lost, and the old ones are in "
+                    f"{aside}."
+                )
+            case _:
+                raise damaged(self._path, " ".join(why for why in faults if why))
+
+    def rebuild(self, why: object) -> None:
+        """Make the database anew from the segments; the damaged one goes into quarantine.
+
+        Raises ``JournalDamaged`` and changes nothing when the segments do not have everything.
+        """
+        if self._database is not None:
+            self._database.close(tidy=False)
+            self._database = None
+        if not self._segments.paths() or self._segments.wound is not None:
+            raise damaged(self._path, why)
+        try:
+            aside = self._remake(self._segments.epoch)
+        except JournalDamaged as other:
+            raise damaged(
+                self._path, f"{why} The segments cannot replace it: {other.message}"
+            ) from other
+        self.notices.append(
+            f"The journal's database was not what was written ({_one_line(why)}); it was made anew "
+            f"from the segments, no event is lost, and the old one is in {aside}."
+        )
 
     def close(self) -> None:
         """Let the state folder go. Idempotent; all that was acknowledged is durable already."""
-        for cursor in self._replays:
-            cursor.close()
-        self._replays.clear()
-        if self._epoch and self._refusal is None:
-            # Only makes the next start quicker: when it fails, the log still has everything.
-            with contextlib.suppress(duckdb.Error):
-                self._db.execute("CHECKPOINT")
-        self._refusal = "it was closed"
-        self._db.close()
+        is_sound = self._epoch != 0 and self._refusal is None
+        self._refusal = self._refusal or "it was closed"
+        if self._database is not None:
+            self._database.close(tidy=is_sound)
+            self._database = None
+        self._segments.close()
         self._lock.release()
+
+    # --- opening: two copies become equal -------------------------------------------------------
+
+    def _open(self, deadline: float) -> None:
+        path, log = self._path, log_of(self._path)
+        if not path.exists() and not log.exists() and not self._segments.paths():
+            Database.create(path)
+        try:
+            if not path.exists():
+                raise damaged(path, "the file is gone.")
+            self._database = Database.open(path, deadline)
+        except JournalDamaged as error:
+            self.rebuild(error.message)
+        database = self._opened()
+        self._heal_segments(database)
+        if database.end < self._segments.end:
+            self.notices.append(
+                f"The journal's database had {database.end:,} of {self._segments.end:,} events; "
+                "the others were restored from the segments."
+            )
+            for group in self._segments.groups(database.end):
+                database.append(group)
+        if database.end > self._segments.end:
+            for group in database.groups(self._segments.end):
+                self._segments.append(group)
+        if database.format < FORMAT:
+            database.close(tidy=False)
+            aside = self._remake(database.epoch)
+            self.notices.append(
+                f"The journal's database had the older format {database.format}; it was written "
+                f"anew in format {FORMAT}, and the old one is in {aside}."
+            )
+
+    def _remake(self, epoch: int) -> Path:
+        """A new database from the segments; returns where the old one now is."""
+        draft = self.folder / "rebuilt.duckdb"
+        Database.create(draft, self._segments.groups(), epoch)
+        aside = quarantine(self.folder, [self._path, log_of(self._path)])
+        draft.replace(self._path)
+        sync_folder(self.folder)
+        self._database = Database.open(self._path, time.monotonic() + LOCK_WAIT_S)
+        return aside
+
+    def _heal_segments(self, database: Database) -> None:
+        wound = self._segments.wound
+        if wound is None:
+            return
+        if database.end < wound.last:
+            raise damaged(
+                wound.path,
+                f"events {wound.after + 1} to {wound.last} are damaged in it, and the database "
+                f"ends at {database.end}.",
+            )
+        aside = quarantine(self.folder, [wound.path])
+        self._segments.forget(wound.path)
+        self.notices.append(
+            f"The journal's segment {wound.path.name} was not what was written; it was made anew "
+            f"from the database, no event is lost, and the old one is in {aside}."
+        )
 
     # --- below: nothing for callers -------------------------------------------------------------
 
-    def _require_open(self) -> None:
-        if self._refusal is not None:
+    def _group(self, entries: Sequence[Entry]) -> Group:
+        rows, archived, seq = [], [], self._segments.end
+        for entry in entries:
+            seq += 1
+            record = self._codec.encode(entry.event)
+            job = entry.job and whole(entry.job)
+            decided = decision_text(entry.decision)
+            rows.append(Row(entry.event.at, record.kind, record.version, job, record.body, decided))
+            archived += [archive.row(seq, each) for each in entry.retired]
+        return Group(self._segments.end + 1, self._epoch, rows, archived)
+
+    def _rows(self, after: int = 0) -> Iterator[tuple[int, Row]]:
+        for seq, _, row in self._opened().rows(after):
+            yield seq, row
+            self._opened()
+
+    def _opened(self) -> Database:
+        if self._refusal is not None or self._database is None:
             raise StorageFailed(
                 f"The journal {self._path} takes no more requests: {self._refusal}.",
                 remedy="Open it again: the replay says what is durable.",
                 path=str(self._path),
             )
+        return self._database
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Around one transaction: whatever ends it but success leaves the journal refusing."""
-        self._require_open()
+    def _writing(self) -> Iterator[Database]:
+        """Around one group: whatever ends it but success leaves the journal refusing."""
+        database = self._opened()
         self._refusal = "an earlier write was cut short"
         try:
-            yield
-            self._sync_new_log()
+            yield database
         except (duckdb.Error, OSError) as error:
             fault = writing_fault(error, self._path)
             self._refusal = f"an earlier write failed ({fault.code})"
             raise fault from error
         self._refusal = None
 
-    def _sync_new_log(self) -> None:
-        """DuckDB syncs the log but not the folder entry of a log that it has just created."""
-        try:
-            now = self._log.stat()
-        except FileNotFoundError:
-            self._log_seen = None
-            return
-        seen, self._log_seen = self._log_seen, (now.st_ino, now.st_size)
-        if seen is None or seen[0] != now.st_ino or seen[1] > now.st_size:
-            _sync_folder(self._folder)
 
-    def _next_rows(self, cursor: duckdb.DuckDBPyConnection) -> list[tuple[int, int, str, int, str]]:
-        self._require_open()
-        return cursor.fetchmany(REPLAY_ROWS)
-
-    def _out_of_order(self, before: tuple[int, int], after: tuple[int, int]) -> JournalDamaged:
-        (seq, epoch), (next_seq, next_epoch) = before, after
-        if next_seq > seq + 1:
-            why = f"record {seq + 1} is missing, record {next_seq} comes after record {seq}"
-        elif next_seq <= seq:
-            why = f"record {next_seq} is there again after record {seq}"
-        else:
-            why = f"record {next_seq} of epoch {next_epoch} comes after one of epoch {epoch}"
-        return damaged(self._path, why)
+def _read_all(values: Iterable[object]) -> None:
+    for _ in values:
+        pass
 
 
-def _create(path: Path) -> None:
-    """Make an empty journal beside its place and move it there whole.
-
-    A crash half way must not leave a file that cannot be opened.
-    """
-    log = Path(f"{path}.wal")
-    if log.exists():
-        raise damaged(path, f"the file is gone, but its log {log.name} is there.")
-    draft = path.with_suffix(".new")
+def _fault(read: Callable[[], None]) -> str | None:
     try:
-        for leftover in (draft, Path(f"{draft}.wal")):
-            leftover.unlink(missing_ok=True)
-        with duckdb.connect(draft, config=_SETTINGS) as db:
-            db.execute(sql(Statement.CREATE))
-            db.execute("CHECKPOINT")
-        draft.replace(path)
-        _sync_folder(path.parent)
-        _sync_folder(path.parent.parent)
-    except (duckdb.Error, OSError) as error:
-        raise writing_fault(error, path) from error
+        read()
+    except JournalDamaged as error:
+        return error.message
+    return None
 
 
-def _connect(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:
-    while True:
-        try:
-            db = duckdb.connect(path, config=_SETTINGS)
-            # Closing must not write: not after a failed write, and not to a damaged file.
-            db.execute("PRAGMA disable_checkpoint_on_shutdown")
-        except duckdb.Error as error:
-            if not is_lock_conflict(error) or time.monotonic() >= deadline:
-                raise opening_fault(error, path) from error
-            time.sleep(POLL_S)
-        else:
-            return db
-
-
-def _where_it_ends(db: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """The last ``seq`` that was given out, once the file is known to be a journal of ours."""
-    try:
-        layout, last_seq = db.execute(sql(Statement.WHERE_IT_ENDS)).fetchall()[0]
-    except duckdb.Error as error:
-        raise reading_fault(error, path) from error
-    if layout is None:
-        raise damaged(path, "it does not say how it is laid out.")
-    if layout > FORMAT:
-        raise JournalDamaged(
-            f"The journal {path} was written by a newer raysched: it has format {layout}, this "
-            f"version reads up to {FORMAT}.",
-            remedy="Nothing was changed. Run the raysched that wrote it, or a newer one.",
-            path=str(path),
-            format=layout,
-        )
-    return int(last_seq)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split()).rstrip(".")

@@ -14,8 +14,14 @@ class Statement(StrEnum):
     WHERE_IT_ENDS = "where_it_ends"
     NEXT_EPOCH = "next_epoch"
     APPEND = "append"
+    APPEND_ARCHIVE = "append_archive"
     REPLAY = "replay"
+    REPLAY_FORMAT_1 = "replay_format_1"
+    MARK = "mark"
     STORY = "story"
+    ARCHIVED = "archived"
+    ARCHIVED_PAGE = "archived_page"
+    ARCHIVED_BETWEEN = "archived_between"
 
 
 @cache

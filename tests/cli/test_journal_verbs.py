@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from raysched.cli.main import app
-from raysched.journal.journal import JOURNAL_NAME, Entry, Journal
+from raysched.core.events import TimePassed
+from raysched.journal.database import JOURNAL_NAME
+from raysched.journal.journal import Entry, Journal
 from raysched.testing import FakeCluster, job
 
 
@@ -35,7 +37,12 @@ def lived(state: Path) -> FakeCluster:
     cluster.run()
     with Journal.open(state) as journal:
         journal.next_epoch()
-        journal.append([Entry(event, getattr(event, "job", None)) for event in cluster.history])
+        journal.append(
+            [
+                Entry(event, getattr(event, "job", None), decision)
+                for event, decision in zip(cluster.history, cluster.decisions, strict=True)
+            ]
+        )
     return cluster
 
 
@@ -52,8 +59,32 @@ def test_a_whole_journal_is_said_to_be_whole(lived: FakeCluster) -> None:
     assert raysched("verify").stdout.startswith("the journal is whole; events: ")
 
 
-def test_a_journal_that_was_bitten_is_named(lived: FakeCluster, state: Path) -> None:
+def test_a_database_that_was_bitten_is_mended_and_said_so(lived: FakeCluster, state: Path) -> None:
     path = state / JOURNAL_NAME
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    result = raysched("verify")
+    assert result.exit_code == 0
+    assert "made anew from the segments, no event is lost" in result.stderr
+    assert raysched("repair").stdout == "nothing to repair: both copies are whole and equal\n"
+
+
+def test_a_segment_that_was_bitten_is_named_and_mended(lived: FakeCluster, state: Path) -> None:
+    (segment,) = (state / "segments").iterdir()
+    with Journal.open(state) as journal:  # so that the damage is not at the end
+        journal.next_epoch()
+        journal.append([Entry(TimePassed(1e9))])
+    whole = segment.read_bytes()
+    segment.write_bytes(b"x" + whole[1:])
+    mended = json.loads(raysched("repair", "--json").stdout)["journal"]
+    assert mended["events"] == len(lived.history) + 1
+    assert "segment" in mended["repaired"][0]
+    assert raysched("verify").exit_code == 0
+
+
+def test_a_journal_with_both_copies_bitten_is_named(lived: FakeCluster, state: Path) -> None:
+    path = state / JOURNAL_NAME
+    for segment in (state / "segments").iterdir():
+        segment.unlink()
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     before = path.read_bytes()
     result = raysched("verify", "--json")

@@ -30,7 +30,8 @@ from raysched.core.model import (
     WorkflowId,
 )
 from raysched.errors import InternalError, StorageFailed
-from raysched.journal.journal import REPLAY_ROWS, Entry, Journal, StoryLine
+from raysched.journal.database import REPLAY_ROWS
+from raysched.journal.journal import Entry, Journal, StoryLine
 
 EVENT_TYPES: tuple[type[Any], ...] = get_args(Event)
 OPENED = LaneOpened(1.0, LaneId("lane-0"))

@@ -24,7 +24,7 @@ from raysched.core.model import (
     UserId,
     WorkflowId,
 )
-from raysched.errors import InternalError, JournalDamaged
+from raysched.errors import InternalError, JournalDamaged, JournalTooNew
 from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
 
 ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
@@ -50,8 +50,8 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         '{"at":1.5,"user":"ann","job":"j1"}',
     ),
     ("job_retry_requested", 1): (
-        ev.JobRetryRequested(1.5, ANN, JOB),
-        '{"at":1.5,"user":"ann","job":"j1"}',
+        ev.JobRetryRequested(1.5, ANN, JOB, "k2"),
+        '{"at":1.5,"user":"ann","job":"j1","key":"k2"}',
     ),
     ("mpp_answered", 1): (
         ev.MppAnswered(1.5, ANN, JOB, 0.25),
@@ -113,6 +113,12 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
     ),
     ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
+    (
+        "job_retry_requested",
+        1,
+        '{"at":1.5,"user":"ann","job":"j1"}',
+        ev.JobRetryRequested(1.5, ANN, JOB),
+    ),
     (
         "scheduler_started",
         1,
@@ -212,7 +218,7 @@ def test_what_is_not_an_event_is_refused() -> None:
     [Record("slide_eaten", 1, '{"at":1.5}'), Record("time_passed", 2, '{"at":1.5}')],
 )
 def test_an_unknown_kind_or_version_is_said_to_be_of_a_newer_raysched(record: Record) -> None:
-    with pytest.raises(JournalDamaged, match=r"Record 7 .* written by a newer raysched") as caught:
+    with pytest.raises(JournalTooNew, match=r"Record 7 .* written by a newer raysched") as caught:
         codec.decode(7, record)
     assert caught.value.facts == {"seq": 7, "kind": record.kind, "version": record.version}
 

@@ -7,4 +7,5 @@ SELECT
     unnest($kinds::VARCHAR[]),
     unnest($versions::INTEGER[]),
     unnest($jobs::VARCHAR[]),
-    unnest($bodies::VARCHAR[]);
+    unnest($bodies::VARCHAR[]),
+    unnest($decided::VARCHAR[]);

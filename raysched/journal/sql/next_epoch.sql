@@ -1,1 +1,3 @@
-INSERT INTO epochs SELECT coalesce(max(epoch), 0) + 1 FROM epochs RETURNING epoch;
+INSERT INTO epochs
+SELECT greatest(coalesce(max(epoch), 0), $known::INTEGER) + 1 FROM epochs
+RETURNING epoch;

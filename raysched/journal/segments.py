@@ -1,0 +1,188 @@
+"""The journal's second copy: plain files of groups, each line with its own checksum.
+
+A segment is named by its first ``seq`` and grows by one line per group; once it is large enough it
+is sealed (read-only) and the next one begins. The last line of the last segment may be torn by a
+crash; anything else that does not match its checksum is damage. Two copies are kept because one is
+not enough: a deleted or flipped write-ahead log would take acknowledged events with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+from pydantic_core import from_json, to_json
+
+from raysched.errors import JournalDamaged
+from raysched.journal.disk import sync, sync_folder, write_all
+from raysched.journal.rows import ArchiveRow, Group, Row
+
+FOLDER: Final = "segments"
+SEGMENT_BYTES: Final = 8_000_000
+"""Opening reads the last segment only: about 40,000 events, 0.1 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wound:
+    """A damaged line: groups after ``after`` cannot be read from ``path``, though valid ones up
+    to ``last`` follow."""
+
+    path: Path
+    after: int
+    last: int
+
+
+class Segments:
+    """All segments of one state folder. ``end`` and ``epoch`` are those of the last valid group."""
+
+    def __init__(self, state: Path) -> None:
+        """Find where the segments end, cutting off a torn tail. Raises ``OSError``."""
+        self._folder = state / FOLDER
+        self._file: FileIO | None = None
+        self._size = 0
+        self._size_before = 0
+        self.end = 0
+        self.epoch = 0
+        self.wound: Wound | None = None
+        self.torn_bytes = 0
+        paths = self.paths()
+        if paths:
+            self._look_at(paths[-1])
+
+    def paths(self) -> list[Path]:
+        """All segments, oldest first."""
+        return sorted(self._folder.glob("*.log"))
+
+    def append(self, group: Group) -> None:
+        """Make a group durable, as one line. Raises ``OSError``."""
+        line = _line(group)
+        file = self._file
+        if file is None or self._size + len(line) > SEGMENT_BYTES:
+            file = self._begin(group.first)
+        self._size_before = self._size
+        self._size += len(line)
+        write_all(file, line)
+        sync(file.fileno())
+        self.end, self.epoch = group.last, group.epoch
+
+    def take_back(self) -> None:
+        """Undo the last ``append``, whether it succeeded or not. Raises ``OSError``."""
+        if self._file is not None:
+            self._size = self._size_before
+            self._file.truncate(self._size)
+            sync(self._file.fileno())
+
+    def groups(self, after: int = 0) -> Iterator[Group]:
+        """All groups with events after ``after``, the first one perhaps in part.
+
+        Raises ``JournalDamaged`` when a line is not what was written or a group is missing.
+        """
+        paths = self.paths()
+        starts = [int(path.stem) for path in paths]
+        begin = max((n for n, start in enumerate(starts) if start <= after + 1), default=0)
+        expected = starts[begin] if starts else 1
+        if expected > after + 1:
+            raise _gap(paths[begin], after + 1)
+        for path in paths[begin:]:
+            for group in _read(path):
+                if group.first != expected:
+                    raise _gap(path, expected)
+                expected = group.last + 1
+                if group.last > after:
+                    skip = max(0, after + 1 - group.first)
+                    yield Group(group.first + skip, group.epoch, group.rows[skip:], group.archived)
+
+    def forget(self, path: Path) -> None:
+        """The last segment was moved away: what it held has to be appended again."""
+        self.close()
+        self.end = int(path.stem) - 1
+        self.wound = None
+
+    def close(self) -> None:
+        """Let the open file go. Idempotent."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _begin(self, first: int) -> FileIO:
+        self._folder.mkdir(exist_ok=True)
+        if self._file is not None:
+            os.fchmod(self._file.fileno(), 0o444)
+            self._file.close()
+        path = self._folder / f"{first:020d}.log"
+        self._file = path.open("ab", buffering=0)
+        self._size = self._size_before = self._file.tell()
+        sync_folder(self._folder)
+        sync_folder(self._folder.parent)
+        return self._file
+
+    def _look_at(self, path: Path) -> None:
+        """Read the last segment, and open it for appending if it is whole."""
+        self.end = int(path.stem) - 1
+        good, bad_after = 0, None
+        for line, group in _lines(path):
+            if group is None:
+                bad_after = self.end if bad_after is None else bad_after
+            elif bad_after is None:
+                good += len(line)
+                self.end, self.epoch = group.last, group.epoch
+            else:
+                self.wound = Wound(path, bad_after, group.last)
+                self.epoch = max(self.epoch, group.epoch)
+        if self.wound is not None:
+            return
+        path.chmod(0o644)
+        self._file = path.open("ab", buffering=0)
+        self.torn_bytes = self._file.tell() - good
+        if self.torn_bytes:
+            self._file.truncate(good)
+            sync(self._file.fileno())
+        self._size = self._size_before = good
+
+
+def _line(group: Group) -> bytes:
+    body = to_json([group.first, group.epoch, group.rows, group.archived])
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, Group | None]]:
+    """Each line, and its group if it is what was written."""
+    with path.open("rb") as file:
+        for line in file:
+            yield line, _group(line)
+
+
+def _group(line: bytes) -> Group | None:
+    body = line[9:-1]
+    if not line.endswith(b"\n") or line[:9] != b"%08x " % crc32(body):
+        return None
+    first, epoch, rows, archived = from_json(body)
+    return Group(first, epoch, _tuples(Row, rows), _tuples(ArchiveRow, archived))
+
+
+def _tuples(kind: Any, values: list[list[Any]]) -> list[Any]:
+    return [kind._make(value) for value in values]
+
+
+def _read(path: Path) -> Iterator[Group]:
+    for number, (_, group) in enumerate(_lines(path), start=1):
+        if group is None:
+            raise JournalDamaged(
+                f"Line {number} of the journal's segment {path} is not what was written.",
+                remedy="`raysched journal repair` restores it from the database, if that is whole.",
+                path=str(path),
+            )
+        yield group
+
+
+def _gap(path: Path, expected: int) -> JournalDamaged:
+    return JournalDamaged(
+        f"The journal's segments do not have event {expected}; {path} begins or goes on after it.",
+        remedy="`raysched journal repair` restores it from the database, if that is whole.",
+        path=str(path),
+    )

@@ -1,0 +1,1 @@
+INSERT INTO archive VALUES ($seq, $user, $workflow, $key, $submitted_at, $jobs, $version, $body);
