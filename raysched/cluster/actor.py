@@ -24,6 +24,7 @@ from raysched.core.events import (
     WorkflowSubmitted,
 )
 from raysched.core.model import JobId, JobState, UserId, WorkflowId
+from raysched.core.requests import asks_the_same
 from raysched.core.scheduler import Scheduler
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import (
@@ -173,7 +174,8 @@ class SchedulerActor:
                 f"The workflow of the idempotency key {prepared.key} is not in the archive.",
                 remedy="Use a new key, and report this with `raysched journal export`.",
             )
-        if found.workflow.digest != prepared.digest:
+        specs = [job.spec for job in found.jobs]
+        if not asks_the_same(found.workflow.digest, specs, prepared.digest, prepared.jobs):
             raise Conflict(
                 f"The idempotency key {prepared.key} was used for another workflow already.",
                 remedy="Use a new key for a new workflow.",

@@ -59,6 +59,7 @@ class Life:
         self._timer: asyncio.TimerHandle | None = None
         self._ticks: set[asyncio.Task[None]] = set()
         self._last_at = 0.0
+        self._last_tick = time.monotonic()
         self._over: RayschedError | None = None
         self._snapshot_at = 0
         self._unsaved = False
@@ -132,8 +133,13 @@ class Life:
     # --- what others see ------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Seconds since the epoch, never going back within the journal."""
-        self._last_at = max(self._last_at, time.time())
+        """Seconds since the epoch, never going back within the journal.
+
+        When the clock was set back, time goes on at half speed until the clock has caught up.
+        """
+        tick = time.monotonic()
+        self._last_at = max(time.time(), self._last_at + (tick - self._last_tick) / 2)
+        self._last_tick = tick
         return self._last_at
 
     async def post(self, event: Event) -> None:
@@ -283,7 +289,7 @@ class Life:
     def _wake_at(self, at: float) -> None:
         if self._timer:
             self._timer.cancel()
-        delay = max(0.0, at - time.time()) + TIMER_SLACK_S
+        delay = max(0.0, at - self.now()) + TIMER_SLACK_S
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:

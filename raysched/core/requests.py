@@ -6,6 +6,8 @@ says whether there is anything to do. An apply writes and cannot refuse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from raysched.core.events import (
     JobCancelRequested,
     JobRetryRequested,
@@ -47,7 +49,9 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
         return False
     known = owner.keys.get(event.key) if owner is not None else None
     if known is not None:
-        if _is_same(state, state.workflows[known], event):
+        workflow = state.workflows[known]
+        specs = [state.jobs[name].spec for name in workflow.jobs]
+        if asks_the_same(workflow.digest, specs, event.digest, event.jobs):
             return False
         raise Conflict(
             f"The idempotency key {event.key} was used for another workflow already.",
@@ -64,13 +68,16 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
     return True
 
 
-def _is_same(state: State, known: Workflow, event: WorkflowSubmitted) -> bool:
-    if known.digest and event.digest:
-        return known.digest == event.digest
-    return _shape([state.jobs[name].spec for name in known.jobs]) == _shape(event.jobs)
+def asks_the_same(
+    digest: str, jobs: Sequence[JobSpec], other_digest: str, other_jobs: Sequence[JobSpec]
+) -> bool:
+    """Whether two submissions ask for the same: by their digests, else job by job."""
+    if digest and other_digest:
+        return digest == other_digest
+    return _shape(jobs) == _shape(other_jobs)
 
 
-def _shape(jobs: tuple[JobSpec, ...] | list[JobSpec]) -> list[tuple[object, ...]]:
+def _shape(jobs: Sequence[JobSpec]) -> list[tuple[object, ...]]:
     """The jobs by value, with places instead of ids."""
     place: dict[JobId, object] = {spec.job: index for index, spec in enumerate(jobs)}
     return [

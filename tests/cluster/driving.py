@@ -28,9 +28,11 @@ class Cluster:
     gateway: Gateway
     folder: Path
 
-    def submit(self, slide: Path, *, key: str | None = None, **options: Any) -> JobView:
+    def submit(
+        self, slide: Path, *, key: str | None = None, name: str | None = None, **options: Any
+    ) -> JobView:
         """Submit one job and return it."""
-        name = uuid4().hex[:8]
+        name = name or uuid4().hex[:8]
         request = JobRequest(slide=str(slide), out=str(self.folder / f"out-{name}"), **options)
         prepared = prepare(
             Submission(jobs=(request,)),
@@ -62,9 +64,11 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(folder: Path, **cluster_settings: Any) -> Iterator[Cluster]:
+def open_cluster(
+    folder: Path, *, scheduling: dict[str, Any] | None = None, **cluster_settings: Any
+) -> Iterator[Cluster]:
     """A real Ray cluster with the real actor, on a state folder of its own."""
     settings = {"lanes": 2, "address": None, **cluster_settings}
-    config = load_config(state=folder / "state", cluster=settings)
+    config = load_config(state=folder / "state", cluster=settings, scheduling=scheduling or {})
     with connect(config) as session:
         yield Cluster(config, session.gateway, folder)
