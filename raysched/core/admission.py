@@ -10,12 +10,13 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
     """Make a branch ready when its head has a unit to dispatch; forget it when it is empty."""
     user = state.users[name]
     branch = user.branches.get(branch_name)
-    head = branch.head() if branch is not None else None
+    head = None if branch is None else branch.current or branch.line.first()
     if head is None:
         user.branches.pop(branch_name, None)
         user.turns.forget(branch_name)
     elif state.jobs[head].has_unit():
-        user.turns.wake(branch_name)
+        if branch_name not in user.turns.ready:
+            user.turns.wake(branch_name)
     else:
         user.turns.sleep(branch_name)
 
@@ -36,9 +37,9 @@ def settle_user(state: State, name: UserId) -> None:
 
 def settle_turn(state: State, name: UserId) -> None:
     """Let a user take part in dispatch: with a slot, with a ready branch, and not yielding."""
-    may = name in state.slots and name not in state.yielding and state.users[name].turns.ready
-    if may:
-        state.turns.wake(name)
+    if state.users[name].turns.ready and name in state.slots and name not in state.yielding:
+        if name not in state.turns.ready:
+            state.turns.wake(name)
     else:
         state.turns.sleep(name)
 
@@ -49,7 +50,7 @@ def admit(state: State) -> None:
     A user whose tenure is over gives up the slot at once if nothing of theirs is in flight, and
     queues at the end; else they yield: no new dispatch until the last run in flight has ended.
     """
-    while True:
+    while state.queue or state.yielding:
         while state.queue and len(state.slots) < state.limits.max_active_users:
             name, _ = state.queue.popitem(last=False)
             state.slots[name] = state.now

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from raysched.core.model import JobId, LaneId, RunId, Unit
 from raysched.core.state import Job, Workflow
 
 
-@dataclass(frozen=True, slots=True)
-class RunUnit:
+class RunUnit(NamedTuple):
     """Run one unit in one idle lane; answer with exactly one event that carries ``run``.
 
     ``request`` is the job's request as submitted; ``mpp`` is the user's answer, if one was given.

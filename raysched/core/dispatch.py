@@ -8,7 +8,6 @@ from raysched.core.admission import (
     admit,
     next_tenure_end,
     settle_branch,
-    settle_turn,
     settle_user,
 )
 from raysched.core.commands import RunUnit, WakeAt
@@ -151,27 +150,23 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
         if job.stage is Stage.SEGMENT:
             _take(_pending(job), chunk)
     state.runs_started += 1
-    unit = Unit(job.id, job.attempt, job.stage, chunk)
+    spec, name = job.spec, job.user
+    unit = Unit(spec.job, job.attempt, job.stage, chunk)
     est_s = estimate_s(state, job, unit)
-    run = Run(
-        run=RunId(f"{state.epoch}-{state.runs_started}"),
-        unit=unit,
-        lane=lane,
-        started_at=state.now,
-        est_s=est_s,
-    )
-    user = state.users[job.user]
-    state.turns.charge(job.user, est_s / user.weight)
-    user.turns.charge(job.spec.branch, est_s)
-    state.lanes[lane] = run.run
-    state.runs[run.run] = run
-    job.runs[run.run] = None
-    user.runs[run.run] = None
-    state.running[job.id] = None
-    if not job.has_unit():
-        settle_branch(state, job.user, job.spec.branch)
-        settle_turn(state, job.user)
-    step.commands.append(RunUnit(run.run, lane, unit, job.spec.request, job.mpp))
+    run = RunId(f"{state.epoch}-{state.runs_started}")
+    user = state.users[name]
+    state.turns.charge(name, est_s / user.weight)
+    user.turns.charge(spec.branch, est_s)
+    state.lanes[lane] = run
+    state.runs[run] = Run(run, unit, lane, state.now, est_s)
+    job.runs[run] = None
+    user.runs[run] = None
+    state.running[spec.job] = None
+    if job.stage is not Stage.SEGMENT or not _pending(job):
+        user.turns.sleep(spec.branch)
+        if not user.turns.ready:
+            state.turns.sleep(name)
+    step.commands.append(RunUnit(run, lane, unit, spec.request, job.mpp))
 
 
 def _take(pending: list[int], chunk: int) -> None:
@@ -190,7 +185,8 @@ def _pending(job: Job) -> list[int]:
 
 def estimate_s(state: State, job: Job, unit: Unit) -> float:
     """What a unit will probably cost: its size times the moving average of its kind and stage."""
-    return rate_s(state, job.spec.kind, unit.stage) * unit_size(job, unit)
+    rate = rate_s(state, job.spec.kind, unit.stage)
+    return rate * unit_size(job, unit) if unit.stage is Stage.SEGMENT else rate
 
 
 def rate_s(state: State, kind: str, stage: Stage) -> float:
@@ -204,11 +200,14 @@ def unit_size(job: Job, unit: Unit) -> int:
     """Tiles of a chunk; the other stages count as one."""
     if unit.stage is not Stage.SEGMENT or job.progress is None:
         return 1
-    return max(1, job.progress.plan.chunk_tiles[unit.chunk])
+    return job.progress.plan.chunk_tiles[unit.chunk] or 1
 
 
 def ask_to_be_woken(state: State, step: Step) -> None:
     """Ask for the earliest back-off or tenure end, if it is not what was asked for already."""
+    if not state.alarms and not state.queue:
+        state.wake_at = None
+        return
     times = [state.alarms[0][0]] if state.alarms else []
     tenure_end = next_tenure_end(state)
     if tenure_end is not None:

@@ -38,7 +38,9 @@ class FairQueue(Generic[K]):
             return
         self.tickets += 1
         self.ready[name] = self.tickets
-        tag = max(self.tags.get(name, 0.0), self.virtual)
+        tag = self.tags.get(name, 0.0)
+        if tag < self.virtual:
+            tag = self.virtual
         self.tags[name] = tag
         self._push(tag, name)
 
@@ -68,14 +70,22 @@ class FairQueue(Generic[K]):
     def charge(self, name: K, cost: float) -> None:
         """Serve a name: its tag moves on by the cost, and virtual time reaches the smallest tag
         that was ready (the name's own, unless it was served out of turn)."""
-        first = self.first()
-        if first is not None:
-            self.virtual = max(self.virtual, self.tags[first])
-        self.correct(name, cost)
+        tags, heap = self.tags, self._heap
+        tag = tags.get(name)
+        if tag is None:
+            return
+        if heap and heap[0] == (tag, self.ready.get(name), name):  # served in turn, as nearly always
+            least = tag
+        else:
+            first = self.first()
+            least = self.virtual if first is None else tags[first]
+        if least > self.virtual:
+            self.virtual = least
+        tags[name] = tag + cost
 
     def correct(self, name: K, difference: float) -> None:
         """Move a tag by what a cost turned out to differ from its estimate."""
-        if name not in self.tags or difference == 0.0:
+        if name not in self.tags:
             return
         tag = self.tags[name] + difference
         self.tags[name] = tag

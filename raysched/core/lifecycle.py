@@ -7,7 +7,6 @@ job itself are in here.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import replace
 from heapq import heappush
 
 from raysched.core.commands import StopRun
@@ -23,7 +22,7 @@ def stop_runs(state: State, job: Job, step: Step) -> None:
     for name in job.runs:
         run = state.runs[name]
         if not run.told_to_stop:
-            state.runs[name] = replace(run, told_to_stop=True)
+            state.runs[name] = run._replace(told_to_stop=True)
             step.commands.append(StopRun(name, job.id))
 
 
@@ -107,12 +106,12 @@ def _leave(state: State, job: Job, step: Step) -> None:
     job.ended_at = state.now
     job.question = None
     job.verdict = None
+    name, user = job.spec.job, state.users[job.user]
     branch = state.branch_of(job)
-    branch.line.leave(job.order, job.id)
-    if branch.current == job.id:
+    branch.line.leave(job.order, name)
+    if branch.current == name:
         branch.current = None
-    user = state.users[job.user]
-    del user.open[job.id]
+    del user.open[name]
     left = state.unfinished[job.workflow] - 1
     if left:
         state.unfinished[job.workflow] = left

@@ -44,11 +44,11 @@ class JobLine:
 
     def leave(self, order: int, job: JobId) -> None:
         """Leave the line; nothing if not in it."""
-        place = self._find(order, job)
-        if place is None:
-            return
-        if place > self._start:
-            del self._entries[place]
+        start, entries = self._start, self._entries
+        if start == len(entries) or entries[start][0] != order:
+            place = self._find(order, job)
+            if place is not None:
+                del entries[place]
             return
         self._start += 1
         if self._start >= _COMPACT_AT and 2 * self._start >= len(self._entries):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 UserId = NewType("UserId", str)
 WorkflowId = NewType("WorkflowId", str)
@@ -112,8 +112,7 @@ class Failure:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """The smallest thing that is dispatched: a chunk, or one of the other stages as a whole."""
 
     job: JobId

@@ -230,28 +230,30 @@ def _close(
     """End a run: its lane is idle again, and what it cost is put right."""
     run = state.runs.pop(name)
     job = state.jobs[run.unit.job]
-    user = state.users[job.user]
-    state.lanes[run.lane] = None
-    state.idle[run.lane] = None
+    owner, lane = job.user, run.lane
+    user = state.users[owner]
+    state.lanes[lane] = None
+    state.idle[lane] = None
     del job.runs[name]
     del user.runs[name]
     if not job.runs:
-        del state.running[job.id]
+        del state.running[run.unit.job]
     step.touch(job)
     if seconds is not None:
-        seconds = max(0.0, seconds)
-        state.turns.correct(job.user, (seconds - run.est_s) / user.weight)
-        user.turns.correct(job.spec.branch, seconds - run.est_s)
+        difference = (seconds if seconds > 0.0 else 0.0) - run.est_s
+        state.turns.correct(owner, difference / user.weight)
+        user.turns.correct(job.spec.branch, difference)
         if is_typical:
-            _learn(state, job, run, seconds)
+            _learn(state, job, run, max(0.0, seconds))
     return job
 
 
 def _learn(state: State, job: Job, run: Run, seconds: float) -> None:
+    stage = run.unit.stage
+    rate = seconds / unit_size(job, run.unit) if stage is Stage.SEGMENT else seconds
     rates = state.rates.setdefault(job.spec.kind, {})
-    rate = seconds / unit_size(job, run.unit)
-    known = rates.get(run.unit.stage)
-    rates[run.unit.stage] = rate if known is None else known + _NEW_RATE_SHARE * (rate - known)
+    known = rates.get(stage)
+    rates[stage] = rate if known is None else known + _NEW_RATE_SHARE * (rate - known)
 
 
 def _was_coming_to_rest(state: State, job: Job, step: Step) -> bool:
