@@ -37,8 +37,8 @@ from raysched.testing import FakeCluster, job
 
 T = TypeVar("T")
 
-GROUP_EVENTS = 256
-"""Events per group commit, as in the actor."""
+GROUP_EVENTS = 2048
+"""Events per group commit: as many as wait while the group before is being written."""
 CHECK_EVERY_EVENTS = 997
 """The naive recomputation costs as much as the state is large; a prime meets every phase."""
 SNAPSHOT_EVENTS = 20_000
@@ -57,6 +57,8 @@ class Scenario:
     jobs: int = 1000
     users: int = 10
     lanes: int = 8
+    running: int = 4
+    """``max_running_jobs``: with fewer than there are lanes, jobs are parked."""
     faults: float = 0.05
     crashes: int = 1
     most_chunks: int = 6
@@ -107,6 +109,7 @@ class Simulation:
         self._writing: Future[None] | None = None
         self._journal = self._in_thread(self._opened)
         limits = Limits(
+            max_running_jobs=scenario.running,
             max_active_users=max(1, scenario.users // 2),
             slot_tenure_s=60.0,
             max_ended_jobs_per_user=KEPT_JOBS,

@@ -27,6 +27,9 @@ class SimOptions(Spoken):
     jobs: Annotated[int, typer.Option(min=1, max=1_000_000)] = 1000
     users: Annotated[int, typer.Option(min=1, max=1000)] = 10
     lanes: Annotated[int, typer.Option(min=1, max=4096)] = 8
+    running: Annotated[
+        int, typer.Option(min=1, max=4096, help="How many jobs may have work in flight at once.")
+    ] = 4
     faults: Annotated[
         float, typer.Option(min=0.0, max=0.5, help="Share of the runs that fail or are lost.")
     ] = 0.05
@@ -44,6 +47,7 @@ def sim(options: SimOptions, voice: Voice) -> None:
         jobs=options.jobs,
         users=options.users,
         lanes=options.lanes,
+        running=options.running,
         faults=options.faults,
         crashes=options.crashes,
     )

@@ -39,8 +39,7 @@ class FairQueue(Generic[K]):
         self.tickets += 1
         self.ready[name] = self.tickets
         tag = self.tags.get(name, 0.0)
-        if tag < self.virtual:
-            tag = self.virtual
+        tag = max(tag, self.virtual)
         self.tags[name] = tag
         self._push(tag, name)
 
@@ -74,13 +73,16 @@ class FairQueue(Generic[K]):
         tag = tags.get(name)
         if tag is None:
             return
-        if heap and heap[0] == (tag, self.ready.get(name), name):  # served in turn, as nearly always
+        if heap and heap[0] == (
+            tag,
+            self.ready.get(name),
+            name,
+        ):
             least = tag
         else:
             first = self.first()
             least = self.virtual if first is None else tags[first]
-        if least > self.virtual:
-            self.virtual = least
+        self.virtual = max(self.virtual, least)
         tags[name] = tag + cost
 
     def correct(self, name: K, difference: float) -> None:

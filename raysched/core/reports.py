@@ -240,7 +240,7 @@ def _close(
         del state.running[run.unit.job]
     step.touch(job)
     if seconds is not None:
-        difference = (seconds if seconds > 0.0 else 0.0) - run.est_s
+        difference = (max(0.0, seconds)) - run.est_s
         state.turns.correct(owner, difference / user.weight)
         user.turns.correct(job.spec.branch, difference)
         if is_typical:

@@ -103,8 +103,7 @@ class Scheduler:
         check, apply = _HANDLERS[type(event)]
         if not check(state, event):
             return []
-        if event.at > state.now:
-            state.now = event.at
+        state.now = max(state.now, event.at)
         state.revision += 1
         step = Step()
         apply(state, event, step)
