@@ -89,7 +89,7 @@ def draw(outcome: Outcome, scenario: Scenario) -> Figure:
     figure.suptitle(
         f"Simulation with seed {scenario.seed}: {_count(outcome.jobs, 'job')} of "
         f"{_count(scenario.users, 'user')} on {_count(scenario.lanes, 'lane')}, "
-        f"{scenario.faults:.1%} of runs fail or are lost, "
+        f"{scenario.faults * 100:g}% of runs fail or are lost, "
         f"{_count(scenario.crashes, 'crash', 'crashes')}",
         fontsize=13,
         fontweight="bold",
@@ -114,6 +114,8 @@ def draw(outcome: Outcome, scenario: Scenario) -> Figure:
 def _dress(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(INK)
     axes.tick_params(colors=INK, color=FAINT, labelsize=9)
     axes.set_axisbelow(True)
     axes.grid(visible=True, color=FAINT, linewidth=0.6)
@@ -149,12 +151,13 @@ def _draw_waits(axes: Axes, outcome: Outcome) -> None:
     for share in MARKED_SHARES:
         wait = outcome.wait_s(share)
         axes.plot(max(left, wait), share, "o", color=CURVE, markersize=5)
+        begins_left = axes.transLimits.transform(axes.transScale.transform((wait, 0)))[0] < 0.4
         axes.annotate(
             f"{share:.0%} within {wait:,.0f} s",
             (max(left, wait), share),
-            xytext=(-8, 0),
+            xytext=(8, -8) if begins_left else (-8, 0),  # where the curve is not
             textcoords="offset points",
-            ha="right",
+            ha="left" if begins_left else "right",
             va="center",
             fontsize=9,
             color=INK,
@@ -170,7 +173,7 @@ def _draw_lanes(axes: Axes, outcome: Outcome) -> None:
     axes.set_xlabel("users" if len(outcome.lane_s) > MOST_NAMED_USERS else "user")
     axes.set_ylabel("lane time got while all had work [s]")
     axes.grid(visible=False, axis="x")
-    axes.yaxis.set_major_formatter(lambda seconds, _: f"{seconds:,.0f}")
+    axes.yaxis.set_major_formatter(lambda seconds, _: f"{seconds:,g}")
     if not any(outcome.lane_s.values()):
         _say_instead(axes, "too short to measure")
         return
@@ -183,7 +186,7 @@ def _draw_lanes(axes: Axes, outcome: Outcome) -> None:
     axes.text(
         0.98,
         0.97,
-        f"mean {mean:,.0f} s; nobody further from it than {outcome.share_error:.1%}",
+        f"mean {mean:,.0f} s, everybody within {outcome.share_error:.1%} of it",
         transform=axes.transAxes,
         ha="right",
         va="top",
@@ -206,6 +209,7 @@ def _draw_ends(axes: Axes, outcome: Outcome) -> None:
     axes.set_xlabel("jobs")
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(lambda jobs, _: f"{jobs:,.0f}")
+    axes.locator_params(axis="x", nbins=4, integer=True)
     names = [*COLOURS, *sorted(set(outcome.ended) - set(COLOURS))]
     numbers = [outcome.ended.get(name, 0) for name in names]
     bars = axes.barh(
