@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WIDTH_IN, HEIGHT_IN, DPI = 13.0, 5.2, 130
 MOST_POINTS = 2000
 """More steps of a curve than there are pixels only cost time."""
-MOST_NAMED_USERS = 24
+MOST_NAMED_USERS = 16
 LOG_FROM = 100.0
 """A longest wait so many times the shortest is read on a logarithmic axis."""
 MARKED_SHARES = (0.5, 0.9, 0.99)
