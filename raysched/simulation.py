@@ -78,6 +78,8 @@ class Outcome:
     ended: dict[str, int] = field(default_factory=dict)
     waits_s: list[float] = field(default_factory=list)
     """From submission to the first dispatch, of the jobs that were dispatched; sorted."""
+    lane_s: dict[str, float] = field(default_factory=dict)
+    """Lane seconds of each user when ``share_error`` was measured: while all still had work."""
     share_error: float = 0.0
     """Largest deviation of a user's lane seconds from the mean, while all had work; 0 is fair."""
     violations: list[str] = field(default_factory=list)
@@ -284,7 +286,8 @@ class Simulation:
         return self._thread.submit(work).result()
 
     def _measure_fairness(self) -> None:
-        shares = [self._lane_s.get(name, 0.0) for name in self._users]
+        self._outcome.lane_s = {name: self._lane_s.get(name, 0.0) for name in self._users}
+        shares = self._outcome.lane_s.values()
         mean = sum(shares) / len(shares)
         if mean > 0:
             self._outcome.share_error = max(abs(share - mean) for share in shares) / mean

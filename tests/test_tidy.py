@@ -50,6 +50,7 @@ ONLY_IN = {
     "ray": ("raysched.cluster",),
     "ray.serve": ("serve_app",),
     "duckdb": ("raysched.journal",),
+    "matplotlib": ("raysched.cli.plots",),
 }
 NOT_IN_CORE = {
     *("ray", "duckdb", "time", "datetime", "random", "logging", "os", "pathlib", "asyncio"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from raysched.simulation import Outcome
 
 SHARES = (0.5, 0.9, 0.99, 1.0)
+LISTS = {"waits_s", "lane_s"}
+"""What is as long as there are jobs or users: drawn, not told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,10 @@ class SimOptions(Spoken):
     crashes: Annotated[
         int, typer.Option(min=0, max=1000, help="How often the scheduler dies on the way.")
     ] = 1
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="New picture of what came of it (extra: plots)."),
+    ] = None
 
 
 def sim(options: SimOptions, voice: Voice) -> None:
@@ -51,9 +57,19 @@ def sim(options: SimOptions, voice: Voice) -> None:
         faults=options.faults,
         crashes=options.crashes,
     )
+    if options.plot is not None:
+        from raysched.cli.plots import check_plot  # before the work: it may take minutes
+
+        check_plot(options.plot)
     with TemporaryDirectory(prefix="raysched-sim-") as folder:
         outcome = Simulation(scenario, Path(folder)).run()
     _say(outcome, voice)
+    if options.plot is not None:
+        from raysched.cli.plots import save_plot
+
+        save_plot(outcome, scenario, options.plot)
+        voice.emit(plot={"path": str(options.plot.absolute())})
+        voice.say(f"plot        {options.plot}")
     if outcome.violations:
         raise InternalError(
             f"The simulation broke a promise: {outcome.violations[0]}.",
@@ -63,7 +79,7 @@ def sim(options: SimOptions, voice: Voice) -> None:
 
 
 def _say(outcome: Outcome, voice: Voice) -> None:
-    facts = {name: value for name, value in asdict(outcome).items() if name != "waits_s"}
+    facts = {name: value for name, value in asdict(outcome).items() if name not in LISTS}
     waits = {f"p{share:.0%}".rstrip("%"): round(outcome.wait_s(share), 3) for share in SHARES}
     voice.emit(simulation={**facts, "wait_s": waits})
     ended = ", ".join(f"{number:,} {state}" for state, number in sorted(outcome.ended.items()))
