@@ -278,8 +278,8 @@ CAPS_AND_SHARES = (
         "idle_time_banks_credit",
         "Whoever comes back is served as if they had been owed the time they were away.",
         "fairness.py",
-        "if tag < self.virtual:",
-        "if tag < 0.0:",
+        "max(tag, self.virtual)",
+        "tag",
         "test_fairness.py::test_time_without_work_banks_no_credit",
     ),
     Mutant(
