@@ -40,6 +40,11 @@ def say(holds: bool, what: str, *facts: object) -> None:
         raise AssertionError(f"{what}: {' '.join(map(str, facts))}")
 
 
+ENDED_EARLY = (S.CANCELLED, S.CANCELLING)
+SOMEBODY = "somebody to blame"
+"""Where several others keep a job skipped, the core may say which; ``compare`` takes its word."""
+
+
 class Reference(Facts):
     """Follows what happens, and judges what the core makes of it."""
 
@@ -143,7 +148,7 @@ class Reference(Facts):
             self.touched.append(other)
         for other in self.jobs.values():
             if other.skipped_by == root.spec.job:
-                other.skipped_by = "another"  # which one, if there are several, the core may choose
+                other.skipped_by = SOMEBODY
 
     def _outward(self, root: JobFacts, wanted: list[JobFacts]) -> list[JobFacts]:
         """In the order in which one meets them on the way out."""
@@ -396,7 +401,7 @@ class Reference(Facts):
         """Raise what the core has otherwise."""
         for name, job in self.jobs.items():
             there = state.jobs[name].skipped_by
-            if job.skipped_by == "another" and there in self.to_blame(job):
+            if job.skipped_by == SOMEBODY and there in self.to_blame(job):
                 job.skipped_by = there
         same("jobs", self.seen_jobs(), core_jobs(state))
         same("slots", self.slots, list(state.slots.items()))
@@ -437,9 +442,6 @@ class Reference(Facts):
             )
             for name, job in self.jobs.items()
         }
-
-
-ENDED_EARLY = (S.CANCELLED, S.CANCELLING)
 
 
 def core_jobs(state: State) -> dict[str, tuple[object, ...]]:
