@@ -1,0 +1,474 @@
+"""A naive model of scheduling, to judge the core by.
+
+It imports what events and commands are made of and nothing that decides. ``answer`` says whether an
+event must be taken in; ``take`` follows one that was and judges the commands that the core gave for
+it; ``compare`` says whether the core's state is the one expected. Which lane and which run id the
+core picks is its own business, as long as the lane is idle and the id is new.
+"""
+
+from __future__ import annotations
+
+from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
+
+from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
+from raysched.core.events import (
+    ChunkFinished,
+    Event,
+    JobCancelRequested,
+    JobRetryRequested,
+    LaneLost,
+    LaneOpened,
+    MppAnswered,
+    MppMissed,
+    ResultAssembled,
+    ResultPublished,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    SchedulerStarted,
+    SlidePlanned,
+    TimePassed,
+    WorkflowSubmitted,
+)
+from raysched.core.model import JobState, Stage
+from raysched.core.state import State
+
+
+def say(holds: bool, what: str, *facts: object) -> None:
+    """Raise what is wrong, unless it holds."""
+    if not holds:
+        raise AssertionError(f"{what}: {' '.join(map(str, facts))}")
+
+
+ENDED_EARLY = (S.CANCELLED, S.CANCELLING)
+SOMEBODY = "somebody to blame"
+"""Where several others keep a job skipped, the core may say which; ``compare`` takes its word."""
+
+
+class Reference(Facts):
+    """Follows what happens, and judges what the core makes of it."""
+
+    # --- what an event does -----------------------------------------------------------------------
+
+    def take(self, event: Event, commands: list[Command]) -> None:
+        """Follow an event that was taken in, and judge what the core wants done about it."""
+        self.now = max(self.now, event.at)
+        self.touched, self.to_stop = [], []
+        self._apply(event)
+        stops = [command for command in commands if isinstance(command, StopRun)]
+        starts = [command for command in commands if isinstance(command, RunUnit)]
+        wakes = [command for command in commands if isinstance(command, WakeAt)]
+        say([*stops, *starts, *wakes] == commands, "stop first, wake last", commands)
+        say(sorted(stop.run for stop in stops) == sorted(self.to_stop), "I14 stops", stops)
+        say(all(self.runs[s.run].job.spec.job == s.job for s in stops), "I14 stops of", stops)
+        self._cycle(starts)
+        asked, self.wake_at = self.wake_at, self._next_wake()
+        new = [WakeAt(self.wake_at)] if self.wake_at not in (None, asked) else []
+        say(wakes == new, "wake-ups", wakes, new)
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case SchedulerStarted():
+                self._start(event)
+            case WorkflowSubmitted():
+                self._submit(event)
+            case JobCancelRequested(job=name):
+                self._cancel(self.jobs[name])
+            case JobRetryRequested(job=name):
+                self._retry(self.jobs[name])
+            case MppAnswered(job=name, mpp=mpp):
+                job = self.jobs[name]
+                job.state, job.mpp = S.WAITING, mpp
+                self.touched.append(job)
+            case LaneOpened(lane=lane):
+                self.lanes.append(lane)
+            case LaneLost(lane=lane):
+                for name in [name for name, run in self.runs.items() if run.lane == lane]:
+                    self._lose(name)
+                self.lanes.remove(lane)
+            case TimePassed():
+                self.wake_at = None
+            case _:
+                self._report(event)
+
+    def _submit(self, event: WorkflowSubmitted) -> None:
+        self.asked[(event.user, event.key)] = event
+        last: dict[str, JobFacts] = {}
+        jobs = {}
+        for spec in event.jobs:
+            before = [last[spec.branch]] if spec.branch in last else []
+            job = JobFacts(spec, event.user, len(self.jobs), before)
+            last[spec.branch] = jobs[spec.job] = self.jobs[spec.job] = job
+            self.touched.append(job)
+        for job in jobs.values():
+            needed = [jobs[name] for name in job.spec.depends_on]
+            job.leaders = [*needed, *(other for other in job.leaders if other not in needed)]
+        for job in jobs.values():
+            named = [other for other in jobs.values() if job.spec.job in other.spec.depends_on]
+            rest = [other for other in jobs.values() if job in other.leaders]
+            job.followers = [*named, *(other for other in rest if other not in named)]
+
+    def _cancel(self, job: JobFacts) -> None:
+        self.touched.append(job)
+        if self.flights(job):
+            job.state = S.CANCELLING
+            self._stop(job)
+        else:
+            self._end(job, S.CANCELLED)
+
+    def _stop(self, job: JobFacts) -> None:
+        for name, run in self.runs.items():
+            if run.job is job and not run.told:
+                run.told = True
+                self.to_stop.append(name)
+
+    def _end(self, job: JobFacts, state: JobState) -> None:
+        job.state, job.begun, job.will_retry, job.retry_at = state, False, None, None
+        self.touched.append(job)
+        at = [job]
+        if state is S.SUCCEEDED:
+            self.touched += job.followers
+            return
+        while at:  # whatever waits, directly or not, for what will not come
+            following = []
+            for other in [other for one in at for other in one.followers]:
+                if other.state is S.WAITING:
+                    other.state, other.begun, other.skipped_by = S.SKIPPED, False, job.spec.job
+                    following.append(other)
+            self.touched += following
+            at = following
+
+    def _retry(self, root: JobFacts) -> None:
+        revived = self.revived_by(root)
+        root.state, root.tries = S.WAITING, 1
+        root.attempt, root.losses = root.attempt + 1, []
+        self.touched.append(root)
+        for other in self._outward(root, revived):
+            other.state, other.skipped_by = S.WAITING, None
+            self.touched.append(other)
+        for other in self.jobs.values():
+            if other.skipped_by == root.spec.job:
+                other.skipped_by = SOMEBODY
+
+    def _outward(self, root: JobFacts, wanted: list[JobFacts]) -> list[JobFacts]:
+        """In the order in which one meets them on the way out."""
+        found, at = [], [root]
+        while at:
+            step = []
+            for other in [other for one in at for other in one.followers]:
+                if other in wanted and other not in found:
+                    found.append(other)
+                    step.append(other)
+            at = step
+        return found
+
+    # --- what runs report -------------------------------------------------------------------------
+
+    def _start(self, event: SchedulerStarted) -> None:
+        self.epoch, self.limits = event.epoch, event.limits or self.limits
+        for name in list(self.runs):
+            self._close(name, None)
+        self.lanes, self.parked, self.wake_at = [], None, None
+        too_many = self.slots[self.limits.max_active_users :]
+        self.slots = self.slots[: self.limits.max_active_users]
+        self.queue = [user for user, _ in too_many] + self.queue
+        self.popped = [user for user, _ in reversed(too_many)]
+
+    def _close(self, name: str, seconds: float | None, is_typical: bool = False) -> bool:
+        """End a run and put its cost right. True if its job was coming to rest anyway."""
+        run = self.runs.pop(name)
+        job = run.job
+        self.touched.append(job)
+        if seconds is not None:
+            late_s = max(0.0, seconds) - run.est_s
+            self.users.tags[job.user] += late_s
+            self.branches[job.user].tags[job.spec.branch] += late_s
+            if is_typical:
+                kind, rate = (job.spec.kind, run.stage), max(0.0, seconds) / self._size(run)
+                known = self.rates.get(kind)
+                self.rates[kind] = rate if known is None else known + 0.2 * (rate - known)
+        if job.state is not S.CANCELLING and job.will_retry is None:
+            return False
+        if not self.flights(job):
+            self._rest(job)
+        return True
+
+    def _size(self, run: RunFacts) -> int:
+        if run.stage is not Stage.SEGMENT or run.job.plan is None:
+            return 1
+        return max(1, run.job.plan.chunk_tiles[run.chunk])
+
+    def _rest(self, job: JobFacts) -> None:
+        """Nothing of a cancelled job or a failed attempt is in flight any more."""
+        if job.state is S.CANCELLING:
+            self._end(job, S.CANCELLED)
+        elif job.will_retry:
+            doubled = self.limits.retry_backoff_s * 2 ** (job.tries - 1)
+            job.state, job.will_retry = S.RETRY_WAITING, None
+            job.retry_at = self.now + min(doubled, self.limits.retry_backoff_max_s)
+        else:
+            self._end(job, S.FAILED)
+
+    def _fail(self, job: JobFacts, retryable: bool) -> None:
+        job.will_retry = retryable and job.tries <= self.limits.max_retries
+        self._stop(job)
+        if not self.flights(job):
+            self._rest(job)
+
+    def _lose(self, name: str) -> None:
+        run = self.runs[name]
+        if self._close(name, self.now - run.at):
+            return
+        unit = (run.stage, run.chunk)
+        run.job.losses.append(unit)
+        if run.job.losses.count(unit) > self.limits.max_losses_per_unit:
+            self._fail(run.job, True)
+
+    def _report(self, event: Event) -> None:
+        run = self.runs[event.run]
+        match event:
+            case RunLost():
+                self._lose(event.run)
+            case RunStopped():
+                if run.told:
+                    self._close(event.run, event.seconds)
+                else:
+                    self._lose(event.run)
+            case RunFailed():
+                if not self._close(event.run, event.seconds):
+                    self._fail(run.job, event.retryable)
+            case MppMissed():
+                if not self._close(event.run, self.now - run.at):
+                    run.job.state = S.NEEDS_MPP
+            case _:
+                if isinstance(event, ChunkFinished) and run.job.state is S.SEGMENTING:
+                    run.job.done[run.chunk] = event  # also when a sibling failed: it is done
+                if not self._close(event.run, event.seconds, True):
+                    self._go_on(run.job, event)
+
+    def _go_on(self, job: JobFacts, event: Event) -> None:
+        """A unit went well, and nobody wants the job to stop."""
+        match event:
+            case SlidePlanned(plan=plan):
+                if job.plan is None or job.plan.fingerprint != plan.fingerprint:
+                    job.plan, job.done = plan, {}
+                job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
+            case ChunkFinished():
+                is_done = not self.pending(job) and not self.flights(job)
+                job.state = S.ASSEMBLING if is_done else S.SEGMENTING
+            case ResultAssembled():
+                job.state = S.PUBLISHING
+            case ResultPublished():
+                self._end(job, S.SUCCEEDED)
+
+    # --- what can be done now ---------------------------------------------------------------------
+
+    def _cycle(self, starts: list[RunUnit]) -> None:
+        due = [j for j in self.open() if j.retry_at is not None and j.retry_at <= self.now]
+        for job in sorted(due, key=lambda job: (job.retry_at, job.order)):
+            job.state, job.retry_at, job.losses = S.WAITING, None, []
+            job.attempt, job.tries = job.attempt + 1, job.tries + 1
+            self.touched.append(job)
+        everybody = [*self.touched, *self.jobs.values()]
+        for user, branch in dict.fromkeys((job.user, job.spec.branch) for job in everybody):
+            self._settle_branch(user, branch)
+        touched = [job.user for job in self.touched]
+        for user in dict.fromkeys([*touched, *self.popped, *self.branches]):
+            self._settle_user(user)
+        self.popped = []
+        self._admit()
+        for command in starts:
+            job = self._choose()
+            self._judge(command, job)
+            self._dispatch(command)
+        say(not self.idle() or self._choose() is None, "a lane idles", self.idle())
+
+    def _settle_branch(self, user: str, branch: str) -> None:
+        turns, head = self.branches.setdefault(user, Turns()), self.head(user, branch)
+        turns.settle(branch, head is not None and self.has_unit(head))
+        if head is None:
+            turns.tags.pop(branch, None)
+
+    def _settle_user(self, user: str) -> None:
+        """A slot is for those who can run or do; whoever can and has none stands in line."""
+        eligible = bool(self.branches[user].ready)
+        busy = any(run.job.user == user for run in self.runs.values())
+        holds = self._holds(user)
+        if holds and not eligible and not busy:
+            self.slots = [slot for slot in self.slots if slot[0] != user]
+        if user in self.queue and not eligible:
+            self.queue.remove(user)
+        if eligible and not holds and user not in self.queue:
+            self.queue.append(user)
+        self._settle_turn(user)
+
+    def _holds(self, user: str) -> bool:
+        return any(user == holder for holder, _ in self.slots)
+
+    def _settle_turn(self, user: str) -> None:
+        may = self._holds(user) and user not in self.yielding
+        self.users.settle(user, may and bool(self.branches[user].ready))
+
+    def _admit(self) -> None:
+        while True:
+            while self.queue and len(self.slots) < self.limits.max_active_users:
+                self.slots.append((self.queue.pop(0), self.now))
+                self._settle_turn(self.slots[-1][0])
+            tenure_s = self.limits.slot_tenure_s
+            over = [user for user, at in self.slots if 0 < tenure_s <= self.now - at]
+            before, self.yielding = self.yielding, over[: len(self.queue)]
+            for user in [*before, *self.yielding]:
+                self._settle_turn(user)
+            busy = [run.job.user for run in self.runs.values()]
+            at_rest = [user for user in self.yielding if user not in busy]
+            for user in at_rest:
+                self.slots = [slot for slot in self.slots if slot[0] != user]
+                self.yielding.remove(user)
+                self._settle_user(user)
+            if not at_rest:
+                return
+
+    def _choose(self) -> JobFacts | None:
+        """Whose unit a lane must take now; see rule 5."""
+        user = self.users.first()
+        branch = self.branches[user].first() if user is not None else None
+        fair = self.head(user, branch) if user is not None and branch is not None else None
+        running = self.running()
+        if fair is None or len(running) < self.limits.max_running_jobs or fair is self.parked:
+            self.parked = None
+        if fair is None or len(running) < self.limits.max_running_jobs or self.flights(fair):
+            return fair
+        if self.parked not in running:  # somebody has to make room, unless somebody will anyway
+            is_resting = any(
+                job.will_retry is not None or job.state is S.CANCELLING or job.user in self.yielding
+                for job in running
+            )
+            self.parked = None if is_resting else max(running, key=self._place)
+        able = [
+            job
+            for job in running
+            if job is not self.parked and self.has_unit(job) and job.user in self.users.ready
+        ]
+        return min(able, key=self._place, default=None)
+
+    def _place(self, job: JobFacts) -> tuple[float, float, int]:
+        own = self.branches[job.user].tags[job.spec.branch]
+        return self.users.tags[job.user], own, job.order
+
+    def _judge(self, command: RunUnit, chosen: JobFacts | None) -> None:
+        """A start by the rules, one by one, so that a fault has a name; then whether it is fair."""
+        unit = command.unit
+        job = self.jobs[unit.job]
+        say(command.lane in self.idle(), "I6 the lane is not idle", command)
+        say(command.run not in self.runs_ever, "I3 a run id is used again", command)
+        say(job is self.head(job.user, job.spec.branch), "I4 not the head of its branch", command)
+        say(all(o.state is S.SUCCEEDED for o in job.leaders), "I5 what it follows", command)
+        say(self._holds(job.user) and job.user not in self.yielding, "I6 no slot", command)
+        cap = {*(j.order for j in self.running()), job.order}
+        say(len(cap) <= self.limits.max_running_jobs, "I6 running jobs", command)
+        say(self.has_unit(job), "I14 nothing of it may start", command, job.state)
+        chunk = self.pending(job)[0] if job.state is S.SEGMENTING else 0
+        want = (job.attempt, STAGE[job.state], chunk, job.spec.request, job.mpp)
+        say((unit.attempt, unit.stage, unit.chunk, command.request, command.mpp) == want, "unit",
+            command, want)  # fmt: skip
+        say(job is chosen, "not the fair choice", command, chosen and chosen.spec.job)
+
+    def _dispatch(self, command: RunUnit) -> None:
+        job, unit = self.jobs[command.unit.job], command.unit
+        if job.state is S.WAITING:
+            job.state, job.begun = S.PLANNING, True
+        run = RunFacts(job, unit.stage, unit.chunk, command.lane, self.now, 0.0)
+        rate = self.rates.get((job.spec.kind, unit.stage), self.limits.first_tile_estimate_s)
+        run.est_s = rate * self._size(run)
+        self.users.charge(job.user, run.est_s)
+        self.branches[job.user].charge(job.spec.branch, run.est_s)
+        self.runs[command.run] = run
+        self.runs_ever.add(command.run)
+        self._settle_branch(job.user, job.spec.branch)
+        self._settle_turn(job.user)
+
+    def _next_wake(self) -> float | None:
+        """What time alone will change: the end of a back-off, or of a tenure others wait for."""
+        times = [job.retry_at for job in self.open() if job.retry_at is not None]
+        if self.queue and self.limits.slot_tenure_s > 0:
+            ends = [at + self.limits.slot_tenure_s for _, at in self.slots]
+            times += [end for end in ends if end > self.now]
+        return min(times, default=None)
+
+    # --- whether the core agrees ------------------------------------------------------------------
+
+    def compare(self, state: State) -> None:
+        """Raise what the core has otherwise."""
+        for name, job in self.jobs.items():
+            there = state.jobs[name].skipped_by
+            if job.skipped_by == SOMEBODY and there in self.to_blame(job):
+                job.skipped_by = there
+        same("jobs", self.seen_jobs(), core_jobs(state))
+        same("slots", self.slots, list(state.slots.items()))
+        same("queue", self.queue, list(state.queue))
+        same("yielding", self.yielding, list(state.yielding))
+        same("lanes", sorted(self.lanes), sorted(state.lanes))
+        same("idle", self.idle(), set(state.idle))
+        same(
+            "runs",
+            {n: (r.job.spec.job, r.stage, r.chunk, r.lane, r.told) for n, r in self.runs.items()},
+            {n: (r.unit.job, r.unit.stage, r.unit.chunk, r.lane, r.told_to_stop)
+             for n, r in state.runs.items()},
+        )  # fmt: skip
+        same("parked", self.parked and self.parked.spec.job, state.parking)
+        same("tags of users", self.users.tags, state.turns.tags)
+        same("ready users", self.users.ready, list(state.turns.ready))
+        same("scalars", (self.epoch, self.now, self.limits, self.rates, self.wake_at),
+             (state.epoch, state.now, state.limits, state.rates, state.wake_at))  # fmt: skip
+        for user, turns in self.branches.items():
+            same("tags of branches", turns.tags, state.users[user].turns.tags)
+            same("ready branches", turns.ready, list(state.users[user].turns.ready))
+
+    def seen_jobs(self) -> dict[str, tuple[object, ...]]:
+        """Each job as far as the two can be compared."""
+        return {
+            name: (
+                job.state,
+                job.attempt,
+                job.tries,
+                job.retry_at,
+                job.skipped_by,
+                {n for n in job.spec.depends_on if self.jobs[n].state is not S.SUCCEEDED},
+                sorted(job.done) if job.plan and job.state not in ENDED_EARLY else None,
+                len(job.done),
+                sum(job.plan.chunk_tiles[chunk] for chunk in job.done) if job.plan else 0,
+                sum(receipt.tiles_failed for receipt in job.done.values()),
+                sum(receipt.cells for receipt in job.done.values()),
+            )
+            for name, job in self.jobs.items()
+        }
+
+
+def core_jobs(state: State) -> dict[str, tuple[object, ...]]:
+    """What the core knows of each job, in the shape of ``Reference.seen_jobs``."""
+    seen = {}
+    for name, job in state.jobs.items():
+        progress, done = job.progress, None
+        if progress is not None and job.state not in ENDED_EARLY:
+            flying = [state.runs[r].unit.chunk for r in job.runs if job.stage is Stage.SEGMENT]
+            left = {*progress.pending, *flying}
+            done = [n for n in range(len(progress.plan.chunk_tiles)) if n not in left]
+        counts = (
+            (progress.chunks_done, progress.tiles_done, progress.tiles_failed, progress.cells)
+            if progress is not None
+            else (0, 0, 0, 0)
+        )
+        unmet = set(job.unmet)
+        asked = (job.state, job.attempt, job.tries, job.retry_at, job.skipped_by)
+        seen[str(name)] = (*asked, unmet, done, *counts)
+    return seen
+
+
+def same(what: str, expected: object, found: object) -> None:
+    """Raise what differs, unless nothing does."""
+    if expected == found:
+        return
+    if isinstance(expected, dict) and isinstance(found, dict):
+        keys = [k for k in {**expected, **found} if expected.get(k) != found.get(k)]
+        expected, found = [{k: d.get(k) for k in keys} for d in (expected, found)]
+    raise AssertionError(f"{what} ought to be {expected}, not {found}")

@@ -1,0 +1,284 @@
+"""What the naive model of scheduling knows, and what it must refuse. ``reference`` changes it.
+
+Plain dicts and lists, read from end to end for each question: no index, no shortcut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from raysched.core.events import (
+    ChunkFinished,
+    Event,
+    JobCancelRequested,
+    JobRetryRequested,
+    LaneLost,
+    LaneOpened,
+    MppAnswered,
+    MppMissed,
+    ResultAssembled,
+    ResultPublished,
+    SchedulerStarted,
+    SlidePlanned,
+    TimePassed,
+    WorkflowSubmitted,
+)
+from raysched.core.limits import Limits
+from raysched.core.model import JobSpec, JobState, PlanFacts, Stage
+from raysched.errors import (
+    Conflict,
+    IllegalMove,
+    InvalidSetting,
+    InvalidWorkflow,
+    LimitReached,
+    NotFound,
+    RayschedError,
+)
+
+S = JobState
+STAGE = {
+    S.WAITING: Stage.PLAN,
+    S.PLANNING: Stage.PLAN,
+    S.SEGMENTING: Stage.SEGMENT,
+    S.ASSEMBLING: Stage.ASSEMBLE,
+    S.PUBLISHING: Stage.PUBLISH,
+}
+BAD = (S.FAILED, S.CANCELLED, S.SKIPPED)
+REPORT_OF = {
+    SlidePlanned: Stage.PLAN,
+    MppMissed: Stage.PLAN,
+    ChunkFinished: Stage.SEGMENT,
+    ResultAssembled: Stage.ASSEMBLE,
+    ResultPublished: Stage.PUBLISH,
+}
+
+
+@dataclass(eq=False)
+class JobFacts:
+    """A job, with whom it follows: the jobs it names, and the one before it in its branch."""
+
+    spec: JobSpec
+    user: str
+    order: int
+    leaders: list[JobFacts]
+    followers: list[JobFacts] = field(default_factory=list)
+    state: JobState = S.WAITING
+    begun: bool = False
+    attempt: int = 1
+    tries: int = 1
+    plan: PlanFacts | None = None
+    done: dict[int, ChunkFinished] = field(default_factory=dict)
+    losses: list[tuple[Stage, int]] = field(default_factory=list)
+    will_retry: bool | None = None
+    retry_at: float | None = None
+    skipped_by: str | None = None
+    mpp: float | None = None
+
+
+@dataclass(eq=False)
+class RunFacts:
+    """A run in flight."""
+
+    job: JobFacts
+    stage: Stage
+    chunk: int
+    lane: str
+    at: float
+    est_s: float
+    told: bool = False
+
+
+class Turns:
+    """Start-time fair queueing, straight from the paper, over names that are ready or not."""
+
+    def __init__(self) -> None:
+        self.virtual = 0.0
+        self.tags: dict[str, float] = {}
+        self.ready: list[str] = []  # in the order in which they became ready: ties go to the first
+
+    def settle(self, name: str, is_ready: bool) -> None:
+        if is_ready and name not in self.ready:
+            self.ready.append(name)
+            self.tags[name] = max(self.tags.get(name, 0.0), self.virtual)
+        elif not is_ready and name in self.ready:
+            self.ready.remove(name)
+
+    def first(self) -> str | None:
+        return min(self.ready, key=self.tags.__getitem__, default=None)
+
+    def charge(self, name: str, cost: float) -> None:
+        self.virtual = max([self.virtual, *sorted(self.tags[n] for n in self.ready)[:1]])
+        self.tags[name] += cost
+
+
+class Facts:
+    """What is so, given what happened."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.epoch, self.now = 0, 0.0
+        self.jobs: dict[str, JobFacts] = {}
+        self.asked: dict[tuple[str, str], WorkflowSubmitted] = {}
+        self.runs: dict[str, RunFacts] = {}
+        self.runs_ever: set[str] = set()
+        self.lanes: list[str] = []
+        self.slots: list[tuple[str, float]] = []
+        self.queue: list[str] = []
+        self.yielding: list[str] = []
+        self.users = Turns()
+        self.branches: dict[str, Turns] = {}
+        self.rates: dict[tuple[str, Stage], float] = {}
+        self.parked: JobFacts | None = None
+        self.wake_at: float | None = None
+        self.touched: list[JobFacts] = []
+        self.to_stop: list[str] = []
+        self.popped: list[str] = []
+
+    # --- what must be refused, and what is no news ----------------------------------------------
+
+    def answer(self, event: Event) -> type[RayschedError] | bool:
+        """The kind of error an event must be refused with, or whether it is news."""
+        match event:
+            case SchedulerStarted(epoch=epoch):
+                return epoch > self.epoch or IllegalMove
+            case WorkflowSubmitted():
+                return self._answer_submit(event)
+            case JobCancelRequested() | JobRetryRequested() | MppAnswered():
+                job = self.jobs.get(event.job)
+                if job is None or job.user != event.user:
+                    return NotFound
+                return self._answer_request(event, job)
+            case LaneOpened(lane=lane):
+                return lane not in self.lanes
+            case LaneLost(lane=lane):
+                return lane in self.lanes
+            case TimePassed():
+                return True
+        if event.run not in self.runs:
+            return False
+        stage = self.runs[event.run].stage
+        return REPORT_OF.get(type(event), stage) is stage or IllegalMove
+
+    def _answer_submit(self, event: WorkflowSubmitted) -> type[RayschedError] | bool:
+        known = self.asked.get((event.user, event.key))
+        if known is not None:
+            by_digest = bool(known.digest and event.digest)
+            same = known.digest == event.digest if by_digest else shape(known) == shape(event)
+            return False if same else Conflict
+        if any(event.workflow == other.workflow for other in self.asked.values()):
+            return Conflict
+        if not makes_sense(event.jobs) or any(spec.job in self.jobs for spec in event.jobs):
+            return InvalidWorkflow
+        fits = len(event.jobs) <= self.limits.max_jobs_per_workflow
+        return (fits and self._has_room(event.user, len(event.jobs))) or LimitReached
+
+    def _answer_request(
+        self, event: JobCancelRequested | JobRetryRequested | MppAnswered, job: JobFacts
+    ) -> type[RayschedError] | bool:
+        match event:
+            case JobCancelRequested():
+                stopping = job.state in (S.CANCELLED, S.CANCELLING)
+                return False if stopping else not job.state.is_final or Conflict
+            case JobRetryRequested():
+                if job.state is not S.FAILED:
+                    return Conflict
+                return self._has_room(job.user, 1 + len(self.revived_by(job))) or LimitReached
+            case MppAnswered(mpp=mpp):
+                if not 0.08 <= mpp <= 2.0:
+                    return InvalidSetting
+                again = job.state is not S.NEEDS_MPP and job.mpp == mpp
+                return False if again else job.state is S.NEEDS_MPP or Conflict
+
+    def _has_room(self, user: str, more: int) -> bool:
+        mine = [job for job in self.open() if job.user == user]
+        return len(mine) + more <= self.limits.max_jobs_per_user
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def open(self) -> list[JobFacts]:
+        return [job for job in self.jobs.values() if not job.state.is_final]
+
+    def flights(self, job: JobFacts) -> list[RunFacts]:
+        return [run for run in self.runs.values() if run.job is job]
+
+    def running(self) -> list[JobFacts]:
+        return [job for job in self.open() if self.flights(job)]
+
+    def idle(self) -> set[str]:
+        return set(self.lanes) - {run.lane for run in self.runs.values()}
+
+    def pending(self, job: JobFacts) -> list[int]:
+        if job.plan is None:
+            return []
+        flying = [run.chunk for run in self.flights(job) if run.stage is Stage.SEGMENT]
+        return [
+            n for n in range(len(job.plan.chunk_tiles)) if n not in flying and n not in job.done
+        ]
+
+    def has_unit(self, job: JobFacts) -> bool:
+        if job.will_retry is not None:
+            return False
+        if job.state is S.WAITING:
+            return all(other.state is S.SUCCEEDED for other in job.leaders)
+        if job.state is S.SEGMENTING:
+            return bool(self.pending(job))
+        return job.state in STAGE and not self.flights(job)
+
+    def head(self, user: str, branch: str) -> JobFacts | None:
+        """The job of a branch that has begun; if none has, the one submitted first."""
+        line = [job for job in self.open() if (job.user, job.spec.branch) == (user, branch)]
+        return min(line, key=lambda job: (not job.begun, job.order), default=None)
+
+    def revived_by(self, root: JobFacts) -> list[JobFacts]:
+        """What a retry revives of what the job had skipped: what follows nothing else bad."""
+        found = [job for job in self.jobs.values() if job.skipped_by == root.spec.job]
+        while True:
+            able = [
+                job
+                for job in found
+                if not any(o.state in BAD and o is not root and o not in found for o in job.leaders)
+            ]
+            if able == found:
+                return found
+            found = able
+
+    def to_blame(self, job: JobFacts) -> set[str]:
+        """The failed or cancelled jobs that keep a job from running, however far away."""
+        names: set[str] = set()
+        for other in job.leaders:
+            if other.state is S.SKIPPED:
+                names |= self.to_blame(other)
+            elif other.state in BAD:
+                names.add(other.spec.job)
+        return names
+
+
+def shape(event: WorkflowSubmitted) -> list[object]:
+    """What was asked for, whatever the jobs were called."""
+    names = [spec.job for spec in event.jobs]
+    return [
+        (s.branch, s.kind, s.request, [names.index(n) if n in names else n for n in s.depends_on])
+        for s in event.jobs
+    ]
+
+
+def makes_sense(jobs: Sequence[JobSpec]) -> bool:
+    """Whether the jobs can be done one after another: take away what follows nothing, again."""
+    names = [spec.job for spec in jobs]
+    if not jobs or len(set(names)) < len(names):
+        return False
+    left = list(jobs)
+    while left:
+        remaining = {spec.job for spec in left}
+        free = [
+            spec
+            for place, spec in enumerate(left)
+            if not remaining & set(spec.depends_on)
+            and set(spec.depends_on) <= set(names)
+            and all(other.branch != spec.branch for other in left[:place])
+        ]
+        if not free:
+            return False
+        left = [spec for spec in left if spec not in free]
+    return True
