@@ -418,8 +418,13 @@ class Reference(Facts):
         same("parked", self.parked and self.parked.spec.job, state.parking)
         same("tags of users", self.users.tags, state.turns.tags)
         same("ready users", self.users.ready, list(state.turns.ready))
+        rates = {
+            (kind, stage): rate
+            for kind, by_stage in state.rates.items()
+            for stage, rate in by_stage.items()
+        }
         same("scalars", (self.epoch, self.now, self.limits, self.rates, self.wake_at),
-             (state.epoch, state.now, state.limits, state.rates, state.wake_at))  # fmt: skip
+             (state.epoch, state.now, state.limits, rates, state.wake_at))  # fmt: skip
         for user, turns in self.branches.items():
             same("tags of branches", turns.tags, state.users[user].turns.tags)
             same("ready branches", turns.ready, list(state.users[user].turns.ready))
