@@ -12,7 +12,7 @@ from figures import HEADER
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"__main__", "figures"}
+    if path.stem not in {"__main__", "figures", "driver"}
 )
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; see {', '.join(NAMES)}")
     for name in [] if options.names else NAMES:
-        print(f"{name:<12}{(importlib.import_module(name).__doc__ or '').splitlines()[0]}")
+        print(f"{name:<16}{(importlib.import_module(name).__doc__ or '').splitlines()[0]}")
     for name in options.names:
         run(name, as_json=options.json)
 

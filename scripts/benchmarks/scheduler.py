@@ -12,87 +12,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from driver import LANES, REQUEST, ROOMY, Driver
 from figures import Figure
 
-from raysched.core.commands import RunUnit
-from raysched.core.events import (
-    ChunkFinished,
-    Event,
-    LaneOpened,
-    ResultAssembled,
-    ResultPublished,
-    SchedulerStarted,
-    SlidePlanned,
-    WorkflowSubmitted,
-)
-from raysched.core.limits import Limits
-from raysched.core.model import JobId, LaneId, PlanFacts, Stage, UserId, WorkflowId
+from raysched.core.events import WorkflowSubmitted
+from raysched.core.model import JobId, Stage, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
 from raysched.journal.journal import Entry, Journal
+from raysched.journal.recovery import recover, replayed
 from raysched.simulation import Scenario, Simulation
 from raysched.testing import FakeCluster, job
-
-LANES = 16
-ROOMY = Limits(max_running_jobs=LANES, max_active_users=10, max_jobs_per_user=1_000_000)
-REQUEST = '{"slide":"/slides/a/case-0001.svs","out":"/results/a/case-0001","tile_px":1024}'
-GROUP = 256
-
-
-class Driver:
-    """Feeds a scheduler: what it starts has ended well a second later, one event after another."""
-
-    def __init__(self) -> None:
-        self.core = Scheduler(ROOMY)
-        self.events: list[Event] | None = None
-        self.handled = 0
-        self._due: deque[RunUnit] = deque()
-        self._workflows = 0
-        self.tell(SchedulerStarted(0.0, 1, ROOMY))
-        for number in range(LANES):
-            self.tell(LaneOpened(0.0, LaneId(f"lane-{number}")))
-
-    def tell(self, event: Event) -> None:
-        if self.events is not None:
-            self.events.append(event)
-        self.handled += 1
-        for command in self.core.handle(event):
-            if type(command) is RunUnit:
-                self._due.append(command)
-
-    def submit(self, jobs: int, users: int) -> None:
-        """Take in workflows of so many jobs."""
-        for event in self.workflows(jobs, users):
-            self.tell(event)
-
-    def workflows(self, jobs: int, users: int, per_workflow: int = 10) -> list[Event]:
-        """Workflows of ten jobs in two branches, in turn for each user."""
-        made: list[Event] = []
-        for _ in range(jobs // per_workflow):
-            self._workflows += 1
-            name = f"w{self._workflows}"
-            specs = tuple(
-                replace(job(f"{name}-{n}", f"b{n % 2}"), request=REQUEST)
-                for n in range(per_workflow)
-            )
-            user = UserId(f"user-{self._workflows % users}")
-            made.append(WorkflowSubmitted(1.0, user, name, WorkflowId(name), "w", specs))
-        return made
-
-    def work(self, most: float = float("inf")) -> None:
-        """End what runs, until nothing does or ``most`` events were told."""
-        until = self.handled + most
-        while self._due and self.handled < until:
-            command = self._due.popleft()
-            run = command.run
-            match command.unit.stage:
-                case Stage.PLAN:
-                    self.tell(SlidePlanned(2.0, run, 1.0, PlanFacts("f", (2,))))
-                case Stage.SEGMENT:
-                    self.tell(ChunkFinished(2.0, run, 1.0, 10, 0, "c"))
-                case Stage.ASSEMBLE:
-                    self.tell(ResultAssembled(2.0, run, 1.0, 10))
-                case Stage.PUBLISH:
-                    self.tell(ResultPublished(2.0, run, 1.0, 10, "c" * 64))
 
 
 def measure() -> Iterator[Figure]:
@@ -101,8 +30,9 @@ def measure() -> Iterator[Figure]:
     yield from cost_by_open_jobs()
     yield simulation()
     yield from admissions()
-    yield recovery()
+    yield from recovery()
     yield fairness()
+    yield from waiting()
     yield memory()
 
 
@@ -147,14 +77,16 @@ def cost_by_open_jobs() -> Iterator[Figure]:
         yield Figure(f"cost per event with {opened:,} open jobs", us, "us", first, gate)
 
 
-def simulation() -> Figure:
-    """Real core, real journal, faults, three crashes. The gate is for 50 times as many jobs."""
+def simulation(jobs: int = 20_000, gate: float | None = None) -> Figure:
+    """Real core, real journal, faults, three crashes; the gate is for 1,000,000 jobs, which
+    ``scripts/bench scheduler_large`` runs."""
     with tempfile.TemporaryDirectory() as folder:
-        scenario = Scenario(jobs=20_000, users=20, lanes=LANES, crashes=3)
+        scenario = Scenario(jobs=jobs, users=20, lanes=LANES, running=LANES, crashes=3)
         outcome = Simulation(scenario, Path(folder)).run()
     if outcome.violations:
         raise AssertionError(outcome.violations[0])
-    return Figure("simulation of 20,000 jobs with faults", outcome.wall_s, "s", None, 120 / 50)
+    name = f"simulation of {jobs:,} jobs with faults ({outcome.events:,} events)"
+    return Figure(name, outcome.wall_s, "s", None, gate)
 
 
 def admissions() -> Iterator[Figure]:
@@ -196,36 +128,62 @@ def admissions() -> Iterator[Figure]:
     yield Figure("durable admissions through the actor", per_s, "jobs/s", plain, 5000, "more")
 
 
-def recovery() -> Figure:
-    """Opening the journal of 100,000 finished jobs; the baseline is reading it without the core."""
-    driver = Driver()
-    driver.events = []
-    driver.core = Scheduler(ROOMY)
-    driver.tell(SchedulerStarted(0.0, 1, ROOMY))
-    for number in range(LANES):
-        driver.tell(LaneOpened(0.0, LaneId(f"lane-{number}")))
-    for _ in range(100):
-        driver.submit(1000, users=10)
-        driver.work()
+def recovery() -> Iterator[Figure]:
+    """Opening the journal of so many finished jobs until the scheduler could go on; the baseline
+    replays every event."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with Journal.open(folder) as journal:
-            journal.next_epoch()
-            for start in range(0, len(driver.events), GROUP):
-                journal.append([Entry(event) for event in driver.events[start : start + GROUP]])
-        del driver
-        gc.collect()
+        yield from recoveries(Path(name), {100_000: 5.0}, plainly=True)
+
+
+def recoveries(folder: Path, gates: dict[int, float], *, plainly: bool) -> Iterator[Figure]:
+    """One journal that grows to each number of jobs in turn."""
+    journal = Journal.open(folder)
+    journal.next_epoch()
+    driver, done = Driver(journal), 0
+    for jobs, gate in gates.items():
+        while done < jobs:
+            driver.submit(1000, users=10)
+            driver.work()
+            done += 1000
+        driver.write(journal)
+        journal.close()
         begun = time.perf_counter()
         with Journal.open(folder) as journal:
-            read = sum(1 for _ in journal.replay())
-        plain_s = time.perf_counter() - begun
-        begun = time.perf_counter()
-        core = Scheduler()
-        with Journal.open(folder) as journal:
-            for event in journal.replay():
-                core.handle(event)
-        seconds = time.perf_counter() - begun
-    return Figure(f"recovery of 100,000 jobs ({read:,} events)", seconds, "s", plain_s, 5.0)
+            core = recover(journal)
+            seconds = time.perf_counter() - begun
+            events = len(journal)
+            if core.state != driver.core.state:
+                raise AssertionError("the recovery gives another state")
+        plain_s = None
+        if plainly:
+            begun = time.perf_counter()
+            with Journal.open(folder) as journal:
+                replayed(journal, Scheduler(), 0)
+            plain_s = time.perf_counter() - begun
+        yield Figure(f"recovery of {jobs:,} jobs ({events:,} events)", seconds, "s", plain_s, gate)
+        journal = driver.journal = Journal.open(folder)
+        journal.next_epoch()
+    journal.close()
+
+
+def waiting() -> Iterator[Figure]:
+    """How long a job of one chunk waits for lanes, in chunks of the giants that it comes behind;
+    the baseline is first in, first out. One lane; a giant has 200 chunks of 100 s."""
+    for whose, owner in (("others", "ann"), ("its own user", "giants")):
+        cluster = FakeCluster(
+            replace(ROOMY, max_running_jobs=4),
+            lanes=1,
+            chunks=lambda name: (100,) * 200 if name.startswith("giant") else (1,),
+        )
+        cluster.submit("giants", *(job(f"giant-{n}", f"b{n}") for n in range(3)))
+        cluster.run(1050)
+        cluster.submit(owner, job("small", "small"))
+        asked = cluster.now
+        while cluster.view("small").chunks_done == 0:
+            cluster.tick()
+        waited_s = cluster.now - asked - 2.0  # its own plan and chunk
+        name = f"waiting of one chunk behind giants of {whose}"
+        yield Figure(name, waited_s / 100, "chunks", 3 * 200 - 10.5, 2.0)
 
 
 def fairness() -> Figure:
@@ -250,14 +208,16 @@ def fairness() -> Figure:
 
 
 def memory() -> Figure:
-    """Bytes of the core per job that has ended; the baseline is the request's own text."""
+    """Bytes of the core per job that ends, once users have as many as are kept; the baseline is
+    the request's own text."""
     driver = Driver()
-    driver.submit(1000, users=10)
-    driver.work()
+    for _ in range(4):
+        driver.submit(1000, users=10)
+        driver.work()
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    jobs = 5000
+    jobs = 10_000
     for _ in range(jobs // 1000):
         driver.submit(1000, users=10)
         driver.work()
