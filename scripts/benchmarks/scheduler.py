@@ -210,12 +210,12 @@ def fairness() -> Figure:
 def memory() -> Figure:
     """Bytes of the core per job that ends, once users have as many as are kept; the baseline is
     the request's own text."""
+    tracemalloc.start()
     driver = Driver()
     for _ in range(4):
         driver.submit(1000, users=10)
         driver.work()
     gc.collect()
-    tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     jobs = 10_000
     for _ in range(jobs // 1000):
