@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Header, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import AwareDatetime
 
 from raysched.core.model import JobId, WorkflowId
 from raysched.results.export import Format, export
@@ -50,9 +51,14 @@ async def get_workflow(at: At, workflow: str) -> Workflow:
     return Workflow.of(await at.gateway.workflow(at.user, WorkflowId(workflow)))
 
 
-async def list_jobs(at: At, *, only_open: bool = False) -> Jobs:
-    """Your jobs, oldest first."""
-    return Jobs.of(await at.gateway.jobs(at.user, only_open=only_open))
+async def list_jobs(
+    at: At, *, only_open: bool = False, submitted_before: AwareDatetime | None = None
+) -> Jobs:
+    """Your jobs, oldest first, but for those that ended long ago. With submitted_before: those, of
+    up to 100 workflows, latest first; ask again with the time of the last for the page after."""
+    if submitted_before is None:
+        return Jobs.of(await at.gateway.jobs(at.user, only_open=only_open))
+    return Jobs.of(await at.gateway.past_jobs(at.user, before=submitted_before.timestamp()))
 
 
 async def get_job(at: At, job: str) -> Job:
@@ -62,7 +68,7 @@ async def get_job(at: At, job: str) -> Job:
 
 async def explain_job(at: At, job: str) -> Why:
     """Why a job is where it is, its position and the expected time."""
-    return Why.of((await at.gateway.job(at.user, JobId(job))).explanation)
+    return Job.of(await at.gateway.job(at.user, JobId(job))).why
 
 
 async def cancel_job(at: At, job: str) -> Job:

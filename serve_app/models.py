@@ -5,6 +5,7 @@ Times are ISO 8601 in UTC; durations are seconds; no server path is shown, a sli
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,9 +34,10 @@ class Why(Shown):
     eta_s: float | None = None
 
     @classmethod
-    def of(cls, explanation: Explanation) -> Why:
-        """The core's explanation, as is."""
-        return cls.model_validate(explanation)
+    def of(cls, explanation: Explanation, folders: tuple[Path, ...]) -> Why:
+        """The core's explanation, without the folders: it may quote a failure or a question."""
+        shown = replace(explanation, sentence=conceal(explanation.sentence, folders))
+        return cls.model_validate(shown)
 
 
 class Fault(Shown):
@@ -104,7 +106,7 @@ class Job(Shown):
             **request.model_dump(exclude={"slide", "out"}),
             id=view.job,
             slide=Path(request.slide).name,
-            why=Why.of(view.explanation),
+            why=Why.of(view.explanation, folders),
             submitted_at=_utc(view.submitted_at),
             started_at=_utc_or_none(view.started_at),
             ended_at=_utc_or_none(view.ended_at),

@@ -22,7 +22,7 @@ def results_of(view: JobView) -> Path:
     if view.state is not JobState.SUCCEEDED:
         raise NotReady(
             f"{view.job} has no results: it is {view.state}.",
-            remedy=f"{view.explanation.sentence} Ask again when it has succeeded.",
+            remedy="Ask again when it has succeeded; GET .../explain says what it waits for.",
             state=view.state,
         )
     folder = Path(SegmentationRequest.model_validate_json(view.request).out)

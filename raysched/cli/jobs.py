@@ -82,7 +82,7 @@ def explain(options: OneJob, voice: Voice) -> None:
     if voice.json:
         from serve_app.models import Why
 
-        why = Why.of(view.explanation).model_dump(mode="json")
+        why = Why.of(view.explanation, ()).model_dump(mode="json")
         voice.emit(explanation={"job": job, "state": view.state, **why})
     voice.say(f"{view.state}: {view.explanation.sentence}")
     if view.failure:

@@ -63,6 +63,28 @@ def test_no_answer_shows_a_path_of_the_server(service: Service, done: dict[str, 
     assert str(service.slides) not in response.text
 
 
+def test_the_story_of_a_failure_shows_no_path_of_the_server(service: Service) -> None:
+    slide = service.slides / "soon-gone.svs"
+    shutil.copy(service.slides / "sample.svs", slide)
+    ahead = service.submit("sample.svs", key="ahead", branch="one-by-one")["id"]
+    job = service.submit("soon-gone.svs", key="soon-gone", branch="one-by-one")["id"]
+    slide.unlink()
+    service.http.post(f"/jobs/{ahead}/cancel")
+    ended = service.until(job, "failed")
+    shown = service.http.get(f"/jobs/{job}").text + service.http.get(f"/jobs/{job}/explain").text
+    shown += service.http.get(f"/jobs/{job}/results").text
+    for folder in (service.slides, service.config.state):
+        assert str(folder) not in shown
+    assert "soon-gone.svs" in ended["failure"]["message"]
+    assert "soon-gone.svs" in ended["why"]["sentence"]
+
+
+def test_jobs_that_ended_long_ago_are_listed_page_by_page(service: Service) -> None:
+    asked = {"submitted_before": "2020-01-01T00:00:00Z"}
+    assert service.http.get("/jobs", params=asked).json() == {"jobs": []}
+    assert service.http.get("/jobs", params={"submitted_before": "soon"}).status_code == 422
+
+
 def test_the_workflow_is_found_where_its_location_says(service: Service) -> None:
     created = service.post("sample.svs", key="located")
     found = service.http.get(url_of(service, created.headers["location"]))
