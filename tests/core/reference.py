@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
 
-from raysched.core.commands import Command, RunUnit, StopRun, WakeAt
+from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import (
     ChunkFinished,
+    ChunksMissed,
     Event,
     JobCancelRequested,
     JobRetryRequested,
@@ -58,13 +59,17 @@ class Reference(Facts):
         stops = [command for command in commands if isinstance(command, StopRun)]
         starts = [command for command in commands if isinstance(command, RunUnit)]
         wakes = [command for command in commands if isinstance(command, WakeAt)]
-        say([*stops, *starts, *wakes] == commands, "stop first, wake last", commands)
+        gone = [command for command in commands if isinstance(command, Retire)]
+        say([*stops, *starts, *wakes, *gone] == commands, "stop first, wake last", commands)
         say(sorted(stop.run for stop in stops) == sorted(self.to_stop), "I14 stops", stops)
         say(all(self.runs[s.run].job.spec.job == s.job for s in stops), "I14 stops of", stops)
         self._cycle(starts)
         asked, self.wake_at = self.wake_at, self._next_wake()
         new = [WakeAt(self.wake_at)] if self.wake_at not in (None, asked) else []
         say(wakes == new, "wake-ups", wakes, new)
+        self.note_what_ended()
+        retired = {each.workflow.workflow: [job.state for job in each.jobs] for each in gone}
+        same("what leaves memory", self.retire(), retired)
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -74,7 +79,8 @@ class Reference(Facts):
                 self._submit(event)
             case JobCancelRequested(job=name):
                 self._cancel(self.jobs[name])
-            case JobRetryRequested(job=name):
+            case JobRetryRequested(job=name, key=key):
+                self.jobs[name].retry_key = key
                 self._retry(self.jobs[name])
             case MppAnswered(job=name, mpp=mpp):
                 job = self.jobs[name]
@@ -97,7 +103,8 @@ class Reference(Facts):
         jobs = {}
         for spec in event.jobs:
             before = [last[spec.branch]] if spec.branch in last else []
-            job = JobFacts(spec, event.user, len(self.jobs), before)
+            self.submitted += 1
+            job = JobFacts(spec, event.user, self.submitted, before)
             last[spec.branch] = jobs[spec.job] = self.jobs[spec.job] = job
             self.touched.append(job)
         for job in jobs.values():
@@ -243,8 +250,18 @@ class Reference(Facts):
             case _:
                 if isinstance(event, ChunkFinished) and run.job.state is S.SEGMENTING:
                     run.job.done[run.chunk] = event  # also when a sibling failed: it is done
-                if not self._close(event.run, event.seconds, True):
+                is_typical = not isinstance(event, ChunksMissed)
+                if not self._close(event.run, event.seconds, is_typical):
                     self._go_on(run.job, event)
+
+    def _miss(self, job: JobFacts, chunks: tuple[int, ...]) -> None:
+        """Storage has lost finished chunks."""
+        job.state = S.SEGMENTING
+        for chunk in chunks:
+            del job.done[chunk]
+        job.losses.append((Stage.ASSEMBLE, -1))
+        if job.losses.count((Stage.ASSEMBLE, -1)) > self.limits.max_losses_per_unit:
+            self._fail(job, True)
 
     def _go_on(self, job: JobFacts, event: Event) -> None:
         """A unit went well, and nobody wants the job to stop."""
@@ -256,6 +273,8 @@ class Reference(Facts):
             case ChunkFinished():
                 is_done = not self.pending(job) and not self.flights(job)
                 job.state = S.ASSEMBLING if is_done else S.SEGMENTING
+            case ChunksMissed(chunks=chunks):
+                self._miss(job, chunks)
             case ResultAssembled():
                 job.state = S.PUBLISHING
             case ResultPublished():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from raysched.core.events import (
     ChunkFinished,
+    ChunksMissed,
     Event,
     JobCancelRequested,
     JobRetryRequested,
@@ -50,6 +51,7 @@ REPORT_OF = {
     MppMissed: Stage.PLAN,
     ChunkFinished: Stage.SEGMENT,
     ResultAssembled: Stage.ASSEMBLE,
+    ChunksMissed: Stage.ASSEMBLE,
     ResultPublished: Stage.PUBLISH,
 }
 
@@ -74,6 +76,7 @@ class JobFacts:
     retry_at: float | None = None
     skipped_by: str | None = None
     mpp: float | None = None
+    retry_key: str = ""
 
 
 @dataclass(eq=False)
@@ -120,6 +123,9 @@ class Facts:
         self.epoch, self.now = 0, 0.0
         self.jobs: dict[str, JobFacts] = {}
         self.asked: dict[tuple[str, str], WorkflowSubmitted] = {}
+        self.ended: list[WorkflowSubmitted] = []  # in memory, without open jobs, oldest first
+        self.retired: list[WorkflowSubmitted] = []
+        self.submitted = 0
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()
         self.lanes: list[str] = []
@@ -162,11 +168,14 @@ class Facts:
 
     def _answer_submit(self, event: WorkflowSubmitted) -> type[RayschedError] | bool:
         known = self.asked.get((event.user, event.key))
+        if known in self.retired:
+            return False
         if known is not None:
             by_digest = bool(known.digest and event.digest)
             same = known.digest == event.digest if by_digest else shape(known) == shape(event)
             return False if same else Conflict
-        if any(event.workflow == other.workflow for other in self.asked.values()):
+        here = [other for other in self.asked.values() if other not in self.retired]
+        if any(event.workflow == other.workflow for other in here):
             return Conflict
         if not makes_sense(event.jobs) or any(spec.job in self.jobs for spec in event.jobs):
             return InvalidWorkflow
@@ -181,6 +190,8 @@ class Facts:
                 stopping = job.state in (S.CANCELLED, S.CANCELLING)
                 return False if stopping else not job.state.is_final or Conflict
             case JobRetryRequested():
+                if event.key and event.key == job.retry_key:
+                    return False
                 if job.state is not S.FAILED:
                     return Conflict
                 return self._has_room(job.user, 1 + len(self.revived_by(job))) or LimitReached
@@ -193,6 +204,32 @@ class Facts:
     def _has_room(self, user: str, more: int) -> bool:
         mine = [job for job in self.open() if job.user == user]
         return len(mine) + more <= self.limits.max_jobs_per_user
+
+    # --- what leaves memory -----------------------------------------------------------------------
+
+    def note_what_ended(self) -> None:
+        for event in self.asked.values():
+            if event in self.retired:
+                continue
+            is_open = any(not self.jobs[spec.job].state.is_final for spec in event.jobs)
+            if is_open and event in self.ended:
+                self.ended.remove(event)
+            elif not is_open and event not in self.ended:
+                self.ended.append(event)
+
+    def retire(self) -> dict[str, list[JobState]]:
+        """The workflows that leave now, with the states of their jobs."""
+        gone = {}
+        for user in {event.user for event in self.ended}:
+            mine = [event for event in self.ended if event.user == user]
+            while sum(len(e.jobs) for e in mine) > self.limits.max_ended_jobs_per_user:
+                if len(mine) == 1:
+                    break
+                oldest = mine.pop(0)
+                self.ended.remove(oldest)
+                self.retired.append(oldest)
+                gone[oldest.workflow] = [self.jobs.pop(spec.job).state for spec in oldest.jobs]
+        return gone
 
     # --- reading ----------------------------------------------------------------------------------
 
