@@ -362,21 +362,3 @@ def test_a_new_life_asks_to_be_woken_again() -> None:
     c.tick()
     c.restart()
     assert c.alarm == 3.0
-
-
-def test_a_retry_leaves_skipped_what_another_failure_keeps_from_running() -> None:
-    c = cluster(max_retries=0)
-    failing(c, "bad", "worse")
-    c.submit("ann", job("bad", "x"), job("worse", "y"), job("both", "z", after=["bad", "worse"]))
-    c.run()
-    root = c.core.state.jobs[JobId("both")].skipped_by
-    assert root is not None
-    (other,) = {"bad", "worse"} - {root}
-    c.answer = None
-    c.retry(root)
-    c.run()
-    assert states(c) == {root: "succeeded", other: "failed", "both": "skipped"}
-    assert c.core.state.jobs[JobId("both")].skipped_by == other
-    c.retry(other)
-    c.run()
-    assert states(c)["both"] == "succeeded"
