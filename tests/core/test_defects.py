@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
+from raysched.core.commands import RunUnit
 from raysched.core.events import (
     ChunkFinished,
+    Event,
     JobCancelRequested,
+    MppMissed,
     RunFailed,
     RunLost,
     TimePassed,
+    WorkflowSubmitted,
 )
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import Failure, JobId, JobState, Stage, UserId
-from raysched.errors import NotFound
+from raysched.core.model import Failure, JobId, JobState, Stage, UserId, WorkflowId
+from raysched.errors import Conflict, NotFound
 from raysched.testing import FakeCluster, job
+
+BROKEN = Failure("boom", "it broke", "fix it")
 
 
 def cluster(lanes: int = 4, **limits: float) -> FakeCluster:
@@ -45,7 +52,7 @@ def test_children_of_a_failed_parent_do_not_wait_for_ever() -> None:
     c = cluster(max_retries=0)
     c.submit("ann", job("parent", "x"), job("child", "y", after=["parent"]))
     (run,) = c.core.runs()
-    c.tell(RunFailed(1.0, run, 1.0, Failure("boom", "it broke", "fix it"), True))
+    c.tell(RunFailed(1.0, run, 1.0, BROKEN, True))
     assert c.view("child").state is JobState.SKIPPED
 
 
@@ -101,7 +108,7 @@ def test_a_revived_job_does_not_start_beside_a_later_one_of_its_branch() -> None
     c.submit("ann", job("early"))
     c.submit("ann", job("later"))
     (run,) = c.core.runs()
-    c.tell(RunFailed(1.0, run, 1.0, Failure("boom", "it broke", "fix it"), True))
+    c.tell(RunFailed(1.0, run, 1.0, BROKEN, True))
     while c.view("later").state is not JobState.SEGMENTING:
         c.tick()
     assert c.core.state.idle
@@ -161,4 +168,90 @@ def test_a_request_that_is_sent_twice_is_one_workflow() -> None:
     c = cluster()
     c.submit("ann", job("a"), key="once")
     c.submit("ann", replace(job("a"), job=JobId("another id")), key="once")
+    assert [view.job for view in c.core.jobs_of(None, c.now)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "report"),
+    [*product(Stage, ["success", "failure", "loss"]), (Stage.PLAN, "question")],
+)
+def test_whatever_a_run_reports_after_the_cancel_its_job_is_cancelled(
+    stage: Stage, report: str
+) -> None:
+    c = cluster(lanes=1)
+    c.submit("ann", job("a"))
+    while c.started[-1].unit.stage is not stage:
+        c.tick()
+    command, at = c.started[-1], c.now + 1.0
+    c.cancel("a")
+    reports: dict[str, Event] = {
+        "success": c.succeed(command, c.now)[1],
+        "failure": RunFailed(at, command.run, 1.0, BROKEN, True),
+        "loss": RunLost(at, command.run, "killed"),
+        "question": MppMissed(at, command.run, "how large is a pixel?"),
+    }
+    c.tell(reports[report])
+    assert (c.view("a").state, c.view("a").chunks_done) == (
+        JobState.CANCELLED,
+        0 if stage in (Stage.PLAN, Stage.SEGMENT) else 3,
+    )
+
+
+def test_a_grandchild_of_two_failed_jobs_is_kept_skipped_by_the_one_that_is_not_retried() -> None:
+    c = cluster(max_retries=0)
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if command.unit.job in ("p", "q") and command.unit.attempt == 1:
+            return 1.0, RunFailed(now + 1, command.run, 1.0, BROKEN, False)
+        return c.succeed(command, now)
+
+    c.answer = answer
+    c.submit(
+        "ann",
+        job("p", "v"),
+        job("q", "w"),
+        job("child", "x", after=["p", "q"]),
+        job("grandchild", "y", after=["child"]),
+    )
+    c.run()
+    c.retry("p")
+    said = [c.view(name).explanation.sentence for name in ("child", "grandchild")]
+    assert [words.split(";")[0] for words in said] == ["skipped because job q failed"] * 2
+    c.retry("q")
+    c.run()
+    assert {view.state for view in c.core.jobs_of(None, c.now)} == {JobState.SUCCEEDED}
+
+
+def test_ways_that_part_and_meet_again_are_no_cycle() -> None:
+    c = cluster()
+    c.submit(
+        "ann",
+        job("top", "v", after=["left", "right"]),
+        job("left", "w", after=["bottom"]),
+        job("right", "x", after=["bottom"]),
+        job("bottom", "y"),
+    )
+    c.run()
+    assert {view.state for view in c.core.jobs_of(None, c.now)} == {JobState.SUCCEEDED}
+
+
+def test_an_answer_for_the_pixel_size_counts_once() -> None:
+    c = cluster(lanes=1)
+    c.submit("ann", job("a"))
+    (run,) = c.core.runs()
+    c.tell(MppMissed(1.0, run, "how large is a pixel?"))
+    assert len(c.say_mpp("a", 0.25)) == 1
+    before = repr(c.core.state)
+    assert c.say_mpp("a", 0.25) == []
+    with pytest.raises(Conflict, match="Job a is planning and does not ask for a pixel size"):
+        c.say_mpp("a", 0.5)
+    assert repr(c.core.state) == before
+
+
+def test_the_id_of_a_workflow_is_given_once() -> None:
+    c = cluster()
+    taken = c.submit("ann", job("a"))
+    again = WorkflowSubmitted(0.0, UserId("bob"), "key", WorkflowId(taken), "another", (job("b"),))
+    with pytest.raises(Conflict, match=f"There is a workflow {taken} already"):
+        c.tell(again)
     assert [view.job for view in c.core.jobs_of(None, c.now)] == ["a"]

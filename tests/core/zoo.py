@@ -126,6 +126,15 @@ ORDER_AND_FAILURE = (
         "test_rules.py::test_a_job_with_two_failed_parents_is_revived_only_when_both_are_retried",
     ),
     Mutant(
+        "revived_grandchild_waits_for_ever",
+        "A job whose parent stays skipped is revived, and waits for that parent.",
+        "lifecycle.py",
+        "kept.setdefault(job.id, to_blame)",
+        "pass",
+        "test_defects.py"
+        "::test_a_grandchild_of_two_failed_jobs_is_kept_skipped_by_the_one_that_is_not_retried",
+    ),
+    Mutant(
         "person_s_retry_has_no_attempts",
         "Attempts are counted from the submission, not from a person's last retry.",
         "lifecycle.py",
