@@ -13,7 +13,16 @@ from raysched.core.admission import (
 from raysched.core.commands import RunUnit, WakeAt
 from raysched.core.decision import Decision
 from raysched.core.lifecycle import begin_new_attempt
-from raysched.core.model import JobId, JobState, LaneId, RunId, Stage, Unit
+from raysched.core.model import (
+    CANCELLING,
+    SEGMENT,
+    WAITING,
+    JobId,
+    LaneId,
+    RunId,
+    Stage,
+    Unit,
+)
 from raysched.core.retirement import retire_ended
 from raysched.core.state import Job, Run, State
 from raysched.core.step import Step
@@ -63,7 +72,7 @@ def repeat(state: State, decision: Decision, step: Step) -> None:
     for name, stage, chunk, lane in decision.dispatches:
         job = state.jobs.get(name)
         fits = job is not None and lane in state.idle and job.has_unit() and job.stage is stage
-        if job is None or not fits or (stage is Stage.SEGMENT and chunk not in _pending(job)):
+        if job is None or not fits or (stage is SEGMENT and chunk not in _pending(job)):
             raise IllegalMove(
                 f"Job {name} cannot have been given lane {lane} for its {stage} unit {chunk}.",
                 remedy="This is a fault in raysched: report it with `raysched journal export`.",
@@ -120,9 +129,7 @@ def _whom_to_park(state: State, running: list[Job]) -> JobId | None:
 
 def may_go_on(state: State, job: Job) -> bool:
     """Whether a running job may get more lanes once it has units for them."""
-    return (
-        job.verdict is None and job.state is not JobState.CANCELLING
-    ) and job.user not in state.yielding
+    return (job.verdict is None and job.state is not CANCELLING) and job.user not in state.yielding
 
 
 def _place(state: State, job: Job) -> tuple[float, float, int]:
@@ -136,18 +143,18 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
 
     ``again``: the chunk and the lane, when they were decided before.
     """
-    if job.state is JobState.WAITING:
+    if job.state is WAITING:
         move(job, Cause.PLAN_DISPATCHED)
         state.branch_of(job).current = job.id
         if job.started_at is None:
             job.started_at = state.now
     if again is None:
-        chunk = heappop(_pending(job)) if job.stage is Stage.SEGMENT else 0
+        chunk = heappop(_pending(job)) if job.stage is SEGMENT else 0
         lane, _ = state.idle.popitem()
     else:
         chunk, lane = again
         del state.idle[lane]
-        if job.stage is Stage.SEGMENT:
+        if job.stage is SEGMENT:
             _take(_pending(job), chunk)
     state.runs_started += 1
     spec, name = job.spec, job.user
@@ -162,7 +169,7 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
     job.runs[run] = None
     user.runs[run] = None
     state.running[spec.job] = None
-    if job.stage is not Stage.SEGMENT or not _pending(job):
+    if job.stage is not SEGMENT or not _pending(job):
         user.turns.sleep(spec.branch)
         if not user.turns.ready:
             state.turns.sleep(name)
@@ -186,7 +193,7 @@ def _pending(job: Job) -> list[int]:
 def estimate_s(state: State, job: Job, unit: Unit) -> float:
     """What a unit will probably cost: its size times the moving average of its kind and stage."""
     rate = rate_s(state, job.spec.kind, unit.stage)
-    return rate * unit_size(job, unit) if unit.stage is Stage.SEGMENT else rate
+    return rate * unit_size(job, unit) if unit.stage is SEGMENT else rate
 
 
 def rate_s(state: State, kind: str, stage: Stage) -> float:
@@ -198,7 +205,7 @@ def rate_s(state: State, kind: str, stage: Stage) -> float:
 
 def unit_size(job: Job, unit: Unit) -> int:
     """Tiles of a chunk; the other stages count as one."""
-    if unit.stage is not Stage.SEGMENT or job.progress is None:
+    if unit.stage is not SEGMENT or job.progress is None:
         return 1
     return job.progress.plan.chunk_tiles[unit.chunk] or 1
 

@@ -11,7 +11,15 @@ from heapq import heappush
 
 from raysched.core.commands import StopRun
 from raysched.core.graph import culprit, reach
-from raysched.core.model import Failure, JobId, JobState, Stage
+from raysched.core.model import (
+    FAILED,
+    PLAN,
+    SEGMENT,
+    SUCCEEDED,
+    WAITING,
+    Failure,
+    JobId,
+)
 from raysched.core.state import Job, Run, State, Verdict
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
@@ -28,7 +36,7 @@ def stop_runs(state: State, job: Job, step: Step) -> None:
 
 def return_unit(job: Job, run: Run) -> None:
     """Put a unit that was not done back among those to do."""
-    if run.unit.stage is Stage.SEGMENT and job.progress is not None:
+    if run.unit.stage is SEGMENT and job.progress is not None:
         heappush(job.progress.pending, run.unit.chunk)
 
 
@@ -80,7 +88,7 @@ def begin_new_attempt(state: State, job: Job, step: Step) -> None:
 
 def _renew(job: Job) -> None:
     job.attempt += 1
-    job.stage = Stage.PLAN
+    job.stage = PLAN
     job.losses = {}
 
 
@@ -88,7 +96,7 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
     """Move a job to a final state, and let those that waited for it know."""
     move(job, cause)
     _leave(state, job, step)
-    if job.state is JobState.SUCCEEDED:
+    if job.state is SUCCEEDED:
         for name in job.dependents:
             follower = state.jobs[name]
             follower.unmet.pop(job.id, None)
@@ -96,7 +104,7 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
         job.failure = None
     else:
         _skip_followers(state, job, step)
-    if job.state is not JobState.FAILED and job.progress is not None:
+    if job.state is not FAILED and job.progress is not None:
         job.progress.pending = []
 
 
@@ -125,7 +133,7 @@ def _leave(state: State, job: Job, step: Step) -> None:
 
 def _skip_followers(state: State, root: Job, step: Step) -> None:
     """Failure is local: it reaches what needs this job, and nothing else."""
-    for job in reach(root, state.jobs, lambda other: other.state is JobState.WAITING):
+    for job in reach(root, state.jobs, lambda other: other.state is WAITING):
         move(job, Cause.PREREQUISITE_ENDED)
         job.skipped_by = root.id
         _leave(state, job, step)

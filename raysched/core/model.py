@@ -56,6 +56,13 @@ class Stage(StrEnum):
     PUBLISH = "publish"
 
 
+# Under their own names as well: on Python 3.11 reading a member from its class takes 0.13 us, and
+# an event reads about ten.
+WAITING, SEGMENTING, CANCELLING = JobState.WAITING, JobState.SEGMENTING, JobState.CANCELLING
+SUCCEEDED, FAILED = JobState.SUCCEEDED, JobState.FAILED
+PLAN, SEGMENT, ASSEMBLE, PUBLISH = Stage.PLAN, Stage.SEGMENT, Stage.ASSEMBLE, Stage.PUBLISH
+
+
 class Reason(StrEnum):
     """Why a job is not computing right now, or why it ended as it did."""
 

@@ -26,7 +26,17 @@ from raysched.core.events import (
     TimePassed,
 )
 from raysched.core.lifecycle import carry_out_verdict, end, fail_attempt, return_unit
-from raysched.core.model import Failure, JobState, RunId, Stage
+from raysched.core.model import (
+    ASSEMBLE,
+    CANCELLING,
+    PLAN,
+    PUBLISH,
+    SEGMENT,
+    SEGMENTING,
+    Failure,
+    RunId,
+    Stage,
+)
 from raysched.core.state import Job, Progress, Run, State
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
@@ -45,12 +55,12 @@ Report = (
 )
 
 _FITS: dict[type[Report], Stage] = {
-    SlidePlanned: Stage.PLAN,
-    MppMissed: Stage.PLAN,
-    ChunkFinished: Stage.SEGMENT,
-    ResultAssembled: Stage.ASSEMBLE,
-    ChunksMissed: Stage.ASSEMBLE,
-    ResultPublished: Stage.PUBLISH,
+    SlidePlanned: PLAN,
+    MppMissed: PLAN,
+    ChunkFinished: SEGMENT,
+    ResultAssembled: ASSEMBLE,
+    ChunksMissed: ASSEMBLE,
+    ResultPublished: PUBLISH,
 }
 _NEW_RATE_SHARE = 0.2
 """How much a new measurement moves the average of seconds per tile: about the last ten count."""
@@ -102,10 +112,10 @@ def apply_planned(state: State, event: SlidePlanned, step: Step) -> None:
         job.cells = 0
     if job.progress.pending:
         move(job, Cause.PLANNED)
-        job.stage = Stage.SEGMENT
+        job.stage = SEGMENT
     else:
         move(job, Cause.PLANNED_NOTHING_LEFT)
-        job.stage = Stage.ASSEMBLE
+        job.stage = ASSEMBLE
 
 
 def apply_mpp_missed(state: State, event: MppMissed, step: Step) -> None:
@@ -124,7 +134,7 @@ def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
     job = _close(state, event.run, event.seconds, step)
     progress = job.progress
     assert progress is not None, "a chunk in flight has a plan"
-    if job.state is JobState.SEGMENTING:
+    if job.state is SEGMENTING:
         progress.chunks_done += 1
         progress.tiles_done += progress.plan.chunk_tiles[run.unit.chunk]
         progress.tiles_failed += event.tiles_failed
@@ -135,7 +145,7 @@ def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
         return
     if not progress.pending and not job.runs:
         move(job, Cause.LAST_CHUNK_FINISHED)
-        job.stage = Stage.ASSEMBLE
+        job.stage = ASSEMBLE
 
 
 def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
@@ -144,7 +154,7 @@ def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
     if _was_coming_to_rest(state, job, step):
         return
     move(job, Cause.ASSEMBLED)
-    job.stage = Stage.PUBLISH
+    job.stage = PUBLISH
     job.cells = event.cells
 
 
@@ -153,10 +163,10 @@ def apply_chunks_missed(state: State, event: ChunksMissed, step: Step) -> None:
     job = _close(state, event.run, event.seconds, step, is_typical=False)
     if _was_coming_to_rest(state, job, step):
         return
-    progress, unit = job.progress, Stage.ASSEMBLE.value
+    progress, unit = job.progress, ASSEMBLE.value
     assert progress is not None, "what is assembled has a plan"
     move(job, Cause.CHUNKS_MISSED)
-    job.stage = Stage.SEGMENT
+    job.stage = SEGMENT
     progress.pending = list(event.chunks)
     progress.chunks_done -= len(event.chunks)
     progress.tiles_done -= sum(progress.plan.chunk_tiles[chunk] for chunk in event.chunks)
@@ -250,7 +260,7 @@ def _close(
 
 def _learn(state: State, job: Job, run: Run, seconds: float) -> None:
     stage = run.unit.stage
-    rate = seconds / unit_size(job, run.unit) if stage is Stage.SEGMENT else seconds
+    rate = seconds / unit_size(job, run.unit) if stage is SEGMENT else seconds
     rates = state.rates.setdefault(job.spec.kind, {})
     known = rates.get(stage)
     rates[stage] = rate if known is None else known + _NEW_RATE_SHARE * (rate - known)
@@ -258,7 +268,7 @@ def _learn(state: State, job: Job, run: Run, seconds: float) -> None:
 
 def _was_coming_to_rest(state: State, job: Job, step: Step) -> bool:
     """Whether the job is stopping, after a cancel or a failure; its last run ends that too."""
-    if job.state is JobState.CANCELLING:
+    if job.state is CANCELLING:
         if not job.runs:
             end(state, job, Cause.LAST_RUN_ENDED, step)
         return True

@@ -16,7 +16,7 @@ from raysched.core.events import (
 )
 from raysched.core.graph import check_graph, neighbours
 from raysched.core.lifecycle import end, revivable, revive, stop_runs
-from raysched.core.model import JobId, JobSpec, JobState, UserId
+from raysched.core.model import CANCELLING, FAILED, JobId, JobSpec, JobState, UserId
 from raysched.core.retirement import is_retired
 from raysched.core.state import Job, State, User, Workflow
 from raysched.core.step import Step
@@ -148,7 +148,7 @@ def apply_submitted(state: State, event: WorkflowSubmitted, step: Step) -> None:
 def check_cancel(state: State, event: JobCancelRequested) -> bool:
     """Nothing to do for a job that is cancelled or stopping; any other final state refuses."""
     job = find_job(state, event.user, event.job)
-    if job.state in (JobState.CANCELLED, JobState.CANCELLING):
+    if job.state in (JobState.CANCELLED, CANCELLING):
         return False
     if job.state.is_final:
         raise Conflict(
@@ -186,7 +186,7 @@ def check_retry(state: State, event: JobRetryRequested) -> bool:
             job=job.id,
             skipped_by=job.skipped_by,
         )
-    if job.state is not JobState.FAILED:
+    if job.state is not FAILED:
         raise Conflict(
             f"Job {job.id} is {job.state}; only a failed job can be retried.",
             remedy="Submit it again to run it once more.",

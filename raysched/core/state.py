@@ -15,6 +15,9 @@ from raysched.core.fairness import FairQueue
 from raysched.core.limits import Limits
 from raysched.core.line import JobLine
 from raysched.core.model import (
+    PLAN,
+    SEGMENTING,
+    WAITING,
     BranchName,
     Failure,
     JobId,
@@ -82,8 +85,8 @@ class Job:
     dependents: list[JobId] = field(default_factory=list)
     unmet: dict[JobId, None] = field(default_factory=dict)
     """The ``depends_on`` jobs that have not succeeded (index)."""
-    state: JobState = JobState.WAITING
-    stage: Stage = Stage.PLAN
+    state: JobState = WAITING
+    stage: Stage = PLAN
     """The stage whose units go next."""
     attempt: int = 1
     tries: int = 1
@@ -116,9 +119,9 @@ class Job:
         if self.verdict is not None:
             return False
         state = self.state
-        if state is JobState.WAITING:
+        if state is WAITING:
             return not self.unmet
-        if state is JobState.SEGMENTING:
+        if state is SEGMENTING:
             return self.progress is not None and bool(self.progress.pending)
         return state in _SINGLE_UNIT and not self.runs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from raysched.core.commands import Retire, RunUnit
@@ -17,7 +18,7 @@ from raysched.core.events import (
     WorkflowSubmitted,
 )
 from raysched.core.limits import Limits
-from raysched.core.model import LaneId, PlanFacts, Stage, UserId, WorkflowId
+from raysched.core.model import LaneId, PlanFacts, RunId, Stage, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
 from raysched.journal.journal import Entry, Journal
 from raysched.journal.snapshots import frozen, save_snapshot
@@ -87,16 +88,15 @@ class Driver:
 
     def work(self, most: float = float("inf")) -> None:
         """End what runs, until nothing does or ``most`` events were told."""
-        until = self.handled + most
-        while self._due and self.handled < until:
-            command = self._due.popleft()
-            run = command.run
-            match command.unit.stage:
-                case Stage.PLAN:
-                    self.tell(SlidePlanned(2.0, run, 1.0, PlanFacts("f", (2,))))
-                case Stage.SEGMENT:
-                    self.tell(ChunkFinished(2.0, run, 1.0, 10, 0, "c"))
-                case Stage.ASSEMBLE:
-                    self.tell(ResultAssembled(2.0, run, 1.0, 10))
-                case Stage.PUBLISH:
-                    self.tell(ResultPublished(2.0, run, 1.0, 10, "c" * 64))
+        due, until = self._due, self.handled + most
+        while due and self.handled < until:
+            command = due.popleft()
+            self.tell(ENDS[command.unit.stage](command.run))
+
+
+ENDS: dict[Stage, Callable[[RunId], Event]] = {
+    Stage.PLAN: lambda run: SlidePlanned(2.0, run, 1.0, PlanFacts("f", (2,))),
+    Stage.SEGMENT: lambda run: ChunkFinished(2.0, run, 1.0, 10, 0, "c"),
+    Stage.ASSEMBLE: lambda run: ResultAssembled(2.0, run, 1.0, 10),
+    Stage.PUBLISH: lambda run: ResultPublished(2.0, run, 1.0, 10, "c" * 64),
+}

@@ -167,7 +167,7 @@ REPORTS_AND_CANCEL = (
         "lost_chunk_counted_as_done",
         "A chunk that was lost or failed is not put back: its job is done with a hole.",
         "lifecycle.py",
-        "if run.unit.stage is Stage.SEGMENT and job.progress is not None:",
+        "if run.unit.stage is SEGMENT and job.progress is not None:",
         "if False:",
         "test_defects.py::test_a_chunk_that_is_lost_runs_again_and_counts_once",
     ),
@@ -201,7 +201,7 @@ REPORTS_AND_CANCEL = (
         "chunk_counted_after_the_cancel",
         "A chunk that ends after the cancel still moves the progress.",
         "reports.py",
-        "if job.state is JobState.SEGMENTING:",
+        "if job.state is SEGMENTING:",
         "if True:",
         "test_rules.py"
         "::test_a_cancelled_job_stops_its_runs_and_is_cancelled_when_the_last_has_ended",
@@ -218,8 +218,8 @@ REPORTS_AND_CANCEL = (
         "publish_after_the_cancel",
         "A cancel while publishing is acknowledged and forgotten: the job succeeds.",
         "requests.py",
-        "in (JobState.CANCELLED, JobState.CANCELLING)",
-        "in (JobState.CANCELLED, JobState.CANCELLING, JobState.PUBLISHING)",
+        "in (JobState.CANCELLED, CANCELLING)",
+        "in (JobState.CANCELLED, CANCELLING, JobState.PUBLISHING)",
         "test_rules.py::test_a_result_that_comes_after_the_cancel_does_not_count",
     ),
     Mutant(
