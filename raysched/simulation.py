@@ -40,7 +40,9 @@ T = TypeVar("T")
 GROUP_EVENTS = 2048
 """Events per group commit: as many as wait while the group before is being written."""
 CHECK_EVERY_EVENTS = 997
-"""The naive recomputation costs as much as the state is large; a prime meets every phase."""
+"""The naive recomputation costs as much as the state is large; a prime meets every phase. With more
+than ``CHECKED_JOBS`` jobs it is done more seldom, so that it takes no larger share of the time."""
+CHECKED_JOBS = 50_000
 SNAPSHOT_EVENTS = 20_000
 FULL_REPLAY_JOBS = 100_000
 """Up to so many jobs the end replays every event; beyond, the newest snapshot and what follows."""
@@ -98,6 +100,7 @@ class Simulation:
         self._folder = folder
         self._dice = Random(scenario.seed)  # noqa: S311 - repeatable on purpose, no secret
         self._outcome = Outcome()
+        self._check_every = CHECK_EVERY_EVENTS * (1 + scenario.jobs // CHECKED_JOBS)
         self._submitted = 0
         self._asked = 0
         self._revision = 0
@@ -233,7 +236,7 @@ class Simulation:
 
     def _after_event(self, core: Scheduler) -> None:
         self._outcome.events += 1
-        if self._outcome.events % CHECK_EVERY_EVENTS == 0:
+        if self._outcome.events % self._check_every == 0:
             check(core)
 
     def _record(self, core: Scheduler, event: Event, commands: list[Command]) -> None:
