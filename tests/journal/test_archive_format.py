@@ -1,0 +1,63 @@
+"""What is in people's archives is read for ever: a line here may be added, never changed."""
+
+from __future__ import annotations
+
+from raysched.core.commands import Retire
+from raysched.core.model import (
+    BranchName,
+    Failure,
+    JobId,
+    JobSpec,
+    JobState,
+    PlanFacts,
+    Stage,
+    UserId,
+    WorkflowId,
+)
+from raysched.core.state import Job, Progress, Workflow
+from raysched.journal import archive
+
+KEPT = Retire(
+    Workflow(WorkflowId("w1"), UserId("ann"), "k1", "Lung", 1.5, (JobId("j1"),), "d1"),
+    (
+        Job(
+            spec=JobSpec(JobId("j1"), BranchName("main"), "cells", "{}", (JobId("j0"),)),
+            user=UserId("ann"),
+            workflow=WorkflowId("w1"),
+            order=7,
+            submitted_at=1.5,
+            before=JobId("j0"),
+            dependents=[JobId("j2")],
+            state=JobState.FAILED,
+            stage=Stage.SEGMENT,
+            attempt=4,
+            tries=3,
+            progress=Progress(PlanFacts("f1", (4, 3)), [1], 1, 4, 1, 120, 2.5),
+            mpp=0.25,
+            losses={"segment 1": 2},
+            retry_key="k2",
+            failure=Failure("boom", "It broke.", "Fix it."),
+            cells=120,
+            started_at=2.0,
+            ended_at=9.0,
+        ),
+    ),
+)
+BODY = (
+    '{"workflow":{"workflow":"w1","user":"ann","key":"k1","name":"Lung","submitted_at":1.5,'
+    '"jobs":["j1"],"digest":"d1"},"jobs":[{"spec":{"job":"j1","branch":"main","kind":"cells",'
+    '"request":"{}","depends_on":["j0"]},"user":"ann","workflow":"w1","order":7,'
+    '"submitted_at":1.5,"before":"j0","after":null,"dependents":["j2"],"unmet":{},'
+    '"state":"failed","stage":"segment","attempt":4,"tries":3,"progress":{"plan":'
+    '{"fingerprint":"f1","chunk_tiles":[4,3]},"pending":[1],"chunks_done":1,"tiles_done":4,'
+    '"tiles_failed":1,"cells":120,"seconds":2.5},"mpp":0.25,"runs":{},"losses":{"segment 1":2},'
+    '"verdict":null,"retry_at":null,"retry_key":"k2","skipped_by":null,"failure":{"code":"boom",'
+    '"message":"It broke.","remedy":"Fix it."},"question":null,"cells":120,"checksum":null,'
+    '"started_at":2.0,"ended_at":9.0}]}'
+)
+
+
+def test_what_is_archived_is_written_as_it_was_and_read_for_ever() -> None:
+    row = archive.row(3, KEPT)
+    assert (row.version, row.body) == (1, BODY)
+    assert archive.read(1, BODY) == KEPT
