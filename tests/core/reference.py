@@ -259,6 +259,7 @@ class Reference(Facts):
             case ResultAssembled():
                 job.state = S.PUBLISHING
             case ResultPublished():
+                job.checksum = event.checksum
                 self._end(job, S.SUCCEEDED)
 
     # --- what can be done now ---------------------------------------------------------------------
@@ -433,6 +434,7 @@ class Reference(Facts):
                 job.tries,
                 job.retry_at,
                 job.skipped_by,
+                job.checksum,
                 {n for n in job.spec.depends_on if self.jobs[n].state is not S.SUCCEEDED},
                 sorted(job.done) if job.plan and job.state not in ENDED_EARLY else None,
                 len(job.done),
@@ -460,7 +462,7 @@ def core_jobs(state: State) -> dict[str, tuple[object, ...]]:
         )
         unmet = set(job.unmet)
         asked = (job.state, job.attempt, job.tries, job.retry_at, job.skipped_by)
-        seen[str(name)] = (*asked, unmet, done, *counts)
+        seen[str(name)] = (*asked, job.checksum, unmet, done, *counts)
     return seen
 
 

@@ -74,6 +74,7 @@ class JobFacts:
     retry_at: float | None = None
     skipped_by: str | None = None
     mpp: float | None = None
+    checksum: str | None = None
 
 
 @dataclass(eq=False)

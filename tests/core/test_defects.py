@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from raysched.core.events import JobCancelRequested, RunFailed, TimePassed
+from raysched.core.events import JobCancelRequested, RunFailed, SchedulerStarted, TimePassed
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import Failure, JobId, JobState, UserId
-from raysched.errors import NotFound
+from raysched.errors import LimitReached, NotFound
 from raysched.testing import FakeCluster, job
 
 
@@ -83,3 +83,16 @@ def test_nobody_clears_the_jobs_of_another() -> None:
     with pytest.raises(NotFound):
         c.tell(JobCancelRequested(0.0, UserId("bob"), JobId("a")))
     assert c.view("a").state is JobState.PLANNING
+
+
+@pytest.mark.xfail(
+    strict=True, raises=LimitReached, reason="a retry is held to max_jobs_per_workflow"
+)
+def test_a_job_can_be_retried_after_the_limit_on_the_size_of_new_workflows_was_lowered() -> None:
+    c = cluster(max_jobs_per_workflow=2, max_retries=0)
+    c.submit("ann", job("a"), job("b"))
+    (run,) = c.core.runs()
+    c.tell(RunFailed(1.0, run, 1.0, Failure("boom", "it broke", "fix it"), True))
+    c.tell(SchedulerStarted(1.0, 2, Limits(max_jobs_per_workflow=1)))
+    c.retry("a")
+    assert [c.view(name).state for name in "ab"] == [JobState.WAITING, JobState.WAITING]
