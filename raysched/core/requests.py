@@ -64,6 +64,7 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
             f"There is a workflow {event.workflow} already.", remedy="Give it an id of its own."
         )
     check_graph(event.jobs, state.jobs.__contains__)
+    _check_size(state, len(event.jobs))
     _check_room(state, event.user, len(event.jobs))
     return True
 
@@ -86,14 +87,18 @@ def _shape(jobs: Sequence[JobSpec]) -> list[tuple[object, ...]]:
     ]
 
 
+def _check_size(state: State, jobs: int) -> None:
+    most = state.limits.max_jobs_per_workflow
+    if jobs > most:
+        raise LimitReached(
+            f"A workflow may have {most} jobs, not {jobs}.",
+            remedy="Split it into several workflows.",
+            limit=most,
+        )
+
+
 def _check_room(state: State, name: UserId, more: int) -> None:
     limits = state.limits
-    if more > limits.max_jobs_per_workflow:
-        raise LimitReached(
-            f"A workflow may have {limits.max_jobs_per_workflow} jobs, not {more}.",
-            remedy="Split it into several workflows.",
-            limit=limits.max_jobs_per_workflow,
-        )
     user = state.users.get(name)
     have = len(user.open) if user is not None else 0
     if have + more > limits.max_jobs_per_user:

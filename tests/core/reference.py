@@ -278,6 +278,7 @@ class Reference(Facts):
             case ResultAssembled():
                 job.state = S.PUBLISHING
             case ResultPublished():
+                job.checksum = event.checksum
                 self._end(job, S.SUCCEEDED)
 
     # --- what can be done now ---------------------------------------------------------------------
@@ -457,6 +458,7 @@ class Reference(Facts):
                 job.tries,
                 job.retry_at,
                 job.skipped_by,
+                job.checksum,
                 {n for n in job.spec.depends_on if self.jobs[n].state is not S.SUCCEEDED},
                 sorted(job.done) if job.plan and job.state not in ENDED_EARLY else None,
                 len(job.done),
@@ -484,7 +486,7 @@ def core_jobs(state: State) -> dict[str, tuple[object, ...]]:
         )
         unmet = set(job.unmet)
         asked = (job.state, job.attempt, job.tries, job.retry_at, job.skipped_by)
-        seen[str(name)] = (*asked, unmet, done, *counts)
+        seen[str(name)] = (*asked, job.checksum, unmet, done, *counts)
     return seen
 
 

@@ -77,6 +77,7 @@ class JobFacts:
     skipped_by: str | None = None
     mpp: float | None = None
     retry_key: str = ""
+    checksum: str | None = None
 
 
 @dataclass(eq=False)

@@ -336,6 +336,8 @@ def judge_step(before: Before, state: State, event: Event, commands: list[Comman
         assert was not in NEVER_MORE or job.state is was, f"I9 {name} was {was}, is {job.state}"
         if was.is_final and job.state is not was:
             assert isinstance(event, JobRetryRequested), f"I9 {name} came back by itself"
+        assert job.tries <= state.limits.max_retries + 1, f"{name} is tried once too often"
+        assert job.checksum is None or job.state is JobState.SUCCEEDED, f"I14 {name} published"
         assert job.progress is None or job.progress.chunks_done >= done, f"I9 chunks of {name}"
     for command in commands:
         if isinstance(command, RunUnit):

@@ -15,6 +15,7 @@ from raysched.core.events import (
     MppMissed,
     RunFailed,
     RunLost,
+    SchedulerStarted,
     TimePassed,
     WorkflowSubmitted,
 )
@@ -255,3 +256,13 @@ def test_the_id_of_a_workflow_is_given_once() -> None:
     with pytest.raises(Conflict, match=f"There is a workflow {taken} already"):
         c.tell(again)
     assert [view.job for view in c.core.jobs_of(None, c.now)] == ["a"]
+
+
+def test_a_job_can_be_retried_after_the_limit_on_the_size_of_new_workflows_was_lowered() -> None:
+    c = cluster(max_jobs_per_workflow=2, max_retries=0)
+    c.submit("ann", job("a"), job("b"))
+    (run,) = c.core.runs()
+    c.tell(RunFailed(1.0, run, 1.0, BROKEN, True))
+    c.tell(SchedulerStarted(1.0, 2, Limits(max_jobs_per_workflow=1)))
+    c.retry("a")
+    assert [c.view(name).state for name in "ab"] == [JobState.WAITING, JobState.WAITING]
