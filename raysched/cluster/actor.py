@@ -168,7 +168,7 @@ class SchedulerActor:
 
     async def _submitted_before(self, life: Life, prepared: Prepared) -> WorkflowView:
         """The workflow of a key that left memory long ago: the same answer as then."""
-        found = await life.look_up({"user": prepared.user, "key": prepared.key})
+        found = await life.look_up(prepared.user, key=prepared.key)
         if found is None:
             raise InternalError(
                 f"The workflow of the idempotency key {prepared.key} is not in the archive.",
@@ -202,7 +202,7 @@ class SchedulerActor:
         try:
             return life.core.workflow_view(user, workflow, life.now())
         except NotFound:
-            found = await life.look_up({"user": user, "workflow": workflow})
+            found = await life.look_up(user, workflow=workflow)
             if found is None:
                 raise
             return _workflow_of(found)
@@ -270,7 +270,7 @@ class SchedulerActor:
 
 async def _past_job(life: Life, user: UserId, job: JobId) -> JobView:
     """A job that has left memory. Raises ``NotFound``."""
-    found = await life.look_up({"user": user, "job": job})
+    found = await life.look_up(user, job=job)
     core = Scheduler() if found is None else Scheduler.of_retired(found)
     return core.job_view(user, job, life.now())
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from raysched.cluster.runs import Runs
 from raysched.config import Config
 from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, SchedulerStarted, TimePassed
-from raysched.core.model import JobId
+from raysched.core.model import JobId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
@@ -166,9 +166,12 @@ class Life:
             except TimeoutError:
                 return
 
-    async def look_up(self, names: Mapping[str, str]) -> Retire | None:
-        """An ended workflow that has left memory, by names as ``Journal.archived`` takes them."""
-        return await self._read(lambda: self._journal.archived(**names))
+    async def look_up(self, user: UserId, **names: str) -> Retire | None:
+        """An ended workflow of a user's that has left memory, by names as ``Journal.archived``
+        takes them. Guessing names costs nothing unless some workflow of the user's has."""
+        if not self.core.has_retired(user):
+            return None
+        return await self._read(lambda: self._journal.archived(user=user, **names))
 
     async def page(self, user: str, before: float, most: int) -> list[Retire]:
         """See ``Journal.archived_page``."""

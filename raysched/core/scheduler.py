@@ -136,6 +136,11 @@ class Scheduler:
         known = self._state.users.get(user)
         return known.keys.get(key) if known is not None else None
 
+    def has_retired(self, user: UserId) -> bool:
+        """Whether any job of the user's has left memory."""
+        known = self._state.users.get(user)
+        return known is not None and known.jobs_retired > 0
+
     def job_view(self, user: UserId | None, job: JobId, now: float) -> JobView:
         """A job of the user's (None: of anybody's). Raises ``NotFound``."""
         return view_job(self._state, requests.find_job(self._state, user, job), now)

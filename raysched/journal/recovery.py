@@ -31,8 +31,19 @@ def recover(journal: Journal, told: Callable[[int], None] = lambda _: None) -> S
     except JournalTooNew:
         raise
     except JournalDamaged as error:
+        if _copies_agree(journal):
+            raise
         journal.rebuild(error.message)
         return _recover(journal, told)
+
+
+def _copies_agree(journal: Journal) -> bool:
+    """Whether the segments would only say the same again."""
+    try:
+        journal.compare()
+    except JournalDamaged:
+        return False
+    return True
 
 
 def replayed(

@@ -56,7 +56,7 @@ class Segments:
 
     def paths(self) -> list[Path]:
         """All segments, oldest first."""
-        return sorted(self._folder.glob("*.log"))
+        return sorted(path for path in self._folder.glob("*.log") if path.stem.isdecimal())
 
     def append(self, group: Group) -> None:
         """Make a group durable, as one line. Raises ``OSError``."""

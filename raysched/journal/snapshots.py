@@ -77,7 +77,8 @@ def save_snapshot(journal: Journal, seq: int, state: bytes) -> None:
 
 def paths(folder: Path) -> list[Path]:
     """All snapshots of a state folder, the newest first."""
-    return sorted((folder / FOLDER).glob("*.snapshot"), reverse=True)
+    found = (folder / FOLDER).glob("*.snapshot")
+    return sorted((path for path in found if path.stem.isdecimal()), reverse=True)
 
 
 def newest(folder: Path, mark: Callable[[int], str | None]) -> tuple[int, State] | None:

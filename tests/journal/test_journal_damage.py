@@ -172,6 +172,16 @@ def test_a_database_of_a_newer_raysched_is_left_as_it_is(folder: Path) -> None:
     assert not (folder / "quarantine").exists()
 
 
+def test_what_neither_copy_has_right_is_said_and_nothing_is_made_anew(folder: Path) -> None:
+    tamper(folder, ROW.format(11, 1, "time_passed", 1, '{"at":"x"}'))
+    shutil.rmtree(folder / "segments")
+    with Journal.open(folder) as journal:  # which copies the record as it is
+        for _ in range(2):
+            with pytest.raises(JournalDamaged, match=r"Record 11 .* cannot be read: at"):
+                recover(journal)
+    assert not (folder / "quarantine").exists()
+
+
 # --- segments -------------------------------------------------------------------------------------
 
 
