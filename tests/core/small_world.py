@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TypeVar
 
-from raysched.core.commands import Command, RunUnit
+from raysched.core.commands import Command, RunUnit, WakeAt
 from raysched.core.events import (
     ChunkFinished,
     Event,
@@ -166,6 +166,8 @@ class Search:
             commands = core.handle(event)
             try:
                 judge_step(before, core.state, event, commands)
+                lost = sum(sum(one.losses.values()) for one in core.state.jobs.values())
+                assert lost <= self.world.losses - left.losses, "a loss that was none is counted"
                 to = self._reach(core, left, at, event)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self.story(at, event)}") from error
@@ -318,20 +320,27 @@ def trouble(state: State, left: Left, world: World) -> list[tuple[Event, Left, b
 
 # --- what must hold -------------------------------------------------------------------------------
 
-Before = dict[JobId, tuple[JobState, int]]
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What must not go back: of each job its state and chunks; and the wake-up asked for."""
+
+    jobs: dict[JobId, tuple[JobState, int]]
+    wake_at: float | None
 
 
 def remember(state: State) -> Before:
-    """Of each job, what must not go back."""
-    return {
+    """Of a state, what the next one is compared with."""
+    jobs = {
         name: (job.state, job.progress.chunks_done if job.progress else 0)
         for name, job in state.jobs.items()
     }
+    return Before(jobs, state.wake_at)
 
 
 def judge_step(before: Before, state: State, event: Event, commands: list[Command]) -> None:
     """I9 and I14, which are about two states rather than one; ``check`` judges each state."""
-    for name, (was, done) in before.items():
+    for name, (was, done) in before.jobs.items():
         job = state.jobs[name]
         assert was not in NEVER_MORE or job.state is was, f"I9 {name} was {was}, is {job.state}"
         if was.is_final and job.state is not was:
@@ -339,10 +348,16 @@ def judge_step(before: Before, state: State, event: Event, commands: list[Comman
         assert job.tries <= state.limits.max_retries + 1, f"{name} is tried once too often"
         assert job.checksum is None or job.state is JobState.SUCCEEDED, f"I14 {name} published"
         assert job.progress is None or job.progress.chunks_done >= done, f"I9 chunks of {name}"
+    # who keeps the alarm forgets it when it rings, and in a crash
+    rings = isinstance(event, TimePassed | SchedulerStarted)
+    alarm = None if rings else before.wake_at
     for command in commands:
+        if isinstance(command, WakeAt):
+            alarm = command.at
         if isinstance(command, RunUnit):
             now = state.jobs[command.unit.job].state
             assert now not in STOPPING, f"I14 {command} though its job is {now}"
+    assert state.wake_at in (None, alarm), f"nobody was asked to wake it at {state.wake_at}"
 
 
 # --- when two states are the same -----------------------------------------------------------------

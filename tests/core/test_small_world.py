@@ -35,13 +35,14 @@ EVERYDAY = [
 ]  # fmt: skip
 LARGER = [
     World("all of it once, one lane, one slot with a tenure",
-          users=1, tenure_s=1.0, failures=1, losses=1, cancels=1, retries=1),
-    World("all of it once, two lanes",
-          lanes=2, failures=1, losses=1, cancels=1, retries=1),
-    World("two failed attempts and a retry, two lanes, units that cost",
-          lanes=2, failures=2, retries=1, max_retries=1, unit_s=1.0),
-    World("two chunks, a failure, a cancel and a retry, two lanes",
-          lanes=2, chunks=2, failures=1, cancels=1, retries=1),
+          users=1, tenure_s=1.0, failures=1, losses=1, cancels=1, retries=1,
+          at_least=620_000),
+    World("a failure, a loss and a cancel, two lanes",
+          lanes=2, failures=1, losses=1, cancels=1, at_least=220_000),
+    World("two failed attempts and a retry, one lane, units that cost",
+          failures=2, retries=1, max_retries=1, unit_s=1.0, at_least=89_000),
+    World("a chunk, a failure and a cancel, two lanes",
+          lanes=2, chunks=1, failures=1, cancels=1, at_least=166_000),
 ]  # fmt: skip
 
 
