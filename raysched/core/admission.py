@@ -24,15 +24,19 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
 def settle_user(state: State, name: UserId) -> None:
     """Give up a slot that is of no use, join or leave the queue, be ready or not."""
     user = state.users[name]
-    eligible = bool(user.turns.ready)
-    if name in state.slots:
-        if not eligible and not user.runs:
-            del state.slots[name]
-    elif not eligible:
+    has_slot = name in state.slots
+    if user.turns.ready:
+        if has_slot:
+            if name not in state.turns.ready and name not in state.yielding:
+                state.turns.wake(name)
+            return
+        if name not in state.queue:
+            state.queue[name] = state.now
+    elif not has_slot:
         state.queue.pop(name, None)
-    elif name not in state.queue:
-        state.queue[name] = state.now
-    settle_turn(state, name)
+    elif not user.runs:
+        del state.slots[name]
+    state.turns.sleep(name)
 
 
 def settle_turn(state: State, name: UserId) -> None:
@@ -86,8 +90,10 @@ def next_tenure_end(state: State) -> float | None:
     tenure_s = state.limits.slot_tenure_s
     if not state.queue or tenure_s <= 0:
         return None
-    ends = (since + tenure_s for since in state.slots.values())
-    return next((end for end in ends if end > state.now), None)
+    for since in state.slots.values():  # in order of admission: nearly always it is the first
+        if since + tenure_s > state.now:
+            return since + tenure_s
+    return None
 
 
 def wait_bound_s(state: State, position: int, now: float) -> float | None:

@@ -92,9 +92,12 @@ def choose(state: State) -> Job | None:
     """
     fair = _fair_choice(state)
     cap_is_free = len(state.running) < state.limits.max_running_jobs
-    if fair is None or cap_is_free or fair.id == state.parking:
+    if fair is None or cap_is_free:
         state.parking = None
-    if fair is None or cap_is_free or fair.runs:
+        return fair
+    if fair.id == state.parking:
+        state.parking = None
+    if fair.runs:
         return fair
     running = [state.jobs[name] for name in state.running]
     if state.parking not in state.running:
@@ -192,8 +195,9 @@ def _pending(job: Job) -> list[int]:
 
 def estimate_s(state: State, job: Job, unit: Unit) -> float:
     """What a unit will probably cost: its size times the moving average of its kind and stage."""
-    rate = rate_s(state, job.spec.kind, unit.stage)
-    return rate * unit_size(job, unit) if unit.stage is SEGMENT else rate
+    stage = unit.stage
+    rate = rate_s(state, job.spec.kind, stage)
+    return rate * unit_size(job, unit) if stage is SEGMENT else rate
 
 
 def rate_s(state: State, kind: str, stage: Stage) -> float:

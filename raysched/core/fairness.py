@@ -36,12 +36,12 @@ class FairQueue(Generic[K]):
         """Make a name ready; nothing happens if it is."""
         if name in self.ready:
             return
-        self.tickets += 1
-        self.ready[name] = self.tickets
+        ticket = self.tickets = self.tickets + 1
+        self.ready[name] = ticket
         tag = self.tags.get(name, 0.0)
         tag = max(tag, self.virtual)
         self.tags[name] = tag
-        self._push(tag, name)
+        self._push(tag, ticket, name)
 
     def sleep(self, name: K) -> None:
         """Make a name not ready; nothing happens if it is not. Its tag stays."""
@@ -73,11 +73,7 @@ class FairQueue(Generic[K]):
         tag = tags.get(name)
         if tag is None:
             return
-        if heap and heap[0] == (
-            tag,
-            self.ready.get(name),
-            name,
-        ):
+        if heap and heap[0] == (tag, self.ready.get(name), name):
             least = tag
         else:
             first = self.first()
@@ -87,20 +83,20 @@ class FairQueue(Generic[K]):
 
     def correct(self, name: K, difference: float) -> None:
         """Move a tag by what a cost turned out to differ from its estimate."""
-        if name not in self.tags:
+        tag = self.tags.get(name)
+        if tag is None or difference == 0.0:
             return
-        tag = self.tags[name] + difference
-        self.tags[name] = tag
+        self.tags[name] = tag + difference
         if difference < 0.0 and name in self.ready:
-            self._push(tag, name)
+            self._push(tag + difference, self.ready[name], name)
 
     def rank(self, name: K) -> int:
         """How many ready names go before this one. Linear: for reading, not for scheduling."""
         mine = (self.tags.get(name, self.virtual), self.ready.get(name, self.tickets + 1))
         return sum((self.tags[other], self.ready[other]) < mine for other in self.ready)
 
-    def _push(self, tag: float, name: K) -> None:
-        heappush(self._heap, (tag, self.ready[name], name))
+    def _push(self, tag: float, ticket: int, name: K) -> None:
+        heappush(self._heap, (tag, ticket, name))
         if len(self._heap) > 2 * len(self.ready) + _SLACK:
             self._heap = [(self.tags[n], ticket, n) for n, ticket in self.ready.items()]
             heapify(self._heap)

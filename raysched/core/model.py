@@ -36,6 +36,8 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
 
+    __hash__ = str.__hash__
+
     @property
     def is_final(self) -> bool:
         """Whether nothing happens to the job any more unless a person retries it."""
@@ -55,9 +57,12 @@ class Stage(StrEnum):
     ASSEMBLE = "assemble"
     PUBLISH = "publish"
 
+    __hash__ = str.__hash__
 
-# Under their own names as well: on Python 3.11 reading a member from its class takes 0.13 us, and
-# an event reads about ten.
+
+# What an event does about ten times is made cheap. A member is hashed as the string it is, since
+# ``Enum.__hash__`` is a Python function; and members have names of their own, since on Python 3.11
+# reading one from its class takes 0.13 us.
 WAITING, SEGMENTING, CANCELLING = JobState.WAITING, JobState.SEGMENTING, JobState.CANCELLING
 SUCCEEDED, FAILED = JobState.SUCCEEDED, JobState.FAILED
 PLAN, SEGMENT, ASSEMBLE, PUBLISH = Stage.PLAN, Stage.SEGMENT, Stage.ASSEMBLE, Stage.PUBLISH

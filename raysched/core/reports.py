@@ -250,11 +250,13 @@ def _close(
         del state.running[run.unit.job]
     step.touch(job)
     if seconds is not None:
-        difference = (max(0.0, seconds)) - run.est_s
-        state.turns.correct(owner, difference / user.weight)
-        user.turns.correct(job.spec.branch, difference)
+        cost = max(0.0, seconds)
+        difference = cost - run.est_s
+        if difference:
+            state.turns.correct(owner, difference / user.weight)
+            user.turns.correct(job.spec.branch, difference)
         if is_typical:
-            _learn(state, job, run, max(0.0, seconds))
+            _learn(state, job, run, cost)
     return job
 
 

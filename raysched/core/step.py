@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from raysched.core.commands import Command
 from raysched.core.model import BranchName, UserId
 from raysched.core.state import Job
 
 
-@dataclass(slots=True)
 class Step:
     """Filled by the handler of one event, emptied by the scheduling cycle that follows it."""
 
-    commands: list[Command] = field(default_factory=list)
-    branches: dict[tuple[UserId, BranchName], None] = field(default_factory=dict)
-    """Branches whose head may have changed, or may now have or have lost its unit."""
-    users: dict[UserId, None] = field(default_factory=dict)
-    """Users who may have to get, keep or give up a slot."""
+    __slots__ = ("branches", "commands", "crowded", "users")
 
-    crowded: dict[UserId, None] = field(default_factory=dict)
-    """Users with one more ended workflow: perhaps one too many to keep in memory."""
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.branches: dict[tuple[UserId, BranchName], None] = {}
+        """Branches whose head may have changed, or may now have or have lost its unit."""
+        self.users: dict[UserId, None] = {}
+        """Users who may have to get, keep or give up a slot."""
+        self.crowded: dict[UserId, None] = {}
+        """Users with one more ended workflow: perhaps one too many to keep in memory."""
 
     def touch(self, job: Job) -> None:
         """Note that a job changed in a way that scheduling has to look at."""

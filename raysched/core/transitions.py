@@ -38,6 +38,8 @@ class Cause(StrEnum):
     RETRY_ASKED = "retry_asked"
     PREREQUISITE_RETRIED = "prerequisite_retried"
 
+    __hash__ = str.__hash__
+
 
 _S = JobState
 _C = Cause
