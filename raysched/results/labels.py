@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def write_labels(
 ) -> None:
     """Paint all levels below ``path``, a folder that does not exist yet.
 
-    ``check`` is called before each shard and may raise. Memory: about 100 MB, whatever the slide.
+    ``check`` is called before each shard and may raise. Memory: about 150 MB, whatever the slide.
     """
     sizes = level_sizes(plan.grid.height, plan.grid.width)
     disk.step("create", path)
@@ -56,12 +55,9 @@ def write_labels(
         )
         for level, size in enumerate(sizes)
     ]
-    filled = _paint_first(levels[0], plan, survivors, _before_shard(check, disk, path))
-    for finer, coarser in pairwise(levels):
-        filled = {(row // 2, column // 2) for row, column in filled}
-        for row, column in sorted(filled):
-            _before_shard(check, disk, path)()
-            _halve(finer, coarser, row * SHARD_PX, column * SHARD_PX)
+    pyramid = Pyramid(levels, _before_shard(check, disk, path))
+    _paint(pyramid, plan, survivors)
+    pyramid.finish()
 
 
 def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
@@ -80,27 +76,72 @@ def _before_shard(check: Callable[[], None], disk: Disk, path: Path) -> Callable
     return before
 
 
-def _paint_first(
-    level: Any, plan: SlidePlan, survivors: Survivors, before: Callable[[], None]
-) -> set[tuple[int, int]]:
-    """Paint the finest level; returns the shards (row, column) that hold cells."""
+def _paint(pyramid: Pyramid, plan: SlidePlan, survivors: Survivors) -> None:
+    """Paint the shards of the finest level that hold cells."""
     masks = _Masks(survivors)
     by_shard: dict[tuple[int, int], list[int]] = {}
     for tile in survivors.tiles:
         for shard in _shards(plan.tile(tile).read):
             by_shard.setdefault(shard, []).append(tile)
-    for row, column in sorted(by_shard):
-        before()
+    height, width = plan.grid.height, plan.grid.width
+    for row, column in sorted(by_shard, key=z_order):
         y, x = row * SHARD_PX, column * SHARD_PX
-        shape = min(SHARD_PX, level.shape[0] - y), min(SHARD_PX, level.shape[1] - x)
-        block = np.zeros(shape, np.uint32)
+        block = np.zeros((min(SHARD_PX, height - y), min(SHARD_PX, width - x)), np.uint32)
         # Tiles in falling order, so that a lower id is painted later and wins.
         for tile in reversed(by_shard[row, column]):
             ids, runs, at = masks.of(tile)
             paint(block, x, y, ids, (runs, at))
-        if block.any():
-            level[y : y + shape[0], x : x + shape[1]] = block
-    return set(by_shard)
+        pyramid.add(0, row, column, block)
+
+
+def z_order(shard: tuple[int, int]) -> int:
+    """Interleaves the bits of row and column: the four parts of a coarser shard are neighbours."""
+    row, column = shard
+    bits = range(max(row, column).bit_length())
+    return sum(((row >> n & 1) << 2 * n + 1) | ((column >> n & 1) << 2 * n) for n in bits)
+
+
+class Pyramid:
+    """Writes shards that come in z-order, and the coarser shards that they make up: each is
+    complete, and is written, when one of the next comes. One shard a level is in memory."""
+
+    def __init__(self, levels: list[Any], before: Callable[[], None]) -> None:
+        self._levels = levels
+        self._before = before
+        self._coming: dict[int, tuple[int, int, U32]] = {}
+
+    def add(self, level: int, row: int, column: int, block: U32) -> None:
+        """Write a shard and put every second pixel of it into the next level's."""
+        if not block.any():
+            return
+        self._before()
+        height, width = block.shape
+        y, x = row * SHARD_PX, column * SHARD_PX
+        self._levels[level][y : y + height, x : x + width] = block
+        if level + 1 == len(self._levels):
+            return
+        place = (row // 2, column // 2)
+        coming = self._coming.get(level + 1)
+        if coming is not None and coming[:2] != place:
+            self._let_go(level + 1)
+            coming = None
+        if coming is None:
+            full = self._levels[level + 1].shape
+            size = [min(SHARD_PX, n - at * SHARD_PX) for n, at in zip(full, place, strict=True)]
+            coming = self._coming[level + 1] = (*place, np.zeros(size, np.uint32))
+        y, x = y // 2 - place[0] * SHARD_PX, x // 2 - place[1] * SHARD_PX
+        half = block[::2, ::2]
+        coming[2][y : y + half.shape[0], x : x + half.shape[1]] = half
+
+    def finish(self) -> None:
+        """Write what is still incomplete, finest first."""
+        for level in range(1, len(self._levels)):
+            self._let_go(level)
+
+    def _let_go(self, level: int) -> None:
+        coming = self._coming.pop(level, None)
+        if coming is not None:
+            self.add(level, *coming)
 
 
 def _shards(rect: Rect) -> Iterator[tuple[int, int]]:
@@ -129,22 +170,6 @@ class _Masks:
             _, old = self._held.popitem(last=False)
             self._bytes -= sum(part.nbytes for part in old)
         return mask
-
-
-def _halve(finer: Any, coarser: Any, y: int, x: int) -> None:
-    """Fill one shard of ``coarser`` from the four below it, one at a time."""
-    block = np.zeros(
-        (min(SHARD_PX, coarser.shape[0] - y), min(SHARD_PX, coarser.shape[1] - x)), np.uint32
-    )
-    half = SHARD_PX // 2
-    for v in (0, half):
-        for u in (0, half):
-            top, left = 2 * (y + v), 2 * (x + u)
-            if top < finer.shape[0] and left < finer.shape[1]:
-                fine = finer[top : top + SHARD_PX, left : left + SHARD_PX][::2, ::2]
-                block[v : v + fine.shape[0], u : u + fine.shape[1]] = fine
-    if block.any():
-        coarser[y : y + block.shape[0], x : x + block.shape[1]] = block
 
 
 def _attributes(plan: SlidePlan, levels: int) -> dict[str, Any]:

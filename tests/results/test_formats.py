@@ -18,7 +18,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from PIL import Image
 
 from raysched.results.cells import GROUP_CELLS, CellParts
-from raysched.results.labels import level_sizes
+from raysched.results.labels import SHARD_PX, Pyramid, level_sizes, z_order
 from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.schema import CELLS, COVERING, Digest
 from raysched.results.storage import Disk
@@ -98,19 +98,27 @@ def test_the_label_image_is_a_valid_ome_zarr_image_label(labels: Any) -> None:
 
 
 def test_each_level_takes_every_second_pixel_of_the_finer_one(tmp_path: Path) -> None:
-    from raysched.results import labels as module
-
     group = zarr.create_group(tmp_path / "pyramid.zarr")
     rng = np.random.default_rng(3)
-    base = rng.integers(0, 9, (4500, 2100)).astype(np.uint32)
+    base = rng.integers(0, 9, (4500, 6500)).astype(np.uint32)
+    base[:2048, 2048:4096] = 0  # a shard without cells is not given to the pyramid at all
     sizes = level_sizes(*base.shape)
-    assert sizes == [(4500, 2100), (2250, 1050), (1125, 525), (563, 263), (282, 132)]
-    fine = group.create_array("0", shape=sizes[0], dtype="uint32", chunks=(512, 512))
-    coarse = group.create_array("1", shape=sizes[1], dtype="uint32", chunks=(512, 512))
-    fine[:] = base
-    for y in (0, 2048):
-        module._halve(fine, coarse, y, 0)
-    assert np.array_equal(coarse[:], base[::2, ::2])
+    assert sizes == [(4500, 6500), (2250, 3250), (1125, 1625), (563, 813), (282, 407)]
+    levels = [
+        group.create_array(str(n), shape=size, dtype="uint32", chunks=(512, 512))
+        for n, size in enumerate(sizes)
+    ]
+    asked: list[None] = []
+    pyramid = Pyramid(levels, lambda: asked.append(None))
+    shards = {(row, column) for row in range(3) for column in range(4)} - {(0, 1)}
+    for row, column in sorted(shards, key=z_order):
+        y, x = row * SHARD_PX, column * SHARD_PX
+        pyramid.add(0, row, column, base[y : y + SHARD_PX, x : x + SHARD_PX])
+    pyramid.finish()
+    for level in levels:
+        assert np.array_equal(level[:], base)
+        base = base[::2, ::2]
+    assert len(asked) == 11 + 2 * 2 + 1 + 1 + 1
 
 
 def test_pictures_open_and_show_the_slide(done: Attempt) -> None:
