@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -76,6 +76,13 @@ class Config(BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
+
+    @field_validator("scheduling")
+    @classmethod
+    def _plausible(cls, limits: Limits) -> Limits:
+        if fault := next(limits.faults(), None):
+            raise ValueError(fault)
+        return limits
 
     @property
     def results(self) -> Path:

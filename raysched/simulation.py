@@ -82,8 +82,11 @@ class Outcome:
     """From submission to the first dispatch, of the jobs that were dispatched; sorted."""
     lane_s: dict[str, float] = field(default_factory=dict)
     """Lane seconds of each user when ``share_error`` was measured: while all still had work."""
-    share_error: float = 0.0
-    """Largest deviation of a user's lane seconds from the mean, while all had work; 0 is fair."""
+    share_error: float | None = None
+    """Largest deviation of a user's lane seconds from the mean, while all had work; 0 is fair. None
+    where there were too few jobs for all users to have had any."""
+    lane_use: float = 0.0
+    """Share of the lanes' time in which they had work, until the last job ended."""
     violations: list[str] = field(default_factory=list)
 
     def wait_s(self, share: float) -> float:
@@ -107,6 +110,8 @@ class Simulation:
         self._entries: list[Entry] = []
         self._snapshot_at = 0
         self._lane_s: dict[UserId, float] = {}
+        self._busy_s = 0.0
+        self._busy = (0.0, 0)
         self._chunks: dict[JobId, tuple[int, ...]] = {}
         self._users = [UserId(f"user-{number}") for number in range(scenario.users)]
         self._crash_at = self._moments(scenario.crashes)
@@ -146,7 +151,7 @@ class Simulation:
         fair_until = self._scenario.jobs * 9 // 10
         while True:
             self._submit()
-            if self._submitted >= fair_until and not self._outcome.share_error:
+            if self._submitted >= fair_until and not self._outcome.lane_s:
                 self._measure_fairness()
             self._disturb()
             if not cluster.tick() and not any(self._submit() for _ in self._users):
@@ -236,6 +241,9 @@ class Simulation:
 
     def _after_event(self, core: Scheduler) -> None:
         self._outcome.events += 1
+        state, (since, lanes) = core.state, self._busy
+        self._busy_s += lanes * (state.now - since)
+        self._busy = (state.now, len(state.runs))
         if self._outcome.events % self._check_every == 0:
             check(core)
 
@@ -292,7 +300,7 @@ class Simulation:
         self._outcome.lane_s = {name: self._lane_s.get(name, 0.0) for name in self._users}
         shares = self._outcome.lane_s.values()
         mean = sum(shares) / len(shares)
-        if mean > 0:
+        if min(shares) > 0:
             self._outcome.share_error = max(abs(share - mean) for share in shares) / mean
 
     def _count(self, jobs: Iterable[Job]) -> None:
@@ -309,6 +317,8 @@ class Simulation:
         self._outcome.wall_s = wall_s
         self._outcome.virtual_s = self._cluster.now
         self._outcome.waits_s.sort()
+        possible_s = self._scenario.lanes * self._outcome.virtual_s
+        self._outcome.lane_use = self._busy_s / possible_s if possible_s else 0.0
 
     def _moments(self, number: int) -> list[int]:
         """At which events it crashes: somewhere in the first six events per job."""

@@ -31,7 +31,10 @@ class StoryOptions(Spoken):
 
 
 def verify(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share one signature
-    """Compare both copies of every event, replay them all, and check the state that they give."""
+    """Compare both copies of every event, replay them all, and check the state that they give.
+
+    What can be mended from the other copy is, and is said; the old one is kept aside.
+    """
     from raysched.core.scheduler import Scheduler
     from raysched.journal.recovery import recover, replayed
 
@@ -53,16 +56,19 @@ def verify(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share
         "jobs": len(core.state.jobs),
         "jobs_open": core.open_jobs(),
     }
-    voice.emit(journal=facts)
+    voice.emit(journal={**facts, "mended": journal.notices})
     told = ", ".join(f"{name.replace('_', ' ')}: {number:,}" for name, number in facts.items())
     voice.say(f"the journal is whole; {told}")
 
 
 def repair(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share one signature
     """Make a damaged copy of the journal anew from the other; the old one is kept aside."""
+    from raysched.journal.recovery import check_nothing_is_lost
+
     with _opened(voice) as journal:
         told = len(journal.notices)
         journal.repair()
+        check_nothing_is_lost(journal)
         for notice in journal.notices[told:]:
             voice.note(notice)
         voice.emit(journal={"events": len(journal), "repaired": journal.notices})
@@ -104,10 +110,15 @@ def _opened(voice: Voice) -> Iterator[Journal]:
     """The journal of the state folder in force; none is made where there is none."""
     config = settings(None)
     from raysched.journal.database import JOURNAL_NAME
+    from raysched.journal.faults import writing_fault
     from raysched.journal.journal import Journal
     from raysched.journal.segments import FOLDER as SEGMENTS
 
-    if not any(config.state.glob(f"{JOURNAL_NAME}*")) and not (config.state / SEGMENTS).exists():
+    try:
+        found = {path.name for path in config.state.iterdir()} if config.state.is_dir() else set()
+    except OSError as error:
+        raise writing_fault(error, config.state / JOURNAL_NAME) from error
+    if not any(name.startswith(JOURNAL_NAME) for name in found) and SEGMENTS not in found:
         raise NotFound(
             f"There is no journal in {config.state}.",
             remedy="Name the state folder of the service in RAYSCHED_STATE.",

@@ -182,11 +182,13 @@ def _draw_lanes(axes: Axes, outcome: Outcome) -> None:
     axes.bar(places, list(outcome.lane_s.values()), color=BAR, width=0.8)
     mean = sum(outcome.lane_s.values()) / len(users)
     axes.axhline(mean, color=INK, linewidth=1.2, linestyle="--")
+    error = outcome.share_error
+    within = "some had no work yet" if error is None else f"everybody within {error:.1%} of it"
     axes.set_ylim(0.0, 1.18 * max(outcome.lane_s.values()))
     axes.text(
         0.98,
         0.97,
-        f"mean {mean:,.0f} s, everybody within {outcome.share_error:.1%} of it",
+        f"mean {mean:,.0f} s, {within}",
         transform=axes.transAxes,
         ha="right",
         va="top",

@@ -89,7 +89,10 @@ def _say(outcome: Outcome, voice: Voice) -> None:
     voice.say(f"events      {outcome.events:,}; {per_s:,.0f} per second with journal and checks")
     voice.say(f"replays     {outcome.replays:,}, one after each crash and one at the end")
     voice.say(f"waiting     {waited} of virtual time")
-    voice.say(
-        f"fairness    lane seconds of users are within {outcome.share_error:.1%} of their mean"
-    )
+    voice.say(f"lanes       had work {outcome.lane_use:.1%} of the time")
+    if outcome.share_error is None:
+        voice.say("fairness    not measured: too few jobs for all users to have had some")
+    else:
+        within = f"within {outcome.share_error:.1%} of their mean"
+        voice.say(f"fairness    lane seconds of users are {within}")
     voice.say(f"violations  {len(outcome.violations) or 'none'}")

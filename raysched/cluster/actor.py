@@ -21,6 +21,7 @@ from raysched.core.events import (
     JobCancelRequested,
     JobRetryRequested,
     MppAnswered,
+    UserWeighted,
     WorkflowSubmitted,
 )
 from raysched.core.model import JobId, JobState, UserId, WorkflowId
@@ -148,6 +149,11 @@ class SchedulerActor:
         """See ``Gateway.answer_mpp``."""
         life = await self._current()
         return await self._change(life, MppAnswered(life.now(), user, job, mpp))
+
+    async def set_weight(self, user: UserId, weight: float) -> None:
+        """See ``Gateway.set_weight``."""
+        life = await self._current()
+        await life.post(UserWeighted(life.now(), user, weight))
 
     async def _change(
         self, life: Life, event: JobCancelRequested | JobRetryRequested | MppAnswered

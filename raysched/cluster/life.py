@@ -247,6 +247,10 @@ class Life:
             try:
                 done = self.core.handle(letter.event)
             except RayschedError as error:
+                # What changed something before it raised, or keeps this life from beginning, is no
+                # refusal: the state is in no journal, so it must go.
+                if self.core.revision != before or isinstance(letter.event, SchedulerStarted):
+                    raise
                 _fail(letter.done, error)
                 continue
             if self.core.revision == before:
@@ -268,7 +272,7 @@ class Life:
         try:
             content = frozen(self.core.state)
             await _in(self._thread, lambda: save_snapshot(self._journal, seq, content))
-        except (OSError, RayschedError) as error:
+        except (OSError, ValueError, RayschedError) as error:
             log.warning("No snapshot could be saved after event %s: %s", seq, error)
 
     def _job_of(self, event: Event) -> JobId | None:

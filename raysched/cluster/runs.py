@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import ray
@@ -34,6 +34,7 @@ from raysched.core.events import (
 from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit
 from raysched.errors import InternalError
 from raysched.imaging.request import SegmentationRequest
+from raysched.journal.codec import whole
 from raysched.results import stages
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Runs:
             live.stopper.cancel()
         if live.order is not None:
             await asyncio.to_thread(_remove_marker, live.order)
-        await self._report(lambda at: _event(at, command.run, seconds, ending))
+        await self._report(lambda at: event_of(at, command.run, seconds, ending))
         self._live.pop(command.run, None)
 
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
@@ -164,8 +165,9 @@ async def _get(ref: ray.ObjectRef[tasks.Outcome]) -> tasks.Outcome:
     return outcome
 
 
-def _event(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost) -> Event:
-    """The one event that a run's ending becomes."""
+def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost) -> Event:
+    """The one event that a run's ending becomes. Its texts are whole: they may quote file names
+    that are no UTF-8, which the journal could not give back as they are."""
     match ending:
         case stages.Planned():
             facts = PlanFacts(ending.fingerprint, ending.chunk_tiles)
@@ -180,13 +182,14 @@ def _event(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost) 
         case stages.Published():
             return ResultPublished(at, run, seconds, ending.cells, ending.checksum)
         case tasks.Failed():
-            return RunFailed(at, run, seconds, ending.failure, ending.retryable)
+            failure = Failure(*map(whole, astuple(ending.failure)))
+            return RunFailed(at, run, seconds, failure, ending.retryable)
         case tasks.Asked():
-            return MppMissed(at, run, ending.question)
+            return MppMissed(at, run, whole(ending.question))
         case tasks.Halted():
             return RunStopped(at, run, seconds)
         case Lost():
-            return RunLost(at, run, ending.cause)
+            return RunLost(at, run, whole(ending.cause))
 
 
 def _cause(error: RayError) -> str:

@@ -97,12 +97,25 @@ def next_tenure_end(state: State) -> float | None:
 
 
 def wait_bound_s(state: State, position: int, now: float) -> float | None:
-    """Within how many seconds the user at ``position`` (from 1) of the queue has a slot, chunks
-    in flight aside: slots come free in order of admission, each after at most one tenure."""
+    """Within how many seconds the user at ``position`` (from 1) of the queue has a slot.
+
+    A slot comes free when its tenure is over and its user's runs in flight have ended; each round
+    before one's own takes a tenure and, as far as can be told, the longest run now in flight.
+    """
     tenure_s = state.limits.slot_tenure_s
     if tenure_s <= 0:
         return None
-    left = sorted(max(0.0, since + tenure_s - now) for since in state.slots.values())
+    left = [
+        max(since + tenure_s - now, *_runs_left_s(state, name, now))
+        for name, since in state.slots.items()
+    ]
     left += [0.0] * (state.limits.max_active_users - len(left))
     rounds, place = divmod(position - 1, state.limits.max_active_users)
-    return sorted(left)[place] + rounds * tenure_s
+    longest = max((run.est_s for run in state.runs.values()), default=0.0)
+    return sorted(left)[place] + rounds * (tenure_s + longest)
+
+
+def _runs_left_s(state: State, name: UserId, now: float) -> list[float]:
+    """How long each run of a user's will probably take from now; 0 for none."""
+    runs = [state.runs[run] for run in state.users[name].runs]
+    return [0.0, *(run.started_at + run.est_s - now for run in runs)]

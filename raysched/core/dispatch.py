@@ -88,7 +88,9 @@ def choose(state: State) -> Job | None:
 
     It is the fair choice, unless ``max_running_jobs`` keeps that out. Then a running job furthest
     ahead of its share is parked (no new chunk, so that it leaves the cap within one chunk), and
-    the lane goes to the running job whose turn is next, so that it does not idle meanwhile.
+    the lane goes to the running job whose turn is next, so that it does not idle meanwhile. When
+    no other running job has a unit, each of them leaves the cap or has units again once its runs
+    end: until then the lane goes to the parked job, rather than to nobody.
     """
     fair = _fair_choice(state)
     cap_is_free = len(state.running) < state.limits.max_running_jobs
@@ -102,12 +104,11 @@ def choose(state: State) -> Job | None:
     running = [state.jobs[name] for name in state.running]
     if state.parking not in state.running:
         state.parking = _whom_to_park(state, running)
-    able = [
-        job
-        for job in running
-        if job.id != state.parking and job.has_unit() and job.user in state.turns.ready
-    ]
-    return min(able, key=lambda job: _place(state, job), default=None)
+    able = [job for job in running if job.has_unit() and job.user in state.turns.ready]
+    others = [job for job in able if job.id != state.parking]
+    if not others and len(running) == 1:
+        return None
+    return min(others or able, key=lambda job: _place(state, job), default=None)
 
 
 def _fair_choice(state: State) -> Job | None:
@@ -125,7 +126,7 @@ def _fair_choice(state: State) -> Job | None:
 
 def _whom_to_park(state: State, running: list[Job]) -> JobId | None:
     """The running job furthest ahead; nobody when some job is coming to rest by itself."""
-    if any(not may_go_on(state, job) for job in running):
+    if not running or any(not may_go_on(state, job) for job in running):
         return None
     return max(running, key=lambda job: _place(state, job)).id
 

@@ -80,6 +80,15 @@ class MppAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class UserWeighted:
+    """An administrator said how large a user's share is, against 1 for everybody else."""
+
+    at: float
+    user: UserId
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class LaneOpened:
     """A lane is ready to take work."""
 
@@ -205,6 +214,7 @@ Event = (
     | JobCancelRequested
     | JobRetryRequested
     | MppAnswered
+    | UserWeighted
     | LaneOpened
     | LaneLost
     | SlidePlanned

@@ -137,16 +137,20 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
     branch = state.users[job.user].branches[job.spec.branch]
     head = branch.head()
     if head is not None and head != job.id:
-        return _behind_in_branch(state, job, head)
+        return _behind_in_branch(state, job, head, now)
     if job.unmet:
         return _behind_dependencies(state, job)
     if job.user in state.queue:
         return _behind_in_queue(state, job, now)
     if job.user in state.yielding:
+        position = len(state.queue) + 1
+        wait = "waits" if position == 2 else "wait"
         return Explanation(
             Reason.WAITING_FOR_SLOT,
             f"parked: your slot's {_about(state.limits.slot_tenure_s)} are used up and "
-            f"{_count(len(state.queue), 'user')} wait; you queue again when your runs have ended",
+            f"{_count(position - 1, 'user')} {wait}; you queue again when your runs have ended",
+            position=position,
+            eta_s=wait_bound_s(state, position, now),
         )
     if not state.lanes:
         return Explanation(
@@ -155,14 +159,18 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
     return _in_turn(state, job, now)
 
 
-def _behind_in_branch(state: State, job: Job, head: JobId) -> Explanation:
+def _behind_in_branch(state: State, job: Job, head: JobId, now: float) -> Explanation:
+    """What keeps the first in line is what keeps all of it. How long those behind the first will
+    take is not known before their plans: only whoever is next is told a time."""
     line = state.users[job.user].branches[job.spec.branch].line
-    ahead = line.rank(job.order) + (state.jobs[head].order > job.order)
+    first = state.jobs[head]
+    ahead = line.rank(job.order) + (first.order > job.order)
     return Explanation(
         Reason.WAITING_FOR_BRANCH,
-        f"waiting in branch {job.spec.branch}: {_nth(ahead + 1)} in line, "
-        f"job {head} is {_word(state.jobs[head].state)}",
+        f"waiting in branch {job.spec.branch}: {_nth(ahead + 1)} in line; "
+        f"first is job {head}: {explain(state, first, now).sentence}",
         position=ahead + 1,
+        eta_s=eta_s(state, first) if ahead == 1 else None,
     )
 
 
@@ -172,7 +180,14 @@ def _behind_dependencies(state: State, job: Job) -> Explanation:
     return Explanation(
         Reason.WAITING_FOR_DEPENDENCY,
         f"waiting for job {first} ({_word(state.jobs[first].state)}){more} to succeed",
+        eta_s=_last_s([eta_s(state, state.jobs[name]) for name in job.unmet]),
     )
+
+
+def _last_s(times: list[float | None]) -> float | None:
+    """The latest time, when all are known."""
+    known = [at for at in times if at is not None]
+    return max(known) if len(known) == len(times) else None
 
 
 def _behind_in_queue(state: State, job: Job, now: float) -> Explanation:
@@ -190,38 +205,71 @@ def _behind_in_queue(state: State, job: Job, now: float) -> Explanation:
 
 def _in_turn(state: State, job: Job, now: float) -> Explanation:
     """Everything is there but an idle lane, or room under the cap."""
-    cap = state.limits.max_running_jobs
+    users, own = state.turns.rank(job.user), state.users[job.user].turns.rank(job.spec.branch)
+    ahead = users + own
+    cap, lanes = state.limits.max_running_jobs, len(state.lanes)
     if job.id == state.parking:
         return Explanation(
-            Reason.WAITING_FOR_TURN, "parked between two chunks: it is another job's turn"
+            Reason.WAITING_FOR_TURN,
+            "parked between two chunks: it is another job's turn",
+            position=ahead + 1,
+            eta_s=_turn_s(state, ahead, now),
         )
+    first = f", after {_others(users, own)}" if ahead else ""
     if len(state.running) >= cap:
         return Explanation(
             Reason.WAITING_FOR_RUNNING_CAP,
-            f"waiting for one of the {cap} jobs that may run at once to reach a chunk's end",
-            eta_s=_next_end_s(state, now),
+            f"{_nth(ahead + 1)} to go{first}: waiting until one of the {_count(cap, 'job')} that "
+            f"may run at once makes room",
+            position=ahead + 1,
+            eta_s=_room_s(state, ahead, now),
         )
-    users, own = state.turns.rank(job.user), state.users[job.user].turns.rank(job.spec.branch)
-    lanes = _count(len(state.lanes), "lane")
-    if users + own == 0:
+    if not ahead:
+        which = "the lane" if lanes == 1 else f"one of {lanes} lanes"
         return Explanation(
             Reason.WAITING_FOR_LANE,
-            f"next to go: waiting for one of {lanes} to finish its chunk",
+            f"next to go: waiting for {which} to finish its chunk",
             position=1,
-            eta_s=_next_end_s(state, now),
+            eta_s=_turn_s(state, 0, now),
         )
     return Explanation(
         Reason.WAITING_FOR_TURN,
-        f"waiting for its turn at {lanes}: {_count(users, 'user')} and {own} of your own "
-        f"branches go first",
-        position=users + own + 1,
+        f"waiting for its turn at {_count(lanes, 'lane')}: {_nth(ahead + 1)} to go{first}",
+        position=ahead + 1,
+        eta_s=_turn_s(state, ahead, now),
     )
 
 
-def _next_end_s(state: State, now: float) -> float | None:
-    """When the next run probably ends, by its estimate."""
-    ends = (run.started_at + run.est_s - now for run in state.runs.values())
-    return max(0.0, min(ends, default=0.0)) if state.runs else None
+def _others(users: int, own: int) -> str:
+    """Who goes first, in numbers."""
+    branches = "1 branch of your own" if own == 1 else f"{own} branches of your own"
+    told = [_count(users, "other user")] if users else []
+    return " and ".join([*told, branches] if own else told)
+
+
+def _turn_s(state: State, ahead: int, now: float) -> float | None:
+    """When a lane is probably free after ``ahead`` others took one each: runs of the usual length
+    end one after another, spread over the lanes."""
+    if not state.runs:
+        return None
+    runs = state.runs.values()
+    first = min(run.started_at + run.est_s - now for run in runs)
+    usual = sum(run.est_s for run in runs) / len(runs)
+    return max(0.0, first) + ahead * usual / len(state.lanes)
+
+
+def _room_s(state: State, ahead: int, now: float) -> float | None:
+    """When a job probably leaves the cap: the parked one, or one that has no unit to go on with,
+    at the end of its last run; each of the ``ahead`` others has to wait for one more."""
+    leaving = [
+        max(state.runs[run].started_at + state.runs[run].est_s - now for run in job.runs)
+        for job in (state.jobs[name] for name in state.running)
+        if job.id == state.parking or not job.has_unit()
+    ]
+    if not leaving:
+        return None
+    usual = sum(run.est_s for run in state.runs.values()) / len(state.runs)
+    return max(0.0, min(leaving)) + ahead * usual
 
 
 # --- words ----------------------------------------------------------------------------------------

@@ -255,7 +255,7 @@ def _check_alarms(state: State) -> None:
 def _check_nothing_idles(state: State) -> None:
     """Work-conserving: a lane idles only when no unit may go, the cap included.
 
-    The one exception is the job that is parked so that the cap lets another in.
+    The one exception is a job that runs alone under the cap and is parked to let another in.
     """
     if not state.idle:
         return
@@ -268,6 +268,7 @@ def _check_nothing_idles(state: State) -> None:
     ]
     somebody_is_kept_out = any(head not in state.running for head in heads)
     for head in heads:
-        is_parked = head == state.parking and somebody_is_kept_out
+        alone = len(state.running) == 1
+        is_parked = head == state.parking and somebody_is_kept_out and alone
         may_go = cap_is_free or (head in state.running and not is_parked)
         _hold(not may_go, "a lane idles", list(state.idle), head)

@@ -8,6 +8,7 @@ one that does not fit the stage of its run is a fault of ours.
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isfinite
 
 from raysched.core.dispatch import unit_size
 from raysched.core.events import (
@@ -139,7 +140,7 @@ def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
         progress.tiles_done += progress.plan.chunk_tiles[run.unit.chunk]
         progress.tiles_failed += event.tiles_failed
         progress.cells += event.cells
-        progress.seconds += max(0.0, event.seconds)
+        progress.seconds += max(0.0, event.seconds) if isfinite(event.seconds) else 0.0
         job.cells = progress.cells
     if _was_coming_to_rest(state, job, step):
         return
@@ -235,9 +236,12 @@ def apply_stopped(state: State, event: RunStopped, step: Step) -> None:
 
 
 def _close(
-    state: State, name: RunId, seconds: float | None, step: Step, *, is_typical: bool = True
+    state: State, name: RunId, seconds: float, step: Step, *, is_typical: bool = True
 ) -> Job:
-    """End a run: its lane is idle again, and what it cost is put right."""
+    """End a run: its lane is idle again, and what it cost is put right.
+
+    A report whose seconds are no number is charged the time that has passed.
+    """
     run = state.runs.pop(name)
     job = state.jobs[run.unit.job]
     owner, lane = job.user, run.lane
@@ -249,14 +253,13 @@ def _close(
     if not job.runs:
         del state.running[run.unit.job]
     step.touch(job)
-    if seconds is not None:
-        cost = max(0.0, seconds)
-        difference = cost - run.est_s
-        if difference:
-            state.turns.correct(owner, difference / user.weight)
-            user.turns.correct(job.spec.branch, difference)
-        if is_typical:
-            _learn(state, job, run, cost)
+    cost = max(0.0, seconds if isfinite(seconds) else state.now - run.started_at)
+    difference = cost - run.est_s
+    if difference:
+        state.turns.correct(owner, difference / user.weight)
+        user.turns.correct(job.spec.branch, difference)
+    if is_typical:
+        _learn(state, job, run, cost)
     return job
 
 
@@ -329,7 +332,10 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
         state.limits = event.limits
     for run in list(state.runs):
         flight = state.runs[run]
-        job = _close(state, run, None, step)
+        # Charged for the time in the lane; how long nobody was there to see it is not known, so no
+        # more than its estimate.
+        cost = min(state.now - flight.started_at, flight.est_s)
+        job = _close(state, run, cost, step, is_typical=False)
         return_unit(job, flight)
         _was_coming_to_rest(state, job, step)
     state.lanes = {}

@@ -12,6 +12,7 @@ from raysched.core.events import (
     JobCancelRequested,
     JobRetryRequested,
     MppAnswered,
+    UserWeighted,
     WorkflowSubmitted,
 )
 from raysched.core.graph import check_graph, neighbours
@@ -27,6 +28,9 @@ MPP_MIN_UM = 0.08
 MPP_MAX_UM = 2.0
 """Plausible um per level-0 pixel: beyond 100x oil, or coarser than 5x, is a
 wrong number rather than a slide."""
+WEIGHT_MIN = 0.01
+WEIGHT_MAX = 100.0
+"""Beyond these a user would have next to nothing, or leave next to nothing to the others."""
 
 
 def find_job(state: State, user: UserId | None, name: JobId) -> Job:
@@ -182,7 +186,7 @@ def apply_cancel(state: State, event: JobCancelRequested, step: Step) -> None:
 def check_retry(state: State, event: JobRetryRequested) -> bool:
     """Only a failed job is retried, and only if it and what it revives find room."""
     job = find_job(state, event.user, event.job)
-    if event.key and event.key == job.retry_key:
+    if event.key and event.key in (job.retry_key, *job.earlier_retry_keys):
         return False
     if job.state is JobState.SKIPPED and job.skipped_by is not None:
         raise Conflict(
@@ -194,7 +198,7 @@ def check_retry(state: State, event: JobRetryRequested) -> bool:
     if job.state is not FAILED:
         raise Conflict(
             f"Job {job.id} is {job.state}; only a failed job can be retried.",
-            remedy="Submit it again to run it once more.",
+            remedy=_instead_of_retrying(job),
             job=job.id,
             state=job.state.value,
         )
@@ -203,9 +207,19 @@ def check_retry(state: State, event: JobRetryRequested) -> bool:
     return True
 
 
+def _instead_of_retrying(job: Job) -> str:
+    if job.state.is_final:
+        return "Submit it again to run it once more."
+    if job.state is JobState.NEEDS_MPP:
+        return f"Answer its question: `raysched answer {job.id} --mpp X`."
+    return f"Wait for it, or cancel it: `raysched explain {job.id}` says where it is."
+
+
 def apply_retry(state: State, event: JobRetryRequested, step: Step) -> None:
     """Try a failed job again, with all its attempts."""
     job = state.jobs[event.job]
+    if job.retry_key:
+        job.earlier_retry_keys += (job.retry_key,)
     job.retry_key = event.key
     revive(state, job, step)
 
@@ -241,3 +255,27 @@ def apply_mpp(state: State, event: MppAnswered, step: Step) -> None:
     job.mpp = event.mpp
     job.question = None
     step.touch(job)
+
+
+# --- shares ---------------------------------------------------------------------------------------
+
+
+def check_weighted(state: State, event: UserWeighted) -> bool:
+    """A weight must leave something for everybody."""
+    if not WEIGHT_MIN <= event.weight <= WEIGHT_MAX:
+        raise InvalidSetting(
+            f"A weight of {event.weight} is out of range.",
+            remedy=f"Give a value between {WEIGHT_MIN} and {WEIGHT_MAX:g}; 1 is the usual share.",
+            weight=str(event.weight),
+        )
+    user = state.users.get(event.user)
+    return user is None or user.weight != event.weight
+
+
+def apply_weighted(state: State, event: UserWeighted, step: Step) -> None:
+    """What the user is charged from now on is divided by the new weight."""
+    user = state.users.get(event.user)
+    if user is None:
+        user = state.users[event.user] = User()
+    user.weight = event.weight
+    step.users[event.user] = None

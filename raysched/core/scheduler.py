@@ -32,6 +32,7 @@ from raysched.core.events import (
     SchedulerStarted,
     SlidePlanned,
     TimePassed,
+    UserWeighted,
     WorkflowSubmitted,
 )
 from raysched.core.limits import Limits
@@ -51,6 +52,7 @@ _HANDLERS: dict[type[Event], tuple[_Check, _Apply]] = {
     JobCancelRequested: (requests.check_cancel, requests.apply_cancel),
     JobRetryRequested: (requests.check_retry, requests.apply_retry),
     MppAnswered: (requests.check_mpp, requests.apply_mpp),
+    UserWeighted: (requests.check_weighted, requests.apply_weighted),
     LaneOpened: (reports.check_lane_opened, reports.apply_lane_opened),
     LaneLost: (reports.check_lane_lost, reports.apply_lane_lost),
     SlidePlanned: (reports.is_news, reports.apply_planned),

@@ -101,6 +101,7 @@ class Job:
     retry_at: float | None = None
     retry_key: str = ""
     """The idempotency key of the last retry that a person asked for."""
+    earlier_retry_keys: tuple[str, ...] = ()
     skipped_by: JobId | None = None
     failure: Failure | None = None
     question: str | None = None

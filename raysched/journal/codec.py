@@ -41,6 +41,7 @@ KINDS: Final = (
     Kind("job_cancel_requested", events.JobCancelRequested),
     Kind("job_retry_requested", events.JobRetryRequested),
     Kind("mpp_answered", events.MppAnswered),
+    Kind("user_weighted", events.UserWeighted),
     Kind("lane_opened", events.LaneOpened),
     Kind("lane_lost", events.LaneLost),
     Kind("slide_planned", events.SlidePlanned),
@@ -114,6 +115,8 @@ class Codec(Generic[E]):
         try:
             event = reader.validate_json(body)
         except ValidationError as error:
+            if any(fault["type"] == "unexpected_keyword_argument" for fault in error.errors()):
+                raise _too_new(seq, record) from error
             raise _unreadable(seq, record, _first(error)) from error
         if event is None:
             raise _unreadable(seq, record, "the body is empty")
@@ -135,14 +138,7 @@ class Codec(Generic[E]):
     def _known(self, seq: int, record: Record) -> tuple[Kind, TypeAdapter[E | None]]:
         known = self._readers.get(record.kind)
         if known is None or record.version > known[0].version:
-            raise JournalTooNew(
-                f"Record {seq} of the journal ({record.kind} version {record.version}) was written "
-                "by a newer raysched.",
-                remedy="Nothing was changed. Run the raysched that wrote it, or a newer one.",
-                seq=seq,
-                kind=record.kind,
-                version=record.version,
-            )
+            raise _too_new(seq, record)
         if record.version < 1:
             raise _unreadable(seq, record, f"there is no version {record.version}")
         return known
@@ -188,6 +184,17 @@ def _unwritable(event: object, why: str) -> InternalError:
         f"An event of type {name} cannot be written to the journal: {_one_line(why)}.",
         remedy="This is a fault in raysched: please report it with this message.",
         event=name,
+    )
+
+
+def _too_new(seq: int, record: Record) -> JournalTooNew:
+    return JournalTooNew(
+        f"Record {seq} of the journal ({record.kind} version {record.version}) was written by a "
+        "newer raysched.",
+        remedy="Nothing was changed. Run the raysched that wrote it, or a newer one.",
+        seq=seq,
+        kind=record.kind,
+        version=record.version,
     )
 
 

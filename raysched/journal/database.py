@@ -89,7 +89,7 @@ class Database:
                 leftover.unlink(missing_ok=True)
             with duckdb.connect(draft, config=_SETTINGS) as db:
                 db.execute(sql(Statement.CREATE))
-                for group in _larger(groups):
+                for group in larger(groups):
                     _insert(db, group)
                 if epoch:
                     db.execute(sql(Statement.NEXT_EPOCH), {"known": epoch - 1})
@@ -161,6 +161,11 @@ class Database:
         except duckdb.Error as error:
             raise reading_fault(error, self.path) from error
 
+    def archived_between(self, first: int, last: int) -> list[ArchiveRow]:
+        """What these events sent to the archive, in order. Raises as ``find``."""
+        found = self.find(Statement.ARCHIVED_BETWEEN, first=first, last=last)
+        return [ArchiveRow(*row) for row in found]
+
     def close(self, *, tidy: bool) -> None:
         """Let the file go; ``tidy`` moves the log into the file, so that it opens quicker."""
         for reader in self._readers:
@@ -176,8 +181,7 @@ class Database:
         last = first + len(rows) - 1
         if self.format == 1:
             return Group(first, epoch, rows)
-        found = self.find(Statement.ARCHIVED_BETWEEN, first=first, last=last)
-        return Group(first, epoch, rows, [ArchiveRow(*row) for row in found])
+        return Group(first, epoch, rows, self.archived_between(first, last))
 
     def _sync_new_log(self) -> None:
         """DuckDB syncs the log but not the folder entry of a log that it has just created."""
@@ -225,8 +229,8 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str,
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _larger(groups: Iterable[Group]) -> Iterator[Group]:
-    """The same rows in fewer groups: a statement costs about a millisecond."""
+def larger(groups: Iterable[Group]) -> Iterator[Group]:
+    """The same rows in fewer groups of one epoch each: a statement costs about a millisecond."""
     rows: list[Row] = []
     archived: list[ArchiveRow] = []
     first = epoch = 0

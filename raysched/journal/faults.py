@@ -35,6 +35,7 @@ _FAILED = (
     errno.ENOMEM,
     errno.ESTALE,
 )
+_UNREADABLE = "The journal {} cannot be read as it was written:"
 _LOCKED = "Could not set lock on file"
 
 
@@ -74,10 +75,11 @@ def locked(path: Path, holder: str | None) -> StateLocked:
 
 def damaged(path: Path, why: object) -> JournalDamaged:
     """The file is there and can be read, but is not what was written."""
+    words = _UNREADABLE.format(path)
     return JournalDamaged(
-        f"The journal {path} cannot be read as it was written: {_first_line(why)}",
-        remedy=f"Nothing was changed. Keep a copy of {path.parent}, then restore a backup of it or "
-        "start with a new state folder.",
+        f"{words} {_first_line(why).removeprefix(words).strip()}",
+        remedy="Nothing was changed. Stop the service and run `raysched journal repair`; if that "
+        f"cannot mend it, keep a copy of {path.parent}, then restore a backup or start a new one.",
         path=str(path),
     )
 

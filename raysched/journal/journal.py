@@ -15,6 +15,7 @@ it again, and the replay says what counts.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,12 +31,13 @@ from raysched.core.events import Event
 from raysched.errors import InternalError, JournalDamaged, StorageFailed
 from raysched.journal import archive
 from raysched.journal.codec import Body, Record, mention, standard_codec, whole
-from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, log_of
+from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, larger, log_of
 from raysched.journal.decisions import decision_text, read_decision
 from raysched.journal.disk import quarantine, sync_folder
 from raysched.journal.faults import damaged, writing_fault
 from raysched.journal.lock import FolderLock
 from raysched.journal.rows import Group, Row
+from raysched.journal.segments import FOLDER as SEGMENTS
 from raysched.journal.segments import Segments
 from raysched.journal.statements import Statement
 
@@ -208,70 +210,65 @@ class Journal:
         return [archive.read(*row) for row in self._opened().find(Statement.ARCHIVED_PAGE, **names)]
 
     def compare(self) -> int:
-        """Read both copies from end to end and return the number of events.
+        """Read both copies from end to end, archive included, and return the number of events.
 
         Raises ``JournalDamaged`` where one of them is damaged or the two differ.
         """
-        database, seq = self._opened(), 0
-        rows = database.rows()
-        for group in self._segments.groups():
-            for row in group.rows:
-                seq += 1
-                if next(rows, None) != (seq, group.epoch, row):
-                    raise damaged(self._path, f"its record {seq} is not the one in the segments")
-        if next(rows, None) is not None:
-            raise damaged(self._path, f"the segments do not have its record {seq + 1}")
-        return seq
+        with self._storage():
+            events = self._compare_events()
+            self._compare_archive()
+        return events
 
     def repair(self) -> None:
-        """Make a damaged copy anew from the whole one; ``notices`` say which.
+        """Make a damaged copy anew from the whole one, and read both back; ``notices`` say which.
 
         Raises ``JournalDamaged`` and changes nothing when both are damaged, or both are whole in
-        themselves and differ.
+        themselves and have other events.
         """
         database = self._opened()
-        faults = [
-            _fault(lambda: _read_all(database.rows())),
-            _fault(lambda: _read_all(self._segments.groups())),
-        ]
-        match faults:
-            case None, None:
-                self.compare()
-            case str(why), None:
-                self.rebuild(why)
-            case None, str(why):
-                aside = quarantine(self.folder, self._segments.paths())
-                self._segments.close()
-                self._segments = Segments(self.folder)
-                for group in database.groups():
-                    self._segments.append(group)
-                self.notices.append(
-                    f"The journal's segments were not what was written ({_one_line(why)}); they "
-                    f"were made anew from the database, no event is lost, and the old ones are in "
-                    f"{aside}."
-                )
-            case _:
-                raise damaged(self._path, " ".join(why for why in faults if why))
+        with self._storage():
+            faults = [
+                _fault(lambda: _read_all(database.groups())),
+                _fault(lambda: _read_all(self._segments.groups())),
+            ]
+            match faults:
+                case None, None:
+                    self._compare_events()
+                    # Each line of the segments has a checksum, a row of the archive has none.
+                    if why := _fault(self._compare_archive):
+                        self.rebuild(why)
+                case str(why), None:
+                    self.rebuild(why)
+                case None, str(why):
+                    self._remake_segments(database, why)
+                case _:
+                    raise damaged(self._path, " ".join(why for why in faults if why))
+        self.compare()
 
     def rebuild(self, why: object) -> None:
         """Make the database anew from the segments; the damaged one goes into quarantine.
 
-        Raises ``JournalDamaged`` and changes nothing when the segments do not have everything.
+        Raises ``JournalDamaged`` and changes nothing when the segments do not have everything that
+        the database is known to have had.
         """
+        known = None if self._database is None else self._database.end
         if self._database is not None:
             self._database.close(tidy=False)
             self._database = None
-        if not self._segments.paths() or self._segments.wound is not None:
+        end = self._segments.end
+        if not self._segments.paths() or self._segments.wound is not None or (known or 0) > end:
             raise damaged(self._path, why)
         try:
-            aside = self._remake(self._segments.epoch)
+            with self._storage():
+                aside = self._remake(self._segments.epoch)
         except JournalDamaged as other:
             raise damaged(
                 self._path, f"{why} The segments cannot replace it: {other.message}"
             ) from other
+        lost = "" if known is None else ", no event is lost"
         self.notices.append(
             f"The journal's database was not what was written ({_one_line(why)}); it was made anew "
-            f"from the segments, no event is lost, and the old one is in {aside}."
+            f"from the {end:,} events of the segments{lost}, and the old one is in {aside}."
         )
 
     def close(self) -> None:
@@ -296,6 +293,7 @@ class Journal:
             self._database = Database.open(path, deadline)
         except JournalDamaged as error:
             self.rebuild(error.message)
+        self.notices += self._segments.notices
         database = self._opened()
         self._heal_segments(database)
         if database.end < self._segments.end:
@@ -308,6 +306,10 @@ class Journal:
         if database.end > self._segments.end:
             for group in database.groups(self._segments.end):
                 self._segments.append(group)
+        if database.end != self._segments.end:
+            raise damaged(
+                path, f"it ends with event {database.end}, the segments with {self._segments.end}."
+            )
         if database.format < FORMAT:
             database.close(tidy=False)
             aside = self._remake(database.epoch)
@@ -315,6 +317,48 @@ class Journal:
                 f"The journal's database had the older format {database.format}; it was written "
                 f"anew in format {FORMAT}, and the old one is in {aside}."
             )
+
+    def _compare_events(self) -> int:
+        rows, seq = self._opened().rows(), 0
+        for group in self._segments.groups():
+            for row in group.rows:
+                seq += 1
+                if next(rows, None) != (seq, group.epoch, row):
+                    raise damaged(self._path, f"its record {seq} is not the one in the segments.")
+        if next(rows, None) is not None:
+            raise damaged(self._path, f"the segments do not have its record {seq + 1}.")
+        return seq
+
+    def _compare_archive(self) -> None:
+        database = self._opened()
+        for group in larger(self._segments.groups()):
+            if database.archived_between(group.first, group.last) != list(group.archived):
+                raise damaged(
+                    self._path,
+                    f"what events {group.first} to {group.last} sent to its archive is not what "
+                    "the segments have.",
+                )
+
+    def _remake_segments(self, database: Database, why: str) -> None:
+        """New segments from the database, complete before an old one is moved away."""
+        draft = self.folder / "segments.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        fresh = Segments(self.folder, draft.name)
+        for group in database.groups():
+            fresh.append(group)
+        fresh.close()
+        self._segments.close()
+        aside = quarantine(self.folder, self._segments.paths())
+        for path in fresh.paths():
+            path.rename(self.folder / SEGMENTS / path.name)
+        sync_folder(self.folder / SEGMENTS)
+        shutil.rmtree(draft)
+        self._segments = Segments(self.folder)
+        self.notices.append(
+            f"The journal's segments were not what was written ({_one_line(why)}); they were made "
+            f"anew from the {database.end:,} events of the database, and the old ones are in "
+            f"{aside}."
+        )
 
     def _remake(self, epoch: int) -> Path:
         """A new database from the segments; returns where the old one now is."""
@@ -336,11 +380,12 @@ class Journal:
                 f"events {wound.after + 1} to {wound.last} are damaged in it, and the database "
                 f"ends at {database.end}.",
             )
+        _read_all(database.groups(int(wound.path.stem) - 1))  # it can replace the segment
         aside = quarantine(self.folder, [wound.path])
         self._segments.forget(wound.path)
         self.notices.append(
             f"The journal's segment {wound.path.name} was not what was written; it was made anew "
-            f"from the database, no event is lost, and the old one is in {aside}."
+            f"from the database, and the old one is in {aside}."
         )
 
     # --- below: nothing for callers -------------------------------------------------------------
@@ -369,6 +414,14 @@ class Journal:
                 path=str(self._path),
             )
         return self._database
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        """Around reading and mending: what the operating system says, in raysched's errors."""
+        try:
+            yield
+        except OSError as error:
+            raise writing_fault(error, self._path) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Database]:

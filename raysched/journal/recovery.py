@@ -25,7 +25,7 @@ def recover(journal: Journal, told: Callable[[int], None] = lambda _: None) -> S
     snapshot that the events do not follow is left aside. Raises ``JournalDamaged``,
     ``JournalTooNew``, and ``InternalError`` when the events cannot have happened.
     """
-    _check_nothing_is_lost(journal)
+    check_nothing_is_lost(journal)
     try:
         return _recover(journal, told)
     except JournalTooNew:
@@ -52,17 +52,25 @@ def replayed(
     """Give a scheduler all events after ``after``. Raises as ``recover``."""
     with _no_collection():
         for seq, event, decision in journal.history(after):
+            before = core.revision
             try:
                 core.handle(event, decision)
             except RayschedError as error:
-                raise InternalError(
-                    f"Event {seq} of the journal cannot have happened: {error.message}",
-                    remedy="Nothing was changed. Report this with `raysched journal export`.",
-                    seq=seq,
-                ) from error
+                raise _impossible(seq, error.message) from error
+            # What is written changed something; the first layout of the file kept everything.
+            if core.revision == before and decision is not None:
+                raise _impossible(seq, "it changes nothing.")
             if seq % TOLD_EVERY == 0:
                 told(seq)
     return core
+
+
+def _impossible(seq: int, why: str) -> InternalError:
+    return InternalError(
+        f"Event {seq} of the journal cannot have happened: {why}",
+        remedy="Nothing was changed. Report this with `raysched journal export`.",
+        seq=seq,
+    )
 
 
 def _recover(journal: Journal, told: Callable[[int], None]) -> Scheduler:
@@ -80,7 +88,7 @@ def _recover(journal: Journal, told: Callable[[int], None]) -> Scheduler:
     return replayed(journal, Scheduler(), 0, told)
 
 
-def _check_nothing_is_lost(journal: Journal) -> None:
+def check_nothing_is_lost(journal: Journal) -> None:
     """A snapshot is written after its events: one that is ahead says that events are gone."""
     ahead = [path for path in snapshots.paths(journal.folder) if int(path.stem) > len(journal)]
     if ahead:

@@ -9,6 +9,7 @@ not enough: a deleted or flipped write-ahead log would take acknowledged events 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -18,11 +19,12 @@ from zlib import crc32
 
 from pydantic_core import from_json, to_json
 
-from raysched.errors import JournalDamaged
-from raysched.journal.disk import sync, sync_folder, write_all
+from raysched.errors import JournalDamaged, JournalTooNew
+from raysched.journal.disk import quarantine, sync, sync_folder, write_all
 from raysched.journal.rows import ArchiveRow, Group, Row
 
 FOLDER: Final = "segments"
+_NAME: Final = re.compile(r"[0-9]+\.log")
 SEGMENT_BYTES: Final = 8_000_000
 """Opening reads the last segment only: about 40,000 events, 0.1 s."""
 
@@ -38,25 +40,31 @@ class Wound:
 
 
 class Segments:
-    """All segments of one state folder. ``end`` and ``epoch`` are those of the last valid group."""
+    """All segments of one folder. ``end`` and ``epoch`` are those of the last valid group;
+    ``notices`` say what was cut off because it was no whole group."""
 
-    def __init__(self, state: Path) -> None:
-        """Find where the segments end, cutting off a torn tail. Raises ``OSError``."""
-        self._folder = state / FOLDER
+    def __init__(self, state: Path, folder: str = FOLDER) -> None:
+        """Find where the segments end, cutting off a torn tail. Raises ``OSError`` and
+        ``JournalTooNew``."""
+        self._state = state
+        self._folder = state / folder
         self._file: FileIO | None = None
         self._size = 0
         self._size_before = 0
         self.end = 0
         self.epoch = 0
         self.wound: Wound | None = None
-        self.torn_bytes = 0
-        paths = self.paths()
-        if paths:
-            self._look_at(paths[-1])
+        self.notices: list[str] = []
+        for path in reversed(self.paths()):
+            if self._look_at(path):
+                break
 
     def paths(self) -> list[Path]:
         """All segments, oldest first."""
-        return sorted(path for path in self._folder.glob("*.log") if path.stem.isdecimal())
+        try:
+            return sorted(p for p in self._folder.iterdir() if _NAME.fullmatch(p.name))
+        except FileNotFoundError:
+            return []
 
     def append(self, group: Group) -> None:
         """Make a group durable, as one line. Raises ``OSError``."""
@@ -84,6 +92,7 @@ class Segments:
         """
         paths = self.paths()
         starts = [int(path.stem) for path in paths]
+        epoch = 0
         begin = max((n for n, start in enumerate(starts) if start <= after + 1), default=0)
         expected = starts[begin] if starts else 1
         if expected > after + 1:
@@ -92,6 +101,9 @@ class Segments:
             for group in _read(path):
                 if group.first != expected:
                     raise _gap(path, expected)
+                if group.epoch < epoch:
+                    raise _older(path, group, epoch)
+                epoch = group.epoch
                 expected = group.last + 1
                 if group.last > after:
                     skip = max(0, after + 1 - group.first)
@@ -121,8 +133,9 @@ class Segments:
         sync_folder(self._folder.parent)
         return self._file
 
-    def _look_at(self, path: Path) -> None:
-        """Read the last segment, and open it for appending if it is whole."""
+    def _look_at(self, path: Path) -> bool:
+        """Read the last segment, and open it for appending if it is whole. False, and the file is
+        gone, if nothing whole is in it: a crash came between making it and its first group."""
         self.end = int(path.stem) - 1
         good, bad_after = 0, None
         for line, group in _lines(path):
@@ -135,14 +148,34 @@ class Segments:
                 self.wound = Wound(path, bad_after, group.last)
                 self.epoch = max(self.epoch, group.epoch)
         if self.wound is not None:
-            return
+            return True
         path.chmod(0o644)
         self._file = path.open("ab", buffering=0)
-        self.torn_bytes = self._file.tell() - good
-        if self.torn_bytes:
-            self._file.truncate(good)
-            sync(self._file.fileno())
+        if self._file.tell() > good:
+            self._cut(path, good)
         self._size = self._size_before = good
+        if good:
+            return True
+        self.close()
+        path.unlink()
+        sync_folder(self._folder)
+        self.end = 0
+        return False
+
+    def _cut(self, path: Path, good: int) -> None:
+        """Cut off what is no whole group. A crash leaves half a line; a line that was finished and
+        is not what was written may have been acknowledged, so it is kept aside."""
+        assert self._file is not None
+        tail = path.read_bytes()[good:]
+        if b"\n" in tail:
+            aside = quarantine(self._state, [])
+            (aside / f"{path.name}.tail").write_bytes(tail)
+            self.notices.append(
+                f"The last {len(tail):,} bytes of the journal's segment {path.name} were not what "
+                f"was written; they were cut off and are in {aside}."
+            )
+        self._file.truncate(good)
+        sync(self._file.fileno())
 
 
 def _line(group: Group) -> bytes:
@@ -161,12 +194,27 @@ def _group(line: bytes) -> Group | None:
     body = line[9:-1]
     if not line.endswith(b"\n") or line[:9] != b"%08x " % crc32(body):
         return None
-    first, epoch, rows, archived = from_json(body)
+    first, epoch, rows, archived, *more = from_json(body)
+    if more:
+        raise _too_new(f"Group {first}", len(more))
     return Group(first, epoch, _tuples(Row, rows), _tuples(ArchiveRow, archived))
 
 
 def _tuples(kind: Any, values: list[list[Any]]) -> list[Any]:
-    return [kind._make(value) for value in values]
+    """Rows of a kind; a shorter one is of an older raysched, and has the defaults of the rest."""
+    known = len(kind._fields)
+    for value in values:
+        if len(value) > known:
+            raise _too_new(f"A row of {kind.__name__}", len(value) - known)
+    return [kind(*value) for value in values]
+
+
+def _too_new(what: str, more: int) -> JournalTooNew:
+    return JournalTooNew(
+        f"{what} in the journal's segments has {more} more values than this raysched knows: a "
+        "newer one wrote it.",
+        remedy="Nothing was changed. Run the raysched that wrote it, or a newer one.",
+    )
 
 
 def _read(path: Path) -> Iterator[Group]:
@@ -178,6 +226,15 @@ def _read(path: Path) -> Iterator[Group]:
                 path=str(path),
             )
         yield group
+
+
+def _older(path: Path, group: Group, epoch: int) -> JournalDamaged:
+    return JournalDamaged(
+        f"Event {group.first} in the journal's segment {path} is of epoch {group.epoch}, but comes "
+        f"after one of epoch {epoch}.",
+        remedy="`raysched journal repair` restores it from the database, if that is whole.",
+        path=str(path),
+    )
 
 
 def _gap(path: Path, expected: int) -> JournalDamaged:

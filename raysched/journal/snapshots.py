@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "snapshots"
 KEPT: Final = 2
+_UNUSABLE: Final = (OSError, ValueError, TypeError, KeyError, OverflowError, EOFError, zlib.error)
 RULES: Final = 1
 """Raise this when an old state of the same shape would mean something else."""
 
@@ -84,7 +85,7 @@ def paths(folder: Path) -> list[Path]:
 def newest(folder: Path, mark: Callable[[int], str | None]) -> tuple[int, State] | None:
     """The newest usable state and its ``seq``. ``mark`` gives the body of an event."""
     for path in paths(folder):
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zlib.error):
+        with contextlib.suppress(*_UNUSABLE):
             found = _load(path, mark)
             if found is not None:
                 return found

@@ -29,6 +29,7 @@ from raysched.core.events import (
     SchedulerStarted,
     SlidePlanned,
     TimePassed,
+    UserWeighted,
     WorkflowSubmitted,
 )
 from raysched.core.model import JobState, Stage
@@ -80,12 +81,14 @@ class Reference(Facts):
             case JobCancelRequested(job=name):
                 self._cancel(self.jobs[name])
             case JobRetryRequested(job=name, key=key):
-                self.jobs[name].retry_key = key
+                self.jobs[name].retry_keys += (key,)
                 self._retry(self.jobs[name])
             case MppAnswered(job=name, mpp=mpp):
                 job = self.jobs[name]
                 job.state, job.mpp = S.WAITING, mpp
                 self.touched.append(job)
+            case UserWeighted(user=user, weight=weight):
+                self.weights[user] = weight
             case LaneOpened(lane=lane):
                 self.lanes.append(lane)
             case LaneLost(lane=lane):
@@ -173,27 +176,25 @@ class Reference(Facts):
 
     def _start(self, event: SchedulerStarted) -> None:
         self.epoch, self.limits = event.epoch, event.limits or self.limits
-        for name in list(self.runs):
-            self._close(name, None)
+        for name, run in list(self.runs.items()):
+            self._close(name, min(self.now - run.at, run.est_s))
         self.lanes, self.parked, self.wake_at = [], None, None
         too_many = self.slots[self.limits.max_active_users :]
         self.slots = self.slots[: self.limits.max_active_users]
         self.queue = [user for user, _ in too_many] + self.queue
         self.popped = [user for user, _ in reversed(too_many)]
 
-    def _close(self, name: str, seconds: float | None, is_typical: bool = False) -> bool:
+    def _close(self, name: str, seconds: float, is_typical: bool = False) -> bool:
         """End a run and put its cost right. True if its job was coming to rest anyway."""
-        run = self.runs.pop(name)
-        job = run.job
+        job = (run := self.runs.pop(name)).job
         self.touched.append(job)
-        if seconds is not None:
-            late_s = max(0.0, seconds) - run.est_s
-            self.users.tags[job.user] += late_s
-            self.branches[job.user].tags[job.spec.branch] += late_s
-            if is_typical:
-                kind, rate = (job.spec.kind, run.stage), max(0.0, seconds) / self._size(run)
-                known = self.rates.get(kind)
-                self.rates[kind] = rate if known is None else known + 0.2 * (rate - known)
+        late_s = max(0.0, seconds) - run.est_s
+        self.users.tags[job.user] += late_s / self.weights.get(job.user, 1.0)
+        self.branches[job.user].tags[job.spec.branch] += late_s
+        if is_typical:
+            kind, rate = (job.spec.kind, run.stage), max(0.0, seconds) / self._size(run)
+            known = self.rates.get(kind)
+            self.rates[kind] = rate if known is None else known + 0.2 * (rate - known)
         if job.state is not S.CANCELLING and job.will_retry is None:
             return False
         if not self.flights(job):
@@ -364,12 +365,11 @@ class Reference(Facts):
                 for job in running
             )
             self.parked = None if is_resting else max(running, key=self._place)
-        able = [
-            job
-            for job in running
-            if job is not self.parked and self.has_unit(job) and job.user in self.users.ready
-        ]
-        return min(able, key=self._place, default=None)
+        able = [job for job in running if self.has_unit(job) and job.user in self.users.ready]
+        others = [job for job in able if job is not self.parked]
+        if len(running) > 1:  # another will make room, or have units again
+            others = others or able
+        return min(others, key=self._place, default=None)
 
     def _place(self, job: JobFacts) -> tuple[float, float, int]:
         own = self.branches[job.user].tags[job.spec.branch]
@@ -400,7 +400,7 @@ class Reference(Facts):
         run = RunFacts(job, unit.stage, unit.chunk, command.lane, self.now, 0.0)
         rate = self.rates.get((job.spec.kind, unit.stage), self.limits.first_tile_estimate_s)
         run.est_s = rate * self._size(run)
-        self.users.charge(job.user, run.est_s)
+        self.users.charge(job.user, run.est_s / self.weights.get(job.user, 1.0))
         self.branches[job.user].charge(job.spec.branch, run.est_s)
         self.runs[command.run] = run
         self.runs_ever.add(command.run)

@@ -23,6 +23,7 @@ from raysched.core.events import (
     SchedulerStarted,
     SlidePlanned,
     TimePassed,
+    UserWeighted,
     WorkflowSubmitted,
 )
 from raysched.core.limits import Limits
@@ -76,7 +77,7 @@ class JobFacts:
     retry_at: float | None = None
     skipped_by: str | None = None
     mpp: float | None = None
-    retry_key: str = ""
+    retry_keys: tuple[str, ...] = ()
     checksum: str | None = None
 
 
@@ -134,6 +135,7 @@ class Facts:
         self.queue: list[str] = []
         self.yielding: list[str] = []
         self.users = Turns()
+        self.weights: dict[str, float] = {}
         self.branches: dict[str, Turns] = {}
         self.rates: dict[tuple[str, Stage], float] = {}
         self.parked: JobFacts | None = None
@@ -156,6 +158,11 @@ class Facts:
                 if job is None or job.user != event.user:
                     return NotFound
                 return self._answer_request(event, job)
+            case UserWeighted(user=user, weight=weight):
+                if not 0.01 <= weight <= 100:
+                    return InvalidSetting
+                known = any(user == asker for asker, _ in self.asked)
+                return self.weights.get(user, 1.0 if known else None) != weight
             case LaneOpened(lane=lane):
                 return lane not in self.lanes
             case LaneLost(lane=lane):
@@ -191,7 +198,7 @@ class Facts:
                 stopping = job.state in (S.CANCELLED, S.CANCELLING)
                 return False if stopping else not job.state.is_final or Conflict
             case JobRetryRequested():
-                if event.key and event.key == job.retry_key:
+                if event.key and event.key in job.retry_keys:
                     return False
                 if job.state is not S.FAILED:
                     return Conflict

@@ -151,7 +151,8 @@ def test_a_slide_without_pixel_size_waits_for_the_answer_and_plans_with_it() -> 
     assert c.view("a").question == "how large is a pixel?"
     assert c.view("b").explanation == Explanation(
         Reason.WAITING_FOR_BRANCH,
-        "waiting in branch main: 2nd in line, job a is needs mpp",
+        "waiting in branch main: 2nd in line; first is job a: "
+        "waiting for your answer: how large is a pixel?",
         position=2,
     )
     for wrong in (0.05, 3.0, float("nan")):

@@ -7,12 +7,13 @@ from collections import Counter
 import pytest
 
 from raysched.core.commands import RunUnit, WakeAt
-from raysched.core.events import ChunkFinished, Event
+from raysched.core.events import ChunkFinished, Event, UserWeighted
 from raysched.core.fairness import FairQueue
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import JobState, Reason, Stage, UserId
 from raysched.core.views import Explanation
+from raysched.errors import InvalidSetting
 from raysched.testing import FakeCluster, job
 
 
@@ -40,7 +41,7 @@ def test_users_wait_for_a_slot_first_in_first_out_and_are_told_how_long() -> Non
         Reason.WAITING_FOR_SLOT,
         "waiting for a slot: 2nd of 2, about 20 min; the slots are held by 1 user",
         position=2,
-        eta_s=598.0 + 600.0,
+        eta_s=598.0 + 600.0 + 1.0,  # the longest run in flight, once a round
     )
     c.run()
     started = [c.view(f"of {user}").started_at for user in ("ann", "bob", "cyd")]
@@ -216,10 +217,30 @@ def test_the_weight_of_a_user_counts_in_dispatch() -> None:
     c = cluster(lanes=1, chunks={"a": 400, "b": 400})
     c.submit("ann", job("a"))
     c.submit("bob", job("b"))
-    c.core.state.users[UserId("ann")].weight = 3.0  # no event sets weights yet
+    c.tell(UserWeighted(c.now, UserId("ann"), 3.0))
     c.run(200)
     done = c.view("a").chunks_done, c.view("b").chunks_done
     assert done == (pytest.approx(150, abs=4), pytest.approx(50, abs=4))
+
+
+def test_a_weight_may_be_given_before_the_user_has_submitted_anything() -> None:
+    c = cluster(lanes=1, chunks={"a": 400, "b": 400})
+    c.tell(UserWeighted(0.0, UserId("bob"), 0.5))
+    c.submit("ann", job("a"))
+    c.submit("bob", job("b"))
+    c.run(150)
+    done = c.view("a").chunks_done, c.view("b").chunks_done
+    assert done == (pytest.approx(100, abs=4), pytest.approx(50, abs=4))
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 0.001, 1000.0, float("nan"), float("inf")])
+def test_a_weight_that_would_starve_somebody_is_refused_and_changes_nothing(weight: float) -> None:
+    c = cluster()
+    before = c.core.revision
+    with pytest.raises(InvalidSetting, match="out of range"):
+        c.tell(UserWeighted(0.0, UserId("ann"), weight))
+    assert c.core.revision == before
+    assert not c.core.state.users
 
 
 def test_the_estimate_of_a_chunk_is_learnt_per_tile() -> None:
@@ -315,14 +336,15 @@ def test_waiting_for_a_turn_says_who_goes_first_without_naming_anyone() -> None:
     c.submit("ann", job("a2", "y"))
     assert c.view("b").explanation == Explanation(
         Reason.WAITING_FOR_LANE,
-        "next to go: waiting for one of 1 lane to finish its chunk",
+        "next to go: waiting for the lane to finish its chunk",
         position=1,
         eta_s=0.5,
     )
     assert c.view("a2").explanation == Explanation(
         Reason.WAITING_FOR_TURN,
-        "waiting for its turn at 1 lane: 1 user and 0 of your own branches go first",
+        "waiting for its turn at 1 lane: 2nd to go, after 1 other user",
         position=2,
+        eta_s=1.0,
     )
 
 

@@ -45,6 +45,7 @@ from raysched.core.events import (
     SchedulerStarted,
     SlidePlanned,
     TimePassed,
+    UserWeighted,
     WorkflowSubmitted,
 )
 from raysched.core.invariants import check
@@ -102,7 +103,9 @@ SHAPE = st.lists(
 )
 ANSWERS = ("well", "well", "well", "missed", "badly", "for good", "lost", "stopped", "mpp", "mpp")
 ASK = st.tuples(
-    st.sampled_from(("cancel", "cancel", "cancel", "retry", "retry", "mpp", "mpp", "leave")),
+    st.sampled_from(
+        ("cancel", "cancel", "cancel", "retry", "retry", "mpp", "mpp", "leave", "weigh")
+    ),
     st.integers(0, 5),
     st.integers(0, 9),
     st.sampled_from((0.5, 0.25, 9.0)),
@@ -237,6 +240,9 @@ class Life(RuleBasedStateMachine):
             case "mpp":
                 if self.tell(MppAnswered(self.clock(), user, name, mpp)):
                     self.tell(MppAnswered(self.now, user, name, mpp))  # the person clicks twice
+            case "weigh":
+                weight = {0.5: 1.0, 0.25: 3.0, 9.0: 0.0}[mpp]
+                self.tell(UserWeighted(self.clock(), user, weight))
             case "leave":
                 for mine in [other for other in self.model.open() if other.user == user]:
                     if not mine.state.is_final:
@@ -433,6 +439,7 @@ TO_BE_MET = {
     *(f"JobRetryRequested {how}" for how in (*REFUSALS, "NotFound", True, False)),
     *(f"JobCancelRequested {how}" for how in ("Conflict", "NotFound", True, False)),
     *(f"MppAnswered {how}" for how in ("Conflict", "NotFound", "InvalidSetting", True, False)),
+    *(f"UserWeighted {how}" for how in ("InvalidSetting", True, False)),
     "SchedulerStarted IllegalMove",
     "ResultAssembled IllegalMove",
     "somebody is parked",

@@ -30,8 +30,8 @@ EVERYDAY = [
     World("a failed attempt, a failure and a retry, one job at a time, two lanes",
           lanes=2, running=1, max_retries=1, failures=1, retries=1, at_least=5_900),
     World("two chunks that cost, a cancel, one job at a time, two lanes",
-          lanes=2, running=1, chunks=2, unit_s=1.0, cancels=1, at_least=5_700),
-    World("units that cost, two lanes", lanes=2, unit_s=1.0, at_least=3_200),
+          lanes=2, running=1, chunks=2, unit_s=1.0, cancels=1, at_least=3_800),
+    World("units that cost, two lanes", lanes=2, unit_s=1.0, at_least=3_100),
 ]  # fmt: skip
 LARGER = [
     World("all of it once, one lane, one slot with a tenure",

@@ -284,6 +284,31 @@ CAPS_AND_SHARES = (
         "::test_a_tiny_job_gets_in_within_a_chunk_when_giants_fill_the_cap_and_the_lanes",
     ),
     Mutant(
+        "lanes_idle_beside_a_parked_giant",
+        "The parked job gets no lane even when no other job under the cap can use it.",
+        "dispatch.py",
+        "return min(others or able,",
+        "return min(others,",
+        "test_attacks.py"
+        "::test_many_branches_of_tiny_jobs_leave_no_lane_idle_while_a_giant_has_chunks",
+    ),
+    Mutant(
+        "restarts_charge_whole_estimates",
+        "A run that a restart killed is charged its whole estimate, however short it was.",
+        "reports.py",
+        "cost = min(state.now - flight.started_at, flight.est_s)",
+        "cost = flight.est_s",
+        "test_attacks.py::test_restarts_do_not_move_shares_to_whoever_has_the_smaller_chunks[130]",
+    ),
+    Mutant(
+        "only_the_last_retry_key_is_known",
+        "The keys of earlier retries are forgotten: a late repeat is one more retry.",
+        "requests.py",
+        "job.earlier_retry_keys += (job.retry_key,)",
+        "pass",
+        "test_attacks.py::test_a_late_repeat_of_an_old_retry_is_no_new_retry",
+    ),
+    Mutant(
         "idle_time_banks_credit",
         "Whoever comes back is served as if they had been owed the time they were away.",
         "fairness.py",

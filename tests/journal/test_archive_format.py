@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raysched.core.commands import Retire
 from raysched.core.model import (
     BranchName,
@@ -36,6 +38,7 @@ KEPT = Retire(
             mpp=0.25,
             losses={"segment 1": 2},
             retry_key="k2",
+            earlier_retry_keys=("k0", "k1"),
             failure=Failure("boom", "It broke.", "Fix it."),
             cells=120,
             started_at=2.0,
@@ -51,13 +54,20 @@ BODY = (
     '"state":"failed","stage":"segment","attempt":4,"tries":3,"progress":{"plan":'
     '{"fingerprint":"f1","chunk_tiles":[4,3]},"pending":[1],"chunks_done":1,"tiles_done":4,'
     '"tiles_failed":1,"cells":120,"seconds":2.5},"mpp":0.25,"runs":{},"losses":{"segment 1":2},'
-    '"verdict":null,"retry_at":null,"retry_key":"k2","skipped_by":null,"failure":{"code":"boom",'
+    '"verdict":null,"retry_at":null,"retry_key":"k2","earlier_retry_keys":["k0","k1"],'
+    '"skipped_by":null,"failure":{"code":"boom",'
     '"message":"It broke.","remedy":"Fix it."},"question":null,"cells":120,"checksum":null,'
     '"started_at":2.0,"ended_at":9.0}]}'
 )
+
+EARLIER = BODY.replace('"earlier_retry_keys":["k0","k1"],', "")
+"""What was written before that field came: on people's disks, read for ever."""
 
 
 def test_what_is_archived_is_written_as_it_was_and_read_for_ever() -> None:
     row = archive.row(3, KEPT)
     assert (row.version, row.body) == (1, BODY)
     assert archive.read(1, BODY) == KEPT
+    assert EARLIER != BODY
+    (job,) = KEPT.jobs
+    assert archive.read(1, EARLIER) == replace(KEPT, jobs=(replace(job, earlier_retry_keys=()),))

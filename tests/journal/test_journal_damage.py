@@ -55,7 +55,7 @@ def test_a_file_that_is_no_journal_is_put_aside_and_made_anew(
         (notice,) = journal.notices
     (aside,) = (folder / "quarantine").iterdir()
     assert (aside / "journal.duckdb").read_bytes() == spoiled
-    assert "no event is lost" in notice
+    assert "made anew from the 10 events of the segments, and" in notice
     assert notice.endswith(f"the old one is in {aside}.")
     with Journal.open(folder) as journal:
         assert journal.notices == []
@@ -102,7 +102,9 @@ def test_damage_that_shows_only_while_events_are_read_is_mended_by_recovery(fold
     with Journal.open(folder) as journal:
         assert journal.notices == []
         recover(journal)
-        assert "made anew from the segments" in journal.notices[0]
+        assert (
+            "made anew from the 10 events of the segments, no event is lost" in (journal.notices[0])
+        )
     assert read(folder) == TEN
 
 
