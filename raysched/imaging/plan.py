@@ -18,7 +18,11 @@ class Frozen(BaseModel):
 
 
 class SlideFacts(Frozen):
-    """What the file is. Sizes in level-0 px; ``bounds_*`` is OpenSlide's non-empty region."""
+    """What the file is. Sizes in level-0 px; ``bounds_*`` is OpenSlide's non-empty region.
+
+    ``reader`` is who read the working level, "jpeg tiles" or "openslide", and ``reader_note`` why
+    not the former. Both give the same pixels, so the fingerprint covers neither.
+    """
 
     path: str
     sha256: str
@@ -30,6 +34,8 @@ class SlideFacts(Frozen):
     bounds_y: int
     mpp: float
     mpp_source: str  # "user" | "vendor" | "tiff" | "objective"
+    reader: str = "openslide"
+    reader_note: str = ""
 
 
 class WorkingGrid(Frozen):

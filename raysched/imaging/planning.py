@@ -19,6 +19,8 @@ from raysched.imaging.tissue import TISSUE_MPP, TissueMask, tissue_of
 
 SEAM_PX = 4
 """Working px on either side of a seam within which both tiles report a cell."""
+NOT_CONTENT = {"path", "reader", "reader_note"}
+"""Facts of a slide that change no pixel."""
 SAMPLE_WINDOWS = 64
 SAMPLE_WINDOW_PX = 128
 SAMPLE_STEP = 2
@@ -38,7 +40,7 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
     samples = _tissue_samples(slide, grid, tissue)
     overview = Overview(overview_rgb, tissue.mask, TISSUE_MPP, samples)
     draft = SlidePlan(
-        slide=_facts(slide, mpp, source),
+        slide=_facts(slide, grid, mpp, source),
         grid=grid,
         engine=engine.name,
         engine_version=engine.version,
@@ -54,9 +56,8 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
 
 
 def plan_fingerprint(plan: SlidePlan) -> str:
-    """Names the plan's content; where the file lies does not matter."""
-    content = plan.model_dump(mode="json")
-    content["slide"].pop("path")
+    """Names the plan's content; where the file lies and who reads it does not matter."""
+    content = plan.model_dump(mode="json", exclude={"slide": NOT_CONTENT})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -92,7 +93,8 @@ def _tissue_samples(slide: Slide, grid: WorkingGrid, tissue: TissueMask) -> Rgb:
     return np.concatenate([np.zeros((0, 3), np.uint8), *found])
 
 
-def _facts(slide: Slide, mpp: float, source: str) -> SlideFacts:
+def _facts(slide: Slide, grid: WorkingGrid, mpp: float, source: str) -> SlideFacts:
+    reader, note = slide.reader(grid.level)
     return SlideFacts(
         path=str(slide.path),
         sha256=slide_sha256(slide.path),
@@ -104,4 +106,6 @@ def _facts(slide: Slide, mpp: float, source: str) -> SlideFacts:
         bounds_y=slide.bounds.y0,
         mpp=mpp,
         mpp_source=source,
+        reader=reader,
+        reader_note=note,
     )

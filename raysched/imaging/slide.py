@@ -1,5 +1,8 @@
 """Opening a slide and reading its pixels: the only file that calls OpenSlide.
 
+Levels that are nothing but JPEG tiles are read by ``jpeg_tiles`` instead, once it has shown that it
+gives the same pixels; OpenSlide reads everything else, and whatever is doubtful.
+
 A ``Slide`` hides three habits of OpenSlide. Its ``read_region`` takes level-0 coordinates, which
 cannot name every pixel of a level whose downsample is not a whole number; it returns
 premultiplied, possibly transparent pixels; and after its first error a handle is dead.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from contextlib import suppress
 from os import SEEK_CUR
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +26,12 @@ from PIL import Image, UnidentifiedImageError
 
 from raysched.errors import NotASlide, SlideForbidden, SlideMissing, SlideUnreadable
 from raysched.imaging.geometry import Rect
+from raysched.imaging.jpeg_stream import OddTile
+from raysched.imaging.jpeg_tiles import VENDORS, JpegTiff, TiledPage
 
 Rgb = npt.NDArray[np.uint8]
 
+JPEG_TILES, OPENSLIDE = "jpeg tiles", "openslide"
 HASH_CHUNK_BYTES = 4 * 1024 * 1024
 MOST_DIRECTORIES = 10_000
 """A chain of directories longer than this is a loop."""
@@ -39,7 +46,7 @@ CONVERT = (
 
 
 class Slide:
-    """An open slide. Use as a context manager; not for use by two threads at once.
+    """An open slide. Use as a context manager, from any thread but by one at a time.
 
     ``width``/``height`` are level-0 px; ``level_sizes`` are (w, h) in each level's own px;
     ``downsamples[i]`` is the geometric size of a level-``i`` pixel in level-0 px: the whole
@@ -62,6 +69,8 @@ class Slide:
         )
         self.bounds = self._read_bounds()
         self.size_bytes = path.stat().st_size
+        self._jpeg: JpegTiff | None = None
+        self._pages: dict[int, TiledPage | str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +86,18 @@ class Slide:
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self._handle.close()
+        if self._jpeg is not None:
+            self._jpeg.close()
+
+    def reader(self, level: int) -> tuple[str, str]:
+        """Who reads a level, "jpeg tiles" or "openslide", and in words why not the former.
+
+        The pixels are the same. Decided when a level is first read or asked about.
+        """
+        if level not in self._pages:
+            self._pages[level] = self._tiled_page(level)
+        found = self._pages[level]
+        return (OPENSLIDE, found) if isinstance(found, str) else (JPEG_TILES, "")
 
     def read_level(self, level: int, l_x0: int, l_y0: int, w: int, h: int) -> Rgb:
         """Pixels of a rectangle of one level, in that level's own px: (h, w, 3) uint8.
@@ -87,21 +108,61 @@ class Slide:
         on the rectangle asked for; the misplacement is at most half a level-0 px.
         Raises ``SlideUnreadable`` when the file is damaged there.
         """
-        out = np.full((h, w, 3), 255, np.uint8)
         level_w, level_h = self.level_sizes[level]
         x0, y0, x1, y1 = max(l_x0, 0), max(l_y0, 0), min(l_x0 + w, level_w), min(l_y0 + h, level_h)
         if x0 >= x1 or y0 >= y1:
-            return out
-        wanted = Rect(x0, y0, x1, y1)
+            return np.full((h, w, 3), 255, np.uint8)
+        pixels = self._inside(level, Rect(x0, y0, x1, y1))
+        if pixels.shape[:2] == (h, w):
+            return pixels
+        out = np.full((h, w, 3), 255, np.uint8)
+        out[y0 - l_y0 : y1 - l_y0, x0 - l_x0 : x1 - l_x0] = pixels
+        return out
+
+    def _inside(self, level: int, rect: Rect) -> Rgb:
+        """Pixels of a rectangle that lies inside a level, by whoever reads it."""
+        self.reader(level)
+        page = self._pages[level]
+        if self._jpeg is not None and not isinstance(page, str):
+            with suppress(OddTile):  # a damaged tile, most likely: OpenSlide is to say so
+                return self._jpeg.read(page, rect)
+        return self._composited(level, rect)
+
+    def _tiled_page(self, level: int) -> TiledPage | str:
+        """The page that is to be read tile by tile, or why it is not."""
+        if self.vendor not in VENDORS:
+            return f"{self.vendor} is no format of plain JPEG tiles"
+        size = self.level_sizes[level]
+        if not self._addressing[level].is_integer() and max(size) > LATTICE_PX:
+            return f"level {level} has a fractional downsample, where OpenSlide interpolates"
+        try:
+            if self._jpeg is None:
+                self._jpeg = JpegTiff(self.path)
+            page = self._jpeg.page(size)
+            if level and not page.byte_counts.all():
+                return f"level {level} lacks tiles, which OpenSlide fills from other levels"
+            self._jpeg.check(page, lambda rect: self._composited(level, rect))
+        except OddTile as odd:
+            return f"level {level}: {odd}"
+        except OSError as error:
+            return f"the file cannot be opened again ({error.strerror})"
+        except SlideUnreadable as error:  # the handle is dead
+            with suppress(openslide.OpenSlideError):
+                self._handle = openslide.OpenSlide(str(self.path))
+            return error.message
+        return page
+
+    def _composited(self, level: int, rect: Rect) -> Rgb:
+        """Pixels of a rectangle that lies inside a level, by OpenSlide."""
         if self._addressing[level].is_integer():
-            out[y0 - l_y0 : y1 - l_y0, x0 - l_x0 : x1 - l_x0] = self._read(level, wanted)
-            return out
-        for block in _lattice(wanted, Rect(0, 0, level_w, level_h)):
-            a, b = max(block.x0, x0), max(block.y0, y0)
-            c, d = min(block.x1, x1), min(block.y1, y1)
+            return self._read(level, rect)
+        out = np.empty((rect.height, rect.width, 3), np.uint8)
+        for block in _lattice(rect, Rect(0, 0, *self.level_sizes[level])):
+            a, b = max(block.x0, rect.x0), max(block.y0, rect.y0)
+            c, d = min(block.x1, rect.x1), min(block.y1, rect.y1)
             pixels = self._read(level, block)
             part = pixels[b - block.y0 : d - block.y0, a - block.x0 : c - block.x0]
-            out[b - l_y0 : d - l_y0, a - l_x0 : c - l_x0] = part
+            out[b - rect.y0 : d - rect.y0, a - rect.x0 : c - rect.x0] = part
         return out
 
     def _read(self, level: int, rect: Rect) -> Rgb:

@@ -28,6 +28,7 @@ PACKAGES = (
     "openslide-bin",
     "pyarrow",
     "shapely",
+    "simplejpeg",
     "zarr",
 )
 
@@ -39,7 +40,10 @@ class Part(BaseModel):
 
 
 class SlideNote(Part):
-    """The slide that was segmented. Sizes and bounds in level-0 px, mpp in um per level-0 px."""
+    """The slide that was segmented. Sizes and bounds in level-0 px, mpp in um per level-0 px.
+
+    ``reader`` and ``reader_note``: as in ``SlideFacts``.
+    """
 
     name: str
     sha256: str
@@ -51,6 +55,8 @@ class SlideNote(Part):
     bounds_y: int
     mpp: float
     mpp_source: str
+    reader: str = "openslide"
+    reader_note: str = ""
 
 
 class GridNote(Part):

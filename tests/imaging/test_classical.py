@@ -145,3 +145,16 @@ def test_the_same_slide_has_the_same_plan(sample_slide: Path) -> None:
         other = plan_fingerprint(make_plan(slide, request(sample_slide, 512))[0])
     assert len(names) == 1
     assert other not in names
+
+
+def test_who_reads_the_slide_is_in_the_plan_but_not_in_its_fingerprint(sample_slide: Path) -> None:
+    from raysched.imaging.planning import plan_fingerprint
+
+    with open_slide(sample_slide) as slide:
+        plan, _ = make_plan(slide, request(sample_slide))
+    assert (plan.slide.reader, plan.slide.reader_note) == ("jpeg tiles", "")
+    facts = plan.slide.model_copy(update={"reader": "openslide", "reader_note": "so"})
+    other = plan.model_copy(update={"slide": facts})
+    assert plan_fingerprint(other) == plan_fingerprint(plan)
+    facts = plan.slide.model_copy(update={"vendor": "other"})
+    assert plan_fingerprint(plan.model_copy(update={"slide": facts})) != plan_fingerprint(plan)

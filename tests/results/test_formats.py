@@ -141,6 +141,22 @@ def test_the_manifest_tells_what_made_the_result(manifest: Manifest, crop: Path)
     assert sum(manifest.chunk_tiles) == manifest.counts.tissue_tiles
     assert {"raysched", "python", "numpy", "zarr"} <= set(manifest.versions)
     assert manifest.timings.segment_s > 0
+    assert (manifest.slide.reader, manifest.slide.reader_note) == (
+        "openslide",
+        "level 0: its tiles are compressed as NONE, not JPEG",
+    )
+
+
+def test_a_manifest_of_before_there_were_two_readers_is_read(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    old = manifest.model_dump(mode="json")
+    for name in ("reader", "reader_note"):
+        del old["slide"][name]
+    (tmp_path / "manifest.json").write_text(json.dumps(old))
+    found = read_manifest(tmp_path)
+    assert found is not None
+    assert (found.slide.reader, found.slide.reader_note) == ("openslide", "")
 
 
 def test_the_manifest_lists_every_file_with_its_hash(done: Attempt, manifest: Manifest) -> None:
