@@ -145,6 +145,13 @@ class MppMissing(SlideError):
     code = "needs_mpp"
 
 
+class BadAnnotation(RequestError):
+    """An annotated image or its labels are missing, unreadable, or do not fit each other."""
+
+    code = "bad_annotation"
+    status = 422
+
+
 class EngineFailed(RequestError):
     """An engine raised or returned something of the wrong shape on a tile."""
 

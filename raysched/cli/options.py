@@ -29,7 +29,13 @@ Out = Annotated[Path | None, typer.Option(metavar="DIR", help="New folder for th
 Engine = Annotated[str | None, typer.Option(help="What finds the cells. Default: classical.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", metavar="KEY=VALUE", help="Engine parameter; may be repeated."),
+    typer.Option(
+        "--param",
+        "--params",
+        "-p",
+        metavar="KEY=VALUE",
+        help="Engine parameter, or a JSON object of several; may be repeated.",
+    ),
 ]
 Mpp = Annotated[
     float | None,

@@ -148,9 +148,15 @@ def described(kind: type[M], **values: Any) -> M:
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:
-    """``key=value`` pairs as a dict; a value that is JSON is taken as such, else as text."""
+    """``key=value`` pairs as a dict; a value that is JSON is taken as such, else as text.
+
+    Instead of a pair there may be a JSON object of several.
+    """
     params: dict[str, Any] = {}
     for pair in pairs:
+        if pair.lstrip().startswith("{"):
+            params |= _json_object(pair)
+            continue
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise InvalidSetting(
@@ -162,6 +168,17 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             params[key] = value
     return params
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise InvalidSetting(
+            f"The parameters {text!r} are no JSON object: {error}.",
+            remedy="""Write for example --params '{"min_area_um2": 20}'.""",
+        ) from None
+    return values
 
 
 def _error_kinds(root: type[RayschedError]) -> list[type[RayschedError]]:

@@ -9,6 +9,7 @@ and bottom edge of the level its last pixels are repeated.
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
-from raysched.imaging.slide import Rgb, Slide
+from raysched.imaging.slide import Rgb
 
 TOLERANCE = 0.05
 """Pixel sizes that differ by less than this count as equal: no interpolation."""
@@ -25,7 +26,25 @@ READ_BUDGET_PX = 16_000_000
 """Most level pixels that one strip of a large read holds (64 MB as RGBA)."""
 
 
-def working_grid(slide: Slide, mpp: float, target_mpp: float) -> WorkingGrid:
+class Levels(Protocol):
+    """What is read of a slide: ``Slide`` itself, or an image that counts as one."""
+
+    @property
+    def level_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(w, h) of each level in its own px."""
+        ...
+
+    @property
+    def downsamples(self) -> tuple[float, ...]:
+        """Level-0 px per px of each level."""
+        ...
+
+    def read_level(self, level: int, l_x0: int, l_y0: int, w: int, h: int) -> Rgb:
+        """Pixels of a rectangle of one level, in that level's own px: (h, w, 3) uint8."""
+        ...
+
+
+def working_grid(slide: Levels, mpp: float, target_mpp: float) -> WorkingGrid:
     """The frame nearest to ``target_mpp`` of a slide with ``mpp`` um per level-0 px."""
     fine = [i for i, per in enumerate(slide.downsamples) if mpp * per <= target_mpp * 1.05]
     level = max(fine, key=lambda i: slide.downsamples[i], default=0)
@@ -47,7 +66,7 @@ def working_grid(slide: Slide, mpp: float, target_mpp: float) -> WorkingGrid:
     )
 
 
-def read_working(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb:
+def read_working(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
     """Pixels of a rectangle of the working frame: (h, w, 3) uint8.
 
     The rectangle must lie inside ``grid.extent``. Memory is bounded by strips of the level.
@@ -64,7 +83,7 @@ def read_working(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb:
     return strips[0] if len(strips) == 1 else np.concatenate(strips)
 
 
-def _read_strip(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb:
+def _read_strip(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
     if grid.scale == 1.0:
         return _read_boxes(slide, grid, rect)
     box_w, box_h = _box_size(slide, grid)
@@ -97,12 +116,12 @@ def _positions(
     return np.clip(first, 0, size - 1), np.clip(first + 1, 0, size - 1), weight
 
 
-def _box_size(slide: Slide, grid: WorkingGrid) -> tuple[int, int]:
+def _box_size(slide: Levels, grid: WorkingGrid) -> tuple[int, int]:
     width, height = slide.level_sizes[grid.level]
     return -(-width // grid.box), -(-height // grid.box)
 
 
-def _read_boxes(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb:
+def _read_boxes(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
     """A rectangle of box px; the partial last box is completed by repeating the edge."""
     box = grid.box
     width, height = slide.level_sizes[grid.level]

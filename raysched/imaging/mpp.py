@@ -26,13 +26,7 @@ def resolve_mpp(slide: Slide, user: float | None) -> tuple[float, str]:
     user's value lies outside 0.08..2 um.
     """
     if user is not None:
-        if not _plausible(user):
-            raise InvalidSetting(
-                f"A pixel size of {user:g} um is outside {MIN_MPP:g}..{MAX_MPP:g} um.",
-                remedy="Give the um per pixel at full resolution, for example --mpp 0.25.",
-                mpp=user,
-            )
-        return user, "user"
+        return plausible_mpp(user), "user"
     found: list[str] = []
     for source, x, y in _stated(slide):
         found.append(f"{source} says {x:g} um" if x == y else f"{source} says {x:g} x {y:g} um")
@@ -52,6 +46,17 @@ def resolve_mpp(slide: Slide, user: float | None) -> tuple[float, str]:
         min_mpp=MIN_MPP,
         max_mpp=MAX_MPP,
     )
+
+
+def plausible_mpp(user: float) -> float:
+    """The user's value. Raises ``InvalidSetting`` when it lies outside 0.08..2 um."""
+    if not _plausible(user):
+        raise InvalidSetting(
+            f"A pixel size of {user:g} um is outside {MIN_MPP:g}..{MAX_MPP:g} um.",
+            remedy="Give the um per pixel at full resolution, for example --mpp 0.25.",
+            mpp=user,
+        )
+    return user
 
 
 def _stated(slide: Slide) -> list[tuple[str, float, float]]:

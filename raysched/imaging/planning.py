@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from raysched.imaging.engine import Overview, Rgb, engine_params, load_engine
-from raysched.imaging.frames import read_working, working_grid
+from raysched.imaging.frames import Levels, read_working, working_grid
 from raysched.imaging.geometry import Rect
 from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
@@ -37,7 +37,7 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
     mpp, source = resolve_mpp(slide, request.mpp)
     grid = working_grid(slide, mpp, engine.target_mpp)
     tissue, overview_rgb = tissue_of(slide, mpp, grid)
-    samples = _tissue_samples(slide, grid, tissue)
+    samples = tissue_samples(slide, grid, tissue)
     overview = Overview(overview_rgb, tissue.mask, TISSUE_MPP, samples)
     draft = SlidePlan(
         slide=_facts(slide, grid, mpp, source),
@@ -69,7 +69,7 @@ def _chunks(plan: SlidePlan, tissue: TissueMask, size: int) -> tuple[tuple[int, 
     return tuple(tuple(indices[at : at + size]) for at in range(0, len(indices), size))
 
 
-def _tissue_samples(slide: Slide, grid: WorkingGrid, tissue: TissueMask) -> Rgb:
+def tissue_samples(slide: Levels, grid: WorkingGrid, tissue: TissueMask) -> Rgb:
     """Tissue pixels at working resolution, (n, 3) uint8, the same ones every time.
 
     Windows are centred on mask pixels that are evenly spaced among all tissue pixels.

@@ -7,6 +7,8 @@ reconciled later (``raysched.results.seams``).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
@@ -43,7 +45,8 @@ def segment_tile(
     Raises ``SlideUnreadable`` (the file is damaged there) and ``EngineFailed``.
     """
     rgb = read_working(slide, plan.grid, tile.read)
-    labels = _run_engine(engine, rgb, plan, engine_params(plan.engine, plan.params))
+    params = engine_params(plan.engine, plan.params)
+    labels = run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
     runs, owner = mask_runs(labels)
     count = int(labels.max(initial=0))
     shape = moments(runs, owner, count)
@@ -56,10 +59,12 @@ def segment_tile(
     return _batch(tile, plan, labels, (runs, owner), (haematoxylin, eosin))
 
 
-def _run_engine(engine: Engine, rgb: Rgb, plan: SlidePlan, params: BaseModel) -> Labels:
+def run_engine(
+    engine: Engine, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel
+) -> Labels:
     """Ask the engine and check its answer; whatever it raises becomes ``EngineFailed``."""
     try:
-        labels = engine.segment(rgb, plan.grid.mpp, plan.context, params)
+        labels = engine.segment(rgb, mpp, context, params)
     except Exception as error:
         raise EngineFailed(
             f"Engine {engine.name!r} failed on a tile: {error!r}.",

@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raysched.imaging.engine import Rgb
-from raysched.imaging.frames import box_mean
+from raysched.imaging.frames import Levels, box_mean
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
-from raysched.imaging.slide import Slide
 
 TISSUE_MPP = 8.0
 """um per mask px, about: fine enough for strips of a biopsy, coarse enough for any slide."""
@@ -64,7 +63,7 @@ class TissueMask:
         return np.asarray(self.mask[row, column], np.bool_)
 
 
-def read_overview(slide: Slide, mpp: float) -> tuple[Rgb, float]:
+def read_overview(slide: Levels, mpp: float) -> tuple[Rgb, float]:
     """The whole slide at about ``TISSUE_MPP``: ((h, w, 3) uint8, level-0 px per overview px).
 
     Reads the coarsest level that is still finer, in pieces, and averages blocks.
@@ -113,7 +112,7 @@ def _without_small(mask: npt.NDArray[np.uint8], least_px: float) -> npt.NDArray[
     return keep[labels].astype(np.uint8) if count > 1 else np.zeros_like(mask)
 
 
-def tissue_of(slide: Slide, mpp: float, grid: WorkingGrid) -> tuple[TissueMask, Rgb]:
+def tissue_of(slide: Levels, mpp: float, grid: WorkingGrid) -> tuple[TissueMask, Rgb]:
     """The slide's tissue mask and the overview that it was found on."""
     overview, l0_per_px = read_overview(slide, mpp)
     mask = find_tissue(overview, mpp * l0_per_px)
