@@ -17,7 +17,6 @@ from scipy import ndimage
 from raysched.errors import EngineFailed
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.engine import Engine, Labels, Rgb, engine_params
-from raysched.imaging.frames import read_working
 from raysched.imaging.geometry import Rect, Tile
 from raysched.imaging.measure import (
     Moments,
@@ -29,7 +28,6 @@ from raysched.imaging.measure import (
 )
 from raysched.imaging.outline import mask_runs, outlines
 from raysched.imaging.plan import SlidePlan
-from raysched.imaging.slide import Slide
 from raysched.imaging.tissue import TissueMask
 
 I32 = npt.NDArray[np.int32]
@@ -38,13 +36,12 @@ Bool = npt.NDArray[np.bool_]
 
 
 def segment_tile(
-    slide: Slide, plan: SlidePlan, tissue: TissueMask, tile: Tile, engine: Engine
+    rgb: Rgb, plan: SlidePlan, tissue: TissueMask, tile: Tile, engine: Engine
 ) -> CellBatch:
     """The cells that a tile reports, measured. Pure: the same arguments give the same arrays.
 
-    Raises ``SlideUnreadable`` (the file is damaged there) and ``EngineFailed``.
+    ``rgb``: the pixels of ``tile.read``, (h, w, 3) uint8. Raises ``EngineFailed``.
     """
-    rgb = read_working(slide, plan.grid, tile.read)
     params = engine_params(plan.engine, plan.params)
     labels = run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
     runs, owner = mask_runs(labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
@@ -48,11 +49,14 @@ def build(
     receipts = _all_receipts(plan, store)
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
-    with SteadySlide(slide_path) as source:
-        preview = Preview(source, plan, staged.tissue)
-        digest = _write_cells(folder / "cells", plan, survivors, preview, check, disk)
-        disk.write(folder / "preview.png", preview.png(survivors))
-    write_labels(folder / "labels.zarr", plan, survivors, check, disk)
+    # Neither needs the other, and both spend their time outside of Python.
+    with ThreadPoolExecutor(1, thread_name_prefix="labels") as painter:
+        labels = painter.submit(write_labels, folder / "labels.zarr", plan, survivors, check, disk)
+        with SteadySlide(slide_path) as source:
+            preview = Preview(source, plan, staged.tissue)
+            digest = _write_cells(folder / "cells", plan, survivors, preview, check, disk)
+            disk.write(folder / "preview.png", preview.png(survivors))
+        labels.result()
     disk.step("copy", folder / PICTURE)
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))

@@ -212,15 +212,15 @@ def _tables(
 ) -> Iterator[Any]:
     """The staged table of each tile of a chunk, in order."""
     plan, engine = staged.plan, _engine(staged)
-    for index in plan.chunks[chunk]:
+    tiles = [plan.tile(index) for index in plan.chunks[chunk]]
+    pixels = source.ahead(plan.grid, (tile.read for tile in tiles))
+    for tile in tiles:
         _check(should_stop)
-        try:
-            batch = segment_tile(source.slide, plan, staged.tissue, plan.tile(index), engine)
-        except SlideUnreadable as error:
-            source.reopen()
-            yield writer.fail(index, error.message)
+        rgb = next(pixels)
+        if isinstance(rgb, SlideUnreadable):
+            yield writer.fail(tile.index, rgb.message)
         else:
-            yield batch_table(batch, plan)
+            yield batch_table(segment_tile(rgb, plan, staged.tissue, tile, engine), plan)
 
 
 def _engine(staged: Staged) -> Engine:

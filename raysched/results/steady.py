@@ -1,20 +1,28 @@
-"""A slide that stays open across unreadable places: OpenSlide's handle is dead after an error."""
+"""A slide that stays open across unreadable places, and is read one rectangle ahead."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from raysched.imaging.slide import Slide, open_slide
+from raysched.errors import SlideUnreadable
+from raysched.imaging.frames import read_working
+from raysched.imaging.geometry import Rect
+from raysched.imaging.plan import WorkingGrid
+from raysched.imaging.slide import Rgb, Slide, open_slide
 
 
 class SteadySlide:
-    """Context manager over an open slide that can be opened again. Errors as ``open_slide``."""
+    """Context manager over an open slide that can be opened again, since OpenSlide's handle is dead
+    after an error. Errors as ``open_slide``."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
         self.slide: Slide = open_slide(path)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
 
     def __enter__(self) -> Self:
         return self
@@ -25,6 +33,7 @@ class SteadySlide:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._reader.shutdown(cancel_futures=True)  # it may be reading
         self.slide.close()
 
     def reopen(self) -> None:
@@ -32,3 +41,24 @@ class SteadySlide:
         fresh = open_slide(self._path)
         self.slide.close()
         self.slide = fresh
+
+    def ahead(self, grid: WorkingGrid, rects: Iterable[Rect]) -> Iterator[Rgb | SlideUnreadable]:
+        """Pixels of each rectangle, or why it cannot be read, in order.
+
+        While the caller works on one, the next is read and decoded in another thread: nobody else
+        may read from this slide meanwhile. At most two are in memory.
+        """
+        coming: Future[Rgb | SlideUnreadable] | None = None
+        for rect in rects:
+            before, coming = coming, self._reader.submit(self._read, grid, rect)
+            if before is not None:
+                yield before.result()
+        if coming is not None:
+            yield coming.result()
+
+    def _read(self, grid: WorkingGrid, rect: Rect) -> Rgb | SlideUnreadable:
+        try:
+            return read_working(self.slide, grid, rect)
+        except SlideUnreadable as error:
+            self.reopen()
+            return error

@@ -14,6 +14,7 @@ from raysched.imaging.cells import CellBatch
 from raysched.imaging.classical import ClassicalEngine
 from raysched.imaging.engine import Overview, load_engine
 from raysched.imaging.evaluation import Evaluation
+from raysched.imaging.frames import read_working
 from raysched.imaging.plan import SlidePlan
 from raysched.imaging.planning import make_plan
 from raysched.imaging.request import SegmentationRequest
@@ -41,9 +42,9 @@ def cells_of(path: Path, tile_px: int = 1024) -> tuple[SlidePlan, TissueMask, li
         plan, tissue = make_plan(slide, request(path, tile_px))
         engine = load_engine(plan.engine)
         batches = [
-            segment_tile(slide, plan, tissue, plan.tile(index), engine)
+            segment_tile(read_working(slide, plan.grid, tile.read), plan, tissue, tile, engine)
             for chunk in plan.chunks
-            for index in chunk
+            for tile in map(plan.tile, chunk)
         ]
     return plan, tissue, batches
 
