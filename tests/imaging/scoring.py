@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -40,25 +42,34 @@ class Score:
         self.wanted += int((of_wanted[1:] > 0).sum())
 
 
-def segment(rgb: np.ndarray) -> np.ndarray:
-    """Labels of the engine ``classical`` for an image at 0.5 um/px that is all tissue."""
-    engine = ClassicalEngine()
-    params = engine.Params()
+def prepared(rgb: np.ndarray) -> dict[str, Any]:
+    """What the engine knows of an image at 0.5 um/px that is all tissue."""
     pixels = rgb.reshape(-1, 3)
     tissue = pixels[pixels.min(axis=1) < 225]
     overview = Overview(rgb, np.ones(rgb.shape[:2], bool), MPP, tissue)
-    return engine.segment(rgb, MPP, engine.prepare(overview, MPP, params), params)
+    return ClassicalEngine().prepare(overview, MPP, ClassicalEngine.Params())
 
 
-def score_of(folder: Path, every: int) -> Score:
-    """The engine on every n-th annotated image of a folder; these have 0.25 um/px."""
-    score = Score()
-    for path in sorted((folder / "images").glob("*.png"))[::every]:
+def segment(rgb: np.ndarray) -> np.ndarray:
+    """Labels of the engine ``classical`` for an image at 0.5 um/px that is all tissue."""
+    engine = ClassicalEngine()
+    return engine.segment(rgb, MPP, prepared(rgb), engine.Params())
+
+
+def annotated(folder: Path, every: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every n-th annotated image of a folder at 0.5 um/px, and its labels at 0.25 um/px."""
+    for path in sorted((folder / "images").glob("*.png"))[first::every]:
         with Image.open(path) as image:
             rgb = np.asarray(image.convert("RGB"))
         with Image.open(folder / "labels" / path.name) as image:
-            wanted = np.asarray(image).astype(np.int64)
-        found = segment(box_mean(rgb, 2)).astype(np.int64)
+            yield box_mean(rgb, 2), np.asarray(image).astype(np.int64)
+
+
+def score_of(folder: Path, every: int, first: int = 0) -> Score:
+    """The engine on every n-th annotated image of a folder."""
+    score = Score()
+    for rgb, wanted in annotated(folder, every, first):
+        found = segment(rgb).astype(np.int64)
         # Labels at the annotated resolution, so that the truth is not thinned.
         score.add(found.repeat(2, axis=0).repeat(2, axis=1), wanted)
     return score
