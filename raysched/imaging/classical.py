@@ -14,17 +14,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from skimage.filters import threshold_otsu
-from skimage.segmentation import watershed
 
 from raysched.imaging.engine import Labels, Overview, Rgb
-from raysched.imaging.measure import moments
-from raysched.imaging.outline import mask_runs
-from raysched.imaging.stain import OD_TABLE, unmix
+from raysched.imaging.measure import Moments
+from raysched.imaging.stain import OD_TABLE, TABLES, unmix
 
 F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
-Bool = npt.NDArray[np.bool_]
 
 cv2.setNumThreads(1)  # a lane is given one CPU; also keeps sums in one order
 
@@ -37,6 +35,11 @@ INK_GREEN_TO_RED = 0.7
 """Haematoxylin absorbs 1.08 times as much green as red, eosin more still."""
 DISTANCE_CAP_PX = 12.0
 """Distances saturate here: no nucleus is wider, and the reach of seeds stays finite."""
+LEVELS = 170
+"""Whole numbers per unit of scaled haematoxylin, which so reaches 1.5 in 8 bits. On whole numbers
+filters are exact, so that no rounding tells where a tile begins."""
+DEPTH_UNITS = 256
+"""Whole numbers per px of depth."""
 
 
 class ClassicalParams(BaseModel):
@@ -75,7 +78,7 @@ class ClassicalEngine:
     """See the module. Stateless: one instance serves all slides."""
 
     name: ClassVar[str] = "classical"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Params: ClassVar[type[BaseModel]] = ClassicalParams
     target_mpp: ClassVar[float] = 0.5
     halo_um: ClassVar[float] = 40.0
@@ -87,6 +90,8 @@ class ClassicalEngine:
         params: BaseModel,  # noqa: ARG002
     ) -> dict[str, Any]:
         """Scale and threshold of the slide's haematoxylin. ``mpp``: um per working px."""
+        from skimage.filters import threshold_otsu
+
         if not len(overview.samples):
             return {"low": 0.0, "high": 1.0, "threshold": 1.0}
         haematoxylin, _ = unmix(overview.samples)
@@ -102,14 +107,21 @@ class ClassicalEngine:
 
     def segment(self, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel) -> Labels:
         """Label the nuclei of one tile: (h, w) int32, 0 is background."""
+        from raysched.imaging.kernels import stains
+
         assert isinstance(params, ClassicalParams)
-        scaled = self._scaled(rgb, mpp, context, params)
-        around = surroundings(scaled, stained(rgb), mpp, params)
-        dark = scaled > float(context["threshold"]) * params.threshold
-        mask = clean(
-            dark & (scaled > around * params.darker + params.contrast) & ~ink(rgb), mpp, params
+        table = level_table(float(context["low"]), float(context["high"]))
+        amount, tissue, clear = stains.scaled(np.ascontiguousarray(rgb), table, LEAST_INK, GLASS)
+        amount = _blur(amount, params.smooth_um / mpp)
+        limits = (
+            float(context["threshold"]) * params.threshold * LEVELS,
+            params.darker,
+            params.contrast * LEVELS,
         )
-        return keep_nuclei(split(scaled, mask, mpp, params), mpp, params)
+        mask = stand_out(amount, tissue, clear, limits, round(params.background_um / mpp))
+        mask = clean(mask, mpp, params)
+        labels, totals = split(amount, mask, mpp, params)
+        return keep_nuclei(labels, totals, mpp, params)
 
     def optical_density(
         self,
@@ -117,94 +129,118 @@ class ClassicalEngine:
         context: dict[str, Any],  # noqa: ARG002 - the protocol's; the vectors are fixed here
     ) -> tuple[F32, F32]:
         """Amounts of haematoxylin and eosin, each (h, w) float32, in OD units."""
-        return unmix(rgb)
+        from raysched.imaging.kernels import stains
 
-    def _scaled(
-        self, rgb: Rgb, mpp: float, context: dict[str, Any], params: ClassicalParams
-    ) -> F32:
-        """Haematoxylin on the slide's own scale: about 0 in stroma, 1 in the darkest nuclei."""
-        haematoxylin, _ = self.optical_density(rgb, context)
-        low, high = float(context["low"]), float(context["high"])
-        scaled = np.clip((haematoxylin - low) / (high - low), 0.0, 1.5).astype(np.float32)
-        return _blur(scaled, params.smooth_um / mpp)
+        return stains.densities(np.ascontiguousarray(rgb), STAIN_TABLES)
 
 
-def stained(rgb: Rgb) -> Bool:
-    """Where light passes tissue, not glass."""
-    return np.asarray(rgb.min(axis=2) < GLASS, np.bool_)
+STAIN_TABLES = np.ascontiguousarray(TABLES[:, :2].transpose(1, 0, 2))
 
 
-def ink(rgb: Rgb) -> Bool:
-    """Where blue or green pen is: it absorbs red light far more than green, H&E does not."""
-    return OD_TABLE[rgb[..., 1]] < INK_GREEN_TO_RED * OD_TABLE[rgb[..., 0]]
+def _least_ink() -> U8:
+    """Per red value, the least green that blue or green pen leaves: it absorbs red far more."""
+    inked = OD_TABLE[None, :] < INK_GREEN_TO_RED * OD_TABLE[:, None]
+    return np.where(inked.any(axis=1), 255 - inked.sum(axis=1), 255).astype(np.uint8)
 
 
-def surroundings(scaled: F32, tissue: Bool, mpp: float, params: ClassicalParams) -> F32:
-    """Mean haematoxylin of the tissue around each pixel; glass does not count.
+LEAST_INK = _least_ink()
 
-    Asking a nucleus to be darker than this is what keeps large dark areas (keratin, folds) from
-    becoming cells; leaving glass out is what keeps their rims from it.
+
+def level_table(low: float, high: float) -> F32:
+    """Per channel, what each of its values adds to the haematoxylin in levels: (3, 256) float32.
+
+    On the slide's own scale haematoxylin is about 0 in stroma and 1 in the darkest nuclei.
     """
-    radius = round(params.background_um / mpp)
-    size, border = (2 * radius + 1, 2 * radius + 1), cv2.BORDER_REFLECT_101
-    weight = tissue.astype(np.float32)
-    total = cv2.blur(scaled * weight, size, borderType=border)
-    share = cv2.blur(weight, size, borderType=border)
-    return np.asarray(total / np.maximum(share, 1e-3), np.float32)
+    table = TABLES[:, 0].astype(np.float64) * LEVELS / (high - low)
+    table[0] -= low * LEVELS / (high - low)
+    return table.astype(np.float32)
 
 
-def clean(wanted: Bool, mpp: float, params: ClassicalParams) -> U8:
-    """The mask, 0 or 1, without bridges of a pixel or two and without pale centres."""
-    mask = np.asarray(
-        cv2.morphologyEx(wanted.astype(np.uint8), cv2.MORPH_OPEN, _disk(0.6 / mpp)), np.uint8
-    )
-    return _fill_small_holes(mask, params.max_area_um2 / mpp**2 / 4)
+def stand_out(
+    amount: U8, tissue: U8, clear: U8, limits: tuple[float, float, float], radius: int
+) -> U8:
+    """Where haematoxylin is above its own limit and above the mean of the tissue around.
+
+    Asking a nucleus to be darker than its surroundings is what keeps large dark areas (keratin,
+    folds) from becoming cells; leaving glass out of their mean is what keeps their rims from it.
+    """
+    from raysched.imaging.kernels import relief
+
+    side = 2 * radius + 1
+    total = _box_sum(np.asarray(cv2.multiply(amount, tissue), np.uint8), side)
+    return relief.darker(amount, clear, total, _box_sum(tissue, side), limits)
 
 
-def split(scaled: F32, mask: U8, mpp: float, params: ClassicalParams) -> Labels:
-    """Touching nuclei apart: seeds at the peaks of depth and darkness, then watershed."""
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    depth = _blur(np.minimum(depth, DISTANCE_CAP_PX).astype(np.float32), 1.0)
-    relief = depth + 2.0 * _blur(scaled, 1.5 / mpp)
-    radius = max(1, round(params.seed_um / mpp))
-    peaks = (relief >= cv2.dilate(relief, _disk(radius))) & (mask > 0) & (depth > 1.0)
-    _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
-    return np.asarray(watershed(-relief, seeds, mask=mask > 0), np.int32)
+def clean(wanted: U8, mpp: float, params: ClassicalParams) -> U8:
+    """The mask, 0 or 1, without bridges of a pixel or two and without pale centres.
+
+    A hole is filled when it is smaller than a quarter of the largest nucleus: the inside of a gland
+    is not.
+    """
+    from raysched.imaging.kernels import holes
+
+    mask = np.asarray(cv2.morphologyEx(wanted, cv2.MORPH_OPEN, _disk(0.6 / mpp)), np.uint8)
+    most = params.max_area_um2 / 4
+    holes.fill_holes(mask, int(most / mpp**2), round(HOLE_SIDE_UM / mpp))
+    return mask
 
 
-def keep_nuclei(labels: Labels, mpp: float, params: ClassicalParams) -> Labels:
-    """Drop what is too small, too large, too thin or too ragged to be a nucleus.
+HOLE_SIDE_UM = 16.0
+"""A hole longer than this is none, whatever its area: so the reach stays finite."""
+
+
+def split(amount: U8, mask: U8, mpp: float, params: ClassicalParams) -> tuple[Labels, I64]:
+    """Touching nuclei apart: seeds at the peaks of depth and darkness, then watershed.
+
+    Returns the labels and, per label, the sums of ``kernels.flood``.
+    """
+    from raysched.imaging.kernels import flood, relief
+
+    distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
+    depth = _blur(relief.fixed_point(distance, DISTANCE_CAP_PX, DEPTH_UNITS), 1.0)
+    weight = round(2.0 * DEPTH_UNITS / LEVELS)
+    heights = relief.add(depth, _blur(amount, 1.5 / mpp), weight)
+    highest = np.asarray(cv2.dilate(heights, _disk(params.seed_um / mpp)), np.uint16)
+    seeds = relief.peaks(heights, highest, depth, mask, DEPTH_UNITS)
+    return flood.flood(heights, mask, seeds)
+
+
+def keep_nuclei(labels: Labels, totals: I64, mpp: float, params: ClassicalParams) -> Labels:
+    """Drop, in place, what is too small, too large, too thin or too ragged to be a nucleus.
 
     Raggedness is the area over that of the ellipse with the same second moments, 4 pi times the
     square root of their determinant: 1 for an ellipse, less for crescents, forks and streaks.
     """
-    count = int(labels.max(initial=0))
-    shape = moments(*mask_runs(labels), count)
+    from raysched.imaging.kernels import flood
+
+    shape = Moments.of_sums(totals.astype(np.float64))
     area = shape.area * mpp**2
     short, _ = shape.axes
     fits = (area >= params.min_area_um2) & (area <= params.max_area_um2)
     fits &= shape.ellipse_fill >= params.min_ellipse_fill
     fits &= short * mpp >= params.min_width_um
-    keep = np.concatenate([[False], fits])
-    return np.where(keep[labels], labels, 0).astype(np.int32)
+    new = np.zeros(len(fits) + 1, np.int32)
+    new[1:][fits] = np.arange(1, fits.sum() + 1)
+    flood.renumber(labels, new)
+    return labels
 
 
-def _blur(image: F32, sigma_px: float) -> F32:
+def _box_sum(image: U8, side: int) -> I32:
+    """Exact sums over boxes; beyond the image is nothing."""
+    total = cv2.boxFilter(
+        image, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(total, np.int32)
+
+
+def _blur(image: Any, sigma_px: float) -> Any:
+    """Gaussian of whole numbers, which OpenCV computes bit for bit alike everywhere."""
     if sigma_px <= 0:
         return image
     reach = 2 * max(1, round(3 * sigma_px)) + 1
-    blurred = cv2.GaussianBlur(image, (reach, reach), sigma_px, borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(blurred, np.float32)
+    return cv2.GaussianBlur(image, (reach, reach), sigma_px, borderType=cv2.BORDER_REFLECT_101)
 
 
 def _disk(radius_px: float) -> U8:
     side = 2 * max(1, round(radius_px)) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
-
-
-def _fill_small_holes(mask: U8, most_px: float) -> U8:
-    """Fill pale centres of nuclei, but not the inside of a gland."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    fill = stats[:, cv2.CC_STAT_AREA] <= most_px
-    fill[0] = False
-    return np.asarray(mask | fill[labels], np.uint8) if count > 1 else mask

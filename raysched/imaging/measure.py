@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +22,14 @@ class Moments:
     xx: F64
     yy: F64
     xy: F64
+
+    @staticmethod
+    def of_sums(sums: F64) -> Moments:
+        """From the sums of 1, x, y, x * x, y * y, x * y over the pixels of each label: (n, 6)."""
+        area, x, y, xx, yy, xy = sums.T
+        safe = np.maximum(area, 1.0)
+        x, y = x / safe, y / safe
+        return Moments(area, x, y, xx / safe - x * x, yy / safe - y * y, xy / safe - x * y)
 
     @property
     def axes(self) -> tuple[F64, F64]:
@@ -63,17 +70,8 @@ def moments(runs: I32, owner: I32, count: int) -> Moments:
     def total(weights: F64) -> F64:
         return np.asarray(np.bincount(owner, weights, count + 1)[1:], np.float64)
 
-    area = total(n)
-    safe = np.maximum(area, 1.0)
-    mean_x, mean_y = total(sum_x) / safe, total(y * n) / safe
-    return Moments(
-        area=area,
-        x=mean_x,
-        y=mean_y,
-        xx=total(sum_xx) / safe - mean_x**2,
-        yy=total(y * y * n) / safe - mean_y**2,
-        xy=total(y * sum_x) / safe - mean_x * mean_y,
-    )
+    parts = (n, sum_x, y * n, sum_xx, y * y * n, y * sum_x)
+    return Moments.of_sums(np.stack([total(part) for part in parts], axis=1))
 
 
 def _squares(stop: F64) -> F64:
@@ -81,26 +79,36 @@ def _squares(stop: F64) -> F64:
     return (stop - 1) * stop * (2 * stop - 1) / 6
 
 
-def means(image: F32, labels: I32, count: int) -> F32:
-    """Mean of an image over each label 1..count: (n,) float32."""
-    flat = labels.ravel()
-    sums = np.bincount(flat, weights=image.ravel(), minlength=count + 1)[1:]
-    sizes = np.bincount(flat, minlength=count + 1)[1:]
-    return (sums / np.maximum(sizes, 1)).astype(np.float32)
+def means(image: F32, runs: I32, owner: I32, area: F64) -> F32:
+    """Mean of an image over each label 1..n, given by its runs and its area: (n,) float32."""
+    from raysched.imaging.kernels import runs as kernel
+
+    total = kernel.sums(image, runs, owner, len(area))
+    return (total / np.maximum(area, 1.0)).astype(np.float32)
 
 
-def ring_length(ring: F64) -> float:
-    """Length of a closed ring (m, 2), px."""
-    return float(np.hypot(*np.diff(ring, axis=0).T).sum())
+def ring_lengths(ring_xy: F64, ring_at: I32) -> F64:
+    """Lengths of closed rings, px; ring i is ``ring_xy[ring_at[i]:ring_at[i + 1]]``."""
+    steps = np.hypot(*np.diff(ring_xy, axis=0, append=0.0).T)
+    return _per_ring(steps, ring_at)
 
 
-def hull_area(ring: F64) -> float:
-    """Area of the convex hull of a closed ring (m, 2), px^2."""
-    hull = cv2.convexHull(ring.astype(np.float32))
-    return float(cv2.contourArea(hull))
+def ring_areas(ring_xy: F64, ring_at: I32) -> F64:
+    """Areas inside closed rings, px^2 (shoelace formula)."""
+    x, y = ring_xy.T
+    twice = x * np.roll(y, -1) - np.roll(x, -1) * y
+    return np.abs(_per_ring(twice, ring_at)) / 2
 
 
-def ring_area(ring: F64) -> float:
-    """Area inside a closed ring (m, 2), px^2 (shoelace formula)."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2)
+def hull_areas(ring_xy: F64, ring_at: I32) -> F64:
+    """Areas of the convex hulls of closed rings, px^2."""
+    from raysched.imaging.kernels import trace
+
+    return trace.hull_areas(ring_xy, ring_at)
+
+
+def _per_ring(steps: F64, ring_at: I32) -> F64:
+    """Sums of what belongs to each step of each ring; a ring's last point begins none."""
+    steps = steps.copy()
+    steps[ring_at[1:] - 1] = 0.0
+    return np.add.reduceat(steps, ring_at[:-1]) if len(steps) else np.zeros(len(ring_at) - 1)

@@ -7,12 +7,12 @@ reconciled later (``raysched.results.seams``).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
-from scipy import ndimage
 
 from raysched.errors import EngineFailed
 from raysched.imaging.cells import CellBatch
@@ -20,17 +20,18 @@ from raysched.imaging.engine import Engine, Labels, Rgb, engine_params
 from raysched.imaging.geometry import Rect, Tile
 from raysched.imaging.measure import (
     Moments,
-    hull_area,
+    hull_areas,
     means,
     moments,
-    ring_area,
-    ring_length,
+    ring_areas,
+    ring_lengths,
 )
 from raysched.imaging.outline import mask_runs, outlines
 from raysched.imaging.plan import SlidePlan
 from raysched.imaging.tissue import TissueMask
 
 I32 = npt.NDArray[np.int32]
+F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
@@ -45,15 +46,10 @@ def segment_tile(
     params = engine_params(plan.engine, plan.params)
     labels = run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
     runs, owner = mask_runs(labels)
-    count = int(labels.max(initial=0))
-    shape = moments(runs, owner, count)
+    shape = moments(runs, owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
-    renumber = np.zeros(count + 1, np.int32)
-    renumber[chosen + 1] = np.arange(1, len(chosen) + 1)
-    labels = renumber[labels]
-    runs, owner = mask_runs(labels)
-    haematoxylin, eosin = engine.optical_density(rgb, plan.context)
-    return _batch(tile, plan, labels, (runs, owner), (haematoxylin, eosin))
+    masks = _masks_of(chosen, runs, owner)
+    return _batch(tile, plan, labels, masks, engine.optical_density(rgb, plan.context))
 
 
 def run_engine(
@@ -90,6 +86,25 @@ def _reported(
     return found[np.lexsort((x[found], y[found]))].astype(np.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Masks:
+    """Runs of the cells to report, in their order; cell i has ``runs[at[i]:at[i + 1]]``."""
+
+    runs: I32
+    owner: I32  # 1..n
+    at: I32
+
+
+def _masks_of(chosen: I32, runs: I32, owner: I32) -> _Masks:
+    """The runs of the chosen labels (index + 1), numbered anew in that order."""
+    first = np.searchsorted(owner, chosen + 1)
+    size = np.searchsorted(owner, chosen + 1, side="right") - first
+    at = np.concatenate([[0], np.cumsum(size)])
+    number = np.repeat(np.arange(len(chosen)), size)
+    take = np.arange(at[-1]) - at[number] + first[number]
+    return _Masks(runs[take], (number + 1).astype(np.int32), at.astype(np.int32))
+
+
 def _cut_labels(labels: Labels, read: Rect, extent: Rect) -> I32:
     """Labels at an edge of what was read that is no edge of the slide: they are incomplete."""
     sides = [
@@ -124,19 +139,14 @@ def _batch(
     tile: Tile,
     plan: SlidePlan,
     labels: Labels,
-    masks: tuple[I32, I32],
-    stains: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    masks: _Masks,
+    stains: tuple[F32, F32],
 ) -> CellBatch:
-    runs, owner = masks
-    count = int(labels.max(initial=0))
-    ids = np.arange(1, count + 1, dtype=np.int32)
-    shape = moments(runs, owner, count)
-    rings = outlines(labels, ndimage.find_objects(labels), ids)
-    haematoxylin, eosin = (means(image, labels, count) for image in stains)
+    shape = moments(masks.runs, masks.owner, len(masks.at) - 1)
+    ring_xy, ring_at = outlines(labels, masks.runs, masks.at)
+    haematoxylin, eosin = (means(image, masks.runs, masks.owner, shape.area) for image in stains)
     x, y = shape.x + 0.5 + tile.read.x0, shape.y + 0.5 + tile.read.y0
-    corner = np.array([tile.read.x0, tile.read.y0])
-    full = np.array([max(hull_area(ring), 1e-9) for ring in rings])
-    solid = np.array([ring_area(ring) for ring in rings]) / full
+    solid = ring_areas(ring_xy, ring_at) / np.maximum(hull_areas(ring_xy, ring_at), 1e-9)
     return CellBatch(
         tile=tile.index,
         ref_x=x,
@@ -144,32 +154,28 @@ def _batch(
         inside=_within(x, y, tile.owned),
         near_seam=_near_seam(x, y, plan, tile.owned),
         area_px=shape.area.astype(np.int32),
-        perimeter_px=np.array([ring_length(ring) for ring in rings], np.float32),
+        perimeter_px=ring_lengths(ring_xy, ring_at).astype(np.float32),
         eccentricity=shape.eccentricity,
         solidity=np.minimum(solid, 1.0).astype(np.float32),
         haematoxylin_od=haematoxylin,
         eosin_od=eosin,
-        confidence=_confidence(haematoxylin, stains[0], labels, count),
-        polygon_xy=np.concatenate([np.zeros((0, 2)), *rings]) + corner,
-        polygon_at=np.cumsum([0, *(len(ring) for ring in rings)]).astype(np.int32),
-        runs=runs + np.array([tile.read.y0, tile.read.x0, tile.read.x0], np.int32),
-        runs_at=np.searchsorted(owner, np.arange(1, count + 2)).astype(np.int32),
+        confidence=_confidence(haematoxylin, stains[0], labels, masks),
+        polygon_xy=ring_xy + np.array([tile.read.x0, tile.read.y0]),
+        polygon_at=ring_at,
+        runs=masks.runs + np.array([tile.read.y0, tile.read.x0, tile.read.x0], np.int32),
+        runs_at=masks.at,
     )
 
 
-def _confidence(
-    inside: npt.NDArray[np.float32],
-    haematoxylin: npt.NDArray[np.float32],
-    labels: Labels,
-    count: int,
-) -> npt.NDArray[np.float32]:
+def _confidence(inside: F32, haematoxylin: F32, labels: Labels, masks: _Masks) -> F32:
     """How much darker a cell is than the ring of background around it, squashed to 0..1.
 
     1 - exp(-difference / 0.1 OD): 0.63 for a nucleus 0.1 OD above its surroundings. The ring is
-    the ``RING_PX`` px around, cells left out.
+    the ``RING_PX`` px around, all cells left out.
     """
-    ring = ndimage.grey_dilation(labels, size=(2 * RING_PX + 1, 2 * RING_PX + 1))
-    around = means(haematoxylin, np.where(labels > 0, 0, ring), count)
+    from raysched.imaging.kernels import runs
+
+    around = runs.means_around(haematoxylin, labels, masks.runs, masks.at, RING_PX)
     above = np.maximum(inside - around, 0.0)
     return np.asarray(1.0 - np.exp(-above / 0.1), np.float32)
 

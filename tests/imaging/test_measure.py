@@ -8,11 +8,14 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import ndimage
+from reference import ring as reference_ring
 from skimage.draw import ellipse
 from skimage.measure import label, regionprops
+from skimage.morphology import dilation, footprint_rectangle
 
-from raysched.imaging.measure import hull_area, means, moments, ring_area, ring_length
+from raysched.imaging.kernels import runs as kernel
+from raysched.imaging.kernels import trace
+from raysched.imaging.measure import hull_areas, means, moments, ring_areas, ring_lengths
 from raysched.imaging.outline import SIMPLIFY_PX, mask_runs, outlines
 
 images = arrays(
@@ -31,9 +34,16 @@ def shapes() -> np.ndarray:
     return labels
 
 
+def masks_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of an image whose labels are 1..n, all there, and where each begins."""
+    runs, owner = mask_runs(labels)
+    at = np.searchsorted(owner, np.arange(1, int(labels.max(initial=0)) + 2))
+    return runs, at.astype(np.int32)
+
+
 def rings_of(labels: np.ndarray) -> list[np.ndarray]:
-    count = int(labels.max())
-    return outlines(labels, ndimage.find_objects(labels), np.arange(1, count + 1, dtype=np.int32))
+    xy, at = outlines(labels, *masks_of(labels))
+    return np.split(xy, at[1:-1])
 
 
 @given(images)
@@ -93,26 +103,88 @@ def test_an_outline_is_a_valid_polygon_near_its_mask() -> None:
         assert shapely.contains_xy(grown, columns + 0.5, rows + 0.5).all()
 
 
-@given(arrays(np.bool_, (9, 9)))
+masks = arrays(np.bool_, st.tuples(st.integers(1, 10), st.integers(1, 10)))
+
+
+def cyclic(ring: np.ndarray) -> list[tuple[float, float]]:
+    """A closed ring as points clockwise on the screen, from the smallest: comparable."""
+    points = [tuple(map(float, point)) for point in ring[:-1]]
+    x, y = ring.T
+    if x[:-1] @ y[1:] - x[1:] @ y[:-1] < 0:
+        points.reverse()
+    first = points.index(min(points))
+    return points[first:] + points[:first]
+
+
+@given(masks)
+def test_the_tracer_walks_the_contour_of_marching_squares(mask: np.ndarray) -> None:
+    labels = label(mask, connectivity=2).astype(np.int32)
+    xy, at = trace.rings(labels, *masks_of(labels))
+    for number in range(1, labels.max() + 1):
+        ring = xy[at[number - 1] : at[number]]
+        np.testing.assert_array_equal(ring[0], ring[-1])
+        assert cyclic(ring) == cyclic(reference_ring(labels == number))
+
+
+@given(masks)
+def test_a_cell_in_pieces_gets_its_longest_outline(mask: np.ndarray) -> None:
+    labels = mask.astype(np.int32)
+    if not mask.any():
+        return
+    xy, _ = trace.rings(labels, *masks_of(labels))
+    assert len(xy) == len(reference_ring(mask))
+
+
+@given(masks)
 def test_every_connected_mask_has_a_simple_outline(mask: np.ndarray) -> None:
     labels = label(mask, connectivity=2).astype(np.int32)
-    for ring in rings_of(labels):
+    xy, at = outlines(labels, *masks_of(labels))
+    assert len(at) == labels.max() + 1
+    for ring in np.split(xy, at[1:-1]) if len(xy) else []:
         assert shapely.LinearRing(ring).is_simple
-        assert ring_area(ring) > 0
+        assert shapely.Polygon(ring).is_valid
+        assert shapely.Polygon(ring).area > 0
 
 
-def test_length_area_and_hull_of_a_ring() -> None:
-    notched = np.array([(0, 0), (4, 0), (4, 4), (2, 2), (0, 4), (0, 0)], np.float64)
-    assert ring_length(notched) == pytest.approx(12 + 2 * np.sqrt(8))
-    assert ring_area(notched) == 12.0
-    assert hull_area(notched) == 16.0
-    assert ring_area(notched[::-1]) == 12.0
+rings = st.lists(
+    st.lists(
+        st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=9, unique=True
+    ),
+    max_size=4,
+)
+
+
+@given(rings)
+def test_lengths_areas_and_hulls_are_those_of_shapely(points: list[list[tuple[int, int]]]) -> None:
+    closed = [np.array([*ring, ring[0]], np.float64) for ring in points]
+    xy = np.concatenate([np.zeros((0, 2)), *closed])
+    at = np.cumsum([0, *map(len, closed)]).astype(np.int32)
+    polygons = [shapely.Polygon(ring) for ring in closed]
+    np.testing.assert_allclose(ring_lengths(xy, at), [p.length for p in polygons])
+    np.testing.assert_allclose(ring_areas(xy, at), [p.area for p in polygons], atol=1e-9)
+    hulls = [p.convex_hull.area for p in polygons]
+    np.testing.assert_allclose(hull_areas(xy, at), hulls, atol=1e-9)
 
 
 @given(images)
 def test_means_are_those_of_the_pixels(labels: np.ndarray) -> None:
     image = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)
-    found = means(image, labels, 3)
+    runs, owner = mask_runs(labels)
+    found = means(image, runs, owner, moments(runs, owner, 3).area)
     for value in range(1, 4):
         inside = image[labels == value]
         assert found[value - 1] == pytest.approx(inside.mean() if inside.size else 0.0)
+
+
+@given(images, st.integers(0, 3))
+def test_the_mean_around_a_cell_is_that_of_the_background_near_it(
+    labels: np.ndarray, reach: int
+) -> None:
+    image = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)
+    runs, owner = mask_runs(labels)
+    at = np.searchsorted(owner, np.arange(1, 5)).astype(np.int32)
+    found = kernel.means_around(image, labels, runs, at, reach)
+    for value in range(1, 4):
+        near = dilation(labels == value, footprint_rectangle((2 * reach + 1,) * 2))
+        outside = image[near & (labels == 0)]
+        assert found[value - 1] == pytest.approx(outside.mean() if outside.size else 0.0)
