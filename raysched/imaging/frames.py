@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysched.imaging.geometry import Rect
+from raysched.imaging.kernels.blend import blended
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb
 
@@ -87,24 +88,17 @@ def _read_strip(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
     if grid.scale == 1.0:
         return _read_boxes(slide, grid, rect)
     box_w, box_h = _box_size(slide, grid)
-    left, right, x_weight = _positions(rect.x0, rect.x1, grid.scale, box_w)
-    above, below, y_weight = _positions(rect.y0, rect.y1, grid.scale, box_h)
-    need = Rect(int(left[0]), int(above[0]), int(right[-1]) + 1, int(below[-1]) + 1)
-    source = _read_boxes(slide, grid, need)
-    left, right = left - need.x0, right - need.x0
-    above, below = above - need.y0, below - need.y0
-    fx, fy = x_weight[None, :, None], y_weight[:, None, None]
-    across = source[:, left].astype(np.uint16) * (FRACTIONS - fx)
-    across += source[:, right] * fx
-    down = across[above].astype(np.uint32) * (FRACTIONS - fy)
-    down += across[below] * fy.astype(np.uint32)
-    return ((down + FRACTIONS * FRACTIONS // 2) // (FRACTIONS * FRACTIONS)).astype(np.uint8)
+    across = _positions(rect.x0, rect.x1, grid.scale, box_w)
+    down = _positions(rect.y0, rect.y1, grid.scale, box_h)
+    need = Rect(int(across[0, 0]), int(down[0, 0]), int(across[1, -1]) + 1, int(down[1, -1]) + 1)
+    source = np.ascontiguousarray(_read_boxes(slide, grid, need))
+    across[:2] -= need.x0
+    down[:2] -= need.y0
+    return blended(source, across, down, FRACTIONS)
 
 
-def _positions(
-    start: int, stop: int, scale: float, size: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Both neighbours and the 1/32 weight of the second for working px ``start..stop``.
+def _positions(start: int, stop: int, scale: float, size: int) -> npt.NDArray[np.int64]:
+    """Both neighbours and the 1/32 weight of the second, (3, n), for working px ``start..stop``.
 
     The centre of working px i lies at (i + 0.5) * scale - 0.5 in box px (centres at whole
     numbers); neighbours are cut at the image, which repeats its edge.
@@ -112,8 +106,8 @@ def _positions(
     centre = (np.arange(start, stop, dtype=np.float64) + 0.5) * scale - 0.5
     fixed = np.floor(centre * FRACTIONS + 0.5).astype(np.int64)
     first = fixed // FRACTIONS
-    weight = (fixed - first * FRACTIONS).astype(np.uint16)
-    return np.clip(first, 0, size - 1), np.clip(first + 1, 0, size - 1), weight
+    neighbours = [np.clip(first, 0, size - 1), np.clip(first + 1, 0, size - 1)]
+    return np.stack([*neighbours, fixed - first * FRACTIONS])
 
 
 def _box_size(slide: Levels, grid: WorkingGrid) -> tuple[int, int]:

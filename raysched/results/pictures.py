@@ -121,5 +121,5 @@ def with_legend(picture: Image.Image, words: list[str]) -> Image.Image:
 def encode(picture: Image.Image) -> bytes:
     """PNG bytes."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=3)
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -90,9 +90,9 @@ class Preview:
         level = np.minimum(smooth / top, 1.0)
         level = cv2.resize(level, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
         colours = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-        alpha = (np.minimum(level * 3, 1.0) * 0.6)[..., None].astype(np.float32)
-        mixed: Rgb = np.round(rgb * (1 - alpha) + colours[..., ::-1] * alpha).astype(np.uint8)
-        return mixed
+        alpha = np.minimum(level * 3, 1.0, dtype=np.float32) * np.float32(0.6)
+        tint = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
+        return np.asarray(cv2.blendLinear(rgb, tint, 1 - alpha, alpha), np.uint8)
 
     def _with_details(self, picture: Image.Image, survivors: Survivors) -> Image.Image:
         count = int(np.clip(round(picture.height / DETAIL_PX), 1, MOST_DETAILS))

@@ -22,12 +22,31 @@ from raysched.imaging import kernels
 from raysched.imaging.classical import GLASS, INK_GREEN_TO_RED, LEAST_INK, LEVELS, level_table
 from raysched.imaging.classical import ClassicalEngine as Engine
 from raysched.imaging.kernels import flood, holes, relief, stains
+from raysched.imaging.kernels.blend import blended
 from raysched.imaging.measure import Moments, moments
 from raysched.imaging.outline import mask_runs
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = arrays(np.bool_, sizes)
 colours = arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)))
+
+
+@given(st.data())
+def test_pixels_between_pixels_are_the_rounded_means_of_their_four_neighbours(
+    data: st.DataObject,
+) -> None:
+    source = data.draw(colours)
+    height, width, _ = source.shape
+    columns = data.draw(arrays(np.int64, 4, elements=st.integers(0, width - 1)))
+    rows = data.draw(arrays(np.int64, 3, elements=st.integers(0, height - 1)))
+    right, below = (columns + 1).clip(0, width - 1), (rows + 1).clip(0, height - 1)
+    u = data.draw(arrays(np.int64, 4, elements=st.integers(0, 31)))
+    v = data.draw(arrays(np.int64, 3, elements=st.integers(0, 31)))
+    found = blended(source, np.stack([columns, right, u]), np.stack([rows, below, v]), 32)
+    fx, fy = (u / 32)[None, :, None], (v / 32)[:, None, None]
+    top = source[rows][:, columns] * (1 - fx) + source[rows][:, right] * fx
+    bottom = source[below][:, columns] * (1 - fx) + source[below][:, right] * fx
+    np.testing.assert_array_equal(found, np.floor(top * (1 - fy) + bottom * fy + 0.5))
 
 
 @given(colours)
