@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from raysched.imaging.geometry import Rect
-from raysched.imaging.kernels.blend import blended
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb
 
@@ -91,6 +90,8 @@ def _read_strip(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
     across = _positions(rect.x0, rect.x1, grid.scale, box_w)
     down = _positions(rect.y0, rect.y1, grid.scale, box_h)
     need = Rect(int(across[0, 0]), int(down[0, 0]), int(across[1, -1]) + 1, int(down[1, -1]) + 1)
+    from raysched.imaging.kernels.blend import blended  # compiled: seldom needed, slow to import
+
     source = np.ascontiguousarray(_read_boxes(slide, grid, need))
     across[:2] -= need.x0
     down[:2] -= need.y0
