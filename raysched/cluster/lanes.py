@@ -22,7 +22,8 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from raysched.config import ClusterSettings
+from raysched.cluster import tasks
+from raysched.config import Config
 from raysched.core.events import Event, LaneLost, LaneOpened
 from raysched.core.model import LaneId
 
@@ -38,8 +39,9 @@ CHECK_S = 1.0
 class Lanes:
     """Keeps as many lanes as the cluster has room for, and says which are open."""
 
-    def __init__(self, settings: ClusterSettings, report: Report) -> None:
-        self._settings = settings
+    def __init__(self, config: Config, report: Report) -> None:
+        self._settings = config.cluster
+        self._engine = config.segmentation.engine
         self._report = report
         self._groups: dict[LaneId, PlacementGroup] = {}
         self._pending: dict[LaneId, PlacementGroup] = {}
@@ -80,6 +82,7 @@ class Lanes:
                 case "CREATED":
                     self._groups[lane] = group
                     del self._pending[lane]
+                    self._warm_up(lane)
                     await self._report(partial(_opened, lane))
                 case "REMOVED" | None:
                     del self._pending[lane]
@@ -87,6 +90,15 @@ class Lanes:
         for _ in range(missing):
             lane = self._free_name()
             self._pending[lane] = await asyncio.to_thread(self._make, lane)
+
+    def _warm_up(self, lane: LaneId) -> None:
+        """The lane's process starts and loads the usual engine. A unit that comes meanwhile waits
+        for no longer than it would have taken itself."""
+        tasks.warm_up.options(
+            name="warm up",
+            num_cpus=self._settings.lane_cpus,
+            scheduling_strategy=self.strategy(lane),
+        ).remote(self._engine)
 
     def _look(self) -> tuple[dict[LaneId, str], int]:
         states = {

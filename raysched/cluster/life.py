@@ -64,7 +64,7 @@ class Life:
         self._snapshot_at = 0
         self._unsaved = False
         self.core = Scheduler(config.scheduling)
-        self._lanes = Lanes(config.cluster, self._report)
+        self._lanes = Lanes(config, self._report)
         self._runs = Runs(config.cluster, self._lanes, self._report)
 
     @classmethod

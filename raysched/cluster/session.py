@@ -36,6 +36,9 @@ STATE_RESOURCE = "raysched_state"
 
 OBJECT_STORE_BYTES = 200 * 1024**2  # receipts only pass through it
 LEAVE_POLL_S = 0.5
+KEEP_IDLE_MS = 3_600_000
+"""Ray would end a lane's process after a second without work, and the next job would wait seconds
+for a new one. `ray start` takes it from RAY_idle_worker_killing_time_threshold_ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
         include_dashboard=dashboard,
         resources={STATE_RESOURCE: 1},
         object_store_memory=OBJECT_STORE_BYTES,
+        _system_config={"idle_worker_killing_time_threshold_ms": KEEP_IDLE_MS},
         log_to_driver=False,
         logging_level=logging.WARNING,
     )

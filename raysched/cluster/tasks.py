@@ -7,6 +7,7 @@ on disk when it returns.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from raysched.errors import (
     RayschedError,
     RequestError,
 )
+from raysched.imaging.engine import load_engine
+from raysched.imaging.rehearsal import rehearse
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
 
@@ -103,6 +106,14 @@ def run_unit(order: Order) -> Outcome:
             "Report this with the log of the Ray worker.",
         )
         return Failed(failure, retryable=True)
+
+
+@ray.remote(max_retries=0)
+def warm_up(engine: str) -> None:
+    """Load in this process what its first unit would wait for; what fails here fails there again,
+    where somebody reads it."""
+    with contextlib.suppress(Exception):
+        rehearse(load_engine(engine))
 
 
 def _may_pass(error: RayschedError) -> bool:

@@ -26,7 +26,7 @@ from raysched.results.survivors import Survivors
 CHUNK_PX = 512
 SHARD_PX = 2048
 SMALLEST_PX = 512
-CACHE_BYTES = 64 * 1024 * 1024
+CACHE_BYTES = 24 * 1024 * 1024
 """Most bytes of decoded masks that are held between shards."""
 
 Mask = tuple[U32, I32, I32]
@@ -51,6 +51,8 @@ def write_labels(
             shards=(SHARD_PX, SHARD_PX),
             compressors=ZstdCodec(level=1),
             fill_value=0,
+            # Looking for chunks without cells, to leave them out, takes longer than writing them.
+            config={"write_empty_chunks": True},
             dimension_names=("y", "x"),
         )
         for level, size in enumerate(sizes)

@@ -18,6 +18,7 @@ from raysched.imaging.geometry import Rect
 from raysched.imaging.measure import moments
 from raysched.imaging.outline import mask_runs
 from raysched.imaging.planning import make_plan
+from raysched.imaging.rehearsal import rehearse
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import open_slide
 
@@ -106,3 +107,7 @@ def test_every_tile_finds_exactly_the_nuclei_of_the_uncut_image(
     assert len(whole) > 1000
     assert len(found) == len(set(found))
     assert set(found) == whole
+
+
+def test_a_rehearsal_finds_the_one_disk_that_it_draws() -> None:
+    assert rehearse(ENGINE) == 1
