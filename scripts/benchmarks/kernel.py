@@ -33,7 +33,7 @@ TESTS = Path(__file__).parents[2] / "tests" / "imaging"
 def measure() -> Iterator[Figure]:
     """CPU time of the best of some repeats per tile, on tiles of the sample mirrored to size."""
     sys.path.insert(0, str(TESTS))
-    import reference
+    import plain_classical
 
     plan, tiles = _tiles()
     engine, params = ClassicalEngine(), ClassicalEngine.Params()
@@ -46,7 +46,7 @@ def measure() -> Iterator[Figure]:
     def cells(rgb: np.ndarray) -> CellBatch:
         return segment_tile(rgb, plan, tissue, Tile(0, whole, whole), engine)
 
-    plain = _speed(lambda rgb: reference.segment(rgb, mpp, context, params), tiles[:2], 1)
+    plain = _speed(lambda rgb: plain_classical.segment(rgb, mpp, context, params), tiles[:2], 1)
     fast = _speed(lambda rgb: engine.segment(rgb, mpp, context, params), tiles, REPEATS)
     yield Figure("engine classical, 1024 px tiles", fast, "Mpx/s", plain, 25.0, "more")
     full = _speed(cells, tiles, REPEATS)

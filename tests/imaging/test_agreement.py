@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plain_classical
 import pytest
-import reference
 
 from raysched.imaging.accuracy import overlap, pooled, tally
 from raysched.imaging.annotated import find_pairs, read_pair
@@ -43,7 +43,7 @@ def test_annotated_images_give_the_nuclei_of_the_reference(samples: Path, name: 
         rgb = box_mean(read_pair(pair)[0], 2)
         context = prepared(rgb)
         found = ENGINE.segment(rgb, MPP, context, PARAMS)
-        tallies.append(tally(overlap(found, reference.segment(rgb, MPP, context, PARAMS))))
+        tallies.append(tally(overlap(found, plain_classical.segment(rgb, MPP, context, PARAMS))))
     score = pooled(tallies)
     assert score.annotated > 700
     assert score.f1() >= 0.97
@@ -70,7 +70,7 @@ def test_the_sample_gives_the_nuclei_of_the_reference(sample_slide: Path) -> Non
     rgb, context, mpp = region(sample_slide)
     rgb = rgb[1500:2700, 500:1700]
     found = ENGINE.segment(rgb, mpp, context, PARAMS)
-    wanted = reference.segment(rgb, mpp, context, PARAMS)
+    wanted = plain_classical.segment(rgb, mpp, context, PARAMS)
     score = tally(overlap(found, wanted))
     assert score.annotated > 500
     assert score.f1() >= 0.97

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from reference import amounts, optical_density, without_small_holes
+from plain_classical import amounts, optical_density, without_small_holes
 from scipy import ndimage
 from skimage.measure import label
 from skimage.segmentation import watershed

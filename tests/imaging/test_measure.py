@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from reference import ring as reference_ring
+from plain_classical import ring as reference_ring
 from skimage.draw import ellipse
 from skimage.measure import label, regionprops
 from skimage.morphology import dilation, footprint_rectangle
