@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raysched.imaging.geometry import Rect, Tile
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 
 
 class Frozen(BaseModel):

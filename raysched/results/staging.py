@@ -5,7 +5,7 @@ Layout, beside the results folder ``out`` and on the same file system::
     .{out.name}.{job}.partial/
         plan.json  tissue.npz  tissue.png    what ``plan`` found
         planned.json                         vouches for the three; written last
-        chunks-{fingerprint}/000012-{checksum}.parquet  000012.json
+        chunks-{fingerprint}/000012-{checksum}.arrow  000012.json
         result.{unique}/                     a result in the making
         result/                              a complete result, to be published by one rename
 """
