@@ -6,15 +6,15 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from raysched.core.events import Event, MppMissed, TimePassed
-from raysched.core.model import RunId
+from raysched.core.events import Event, LaneOpened, TimePassed
+from raysched.core.model import LaneId
 from raysched.journal.journal import Entry, Journal
 
 
 def event(seq: int) -> Event:
     """The event that every writer here puts at ``seq``; every seventh is large."""
     if seq % 7 == 0:
-        return MppMissed(float(seq), RunId("r1"), "?" * 300_000)
+        return LaneOpened(float(seq), LaneId(f"lane-{seq}" + "?" * 300_000))
     return TimePassed(float(seq))
 
 
