@@ -24,10 +24,10 @@ PARAMS = ClassicalEngine.Params()
 @pytest.mark.parametrize("name", ["tnbc", "monuseg_eval"])
 def test_annotated_images_give_the_nuclei_of_the_reference(samples: Path, name: str) -> None:
     score = Score()
-    for rgb, _ in annotated(samples / "annotated" / name, every=4):
+    for rgb, _ in annotated(samples / "annotated" / name, every=8):
         wanted = reference.segment(rgb, MPP, prepared(rgb), PARAMS)
         score.add(segment(rgb).astype(np.int64), wanted.astype(np.int64))
-    assert score.wanted > 700
+    assert score.wanted > 500
     assert score.f1 >= 0.97
 
 
@@ -50,12 +50,12 @@ def region(sample_slide: Path) -> tuple[np.ndarray, dict[str, float], float]:
 
 def test_the_sample_gives_the_nuclei_of_the_reference(sample_slide: Path) -> None:
     rgb, context, mpp = region(sample_slide)
-    rgb = rgb[1500:2700, 500:1700]
+    rgb = rgb[1800:2500, 700:1400]
     score = Score()
     found = ENGINE.segment(rgb, mpp, context, PARAMS)
     wanted = reference.segment(rgb, mpp, context, PARAMS)
     score.add(found.astype(np.int64), wanted.astype(np.int64))
-    assert score.wanted > 500
+    assert score.wanted > 100
     assert score.f1 >= 0.97
 
 
@@ -87,6 +87,6 @@ def test_every_tile_finds_exactly_the_nuclei_of_the_uncut_image(
             pixels = np.ascontiguousarray(rgb[read.y0 : read.y1, read.x0 : read.x1])
             labels = ENGINE.segment(pixels, mpp, context, PARAMS)
             found.extend(owned_masks(labels, read, own))
-    assert len(whole) > 1000
+    assert len(whole) > 800
     assert len(found) == len(set(found))
     assert set(found) == whole
