@@ -32,46 +32,39 @@ OUTSIDE = 255
 @compiled("void(i8[::1], u1[::1], u1[::1], i8, i8[::1])")
 def _walk(found: I64, level: U8, amount: U8, wide: int, begin: I64) -> None:
     """Measure the region whose first pixel and level are ``begin``."""
-    # Per way (right, down, left, up), seen from a corner, whose place is that of the pixel below
-    # and right of it: the next corner, and the pixels on both sides of the crack that leads there.
-    step = (1, wide, -1, -wide)
-    on_inner = (0, -1, -1 - wide, -wide)
-    on_outer = (-wide, 0, -1, -1 - wide)
     least = begin[1]
-    at, way, x, y = begin[0], 0, 0, 0
+    # The pixel inside, and its column and row; the way along the rim, and outwards (left of it).
+    at, x, y = begin[0], 0, 0
+    along, along_x, along_y = 1, 1, 0
+    out, out_x, out_y = -wide, 0, -1
     full = sum_x = sum_y = sum_xx = sum_yy = sum_xy = 0
     cracks = seen = fall = far = left = right = bottom = 0
     while True:
-        inner, outer = at + on_inner[way], at + on_outer[way]
         cracks += 1
-        if level[outer] != OUTSIDE:
+        if level[at + out] != OUTSIDE:
             seen += 1
-            fall += int(amount[inner]) - int(amount[outer])
-            far += amount[inner + FAR_PX * (outer - inner)]
-        if way == 0:
-            x += 1
-            right = max(right, x)
-        elif way == 2:
-            x -= 1
-            left = min(left, x)
+            fall += int(amount[at]) - int(amount[at + out])
+            far += amount[at + FAR_PX * out]
+        if along_x == 0:
+            edge = x + (along_y + 1) // 2
+            ones = edge * (edge - 1) // 2
+            full += along_y * edge
+            sum_x += along_y * ones
+            sum_y += along_y * edge * y
+            sum_xx += along_y * (ones * (2 * edge - 1) // 3)
+            sum_yy += along_y * edge * y * y
+            sum_xy += along_y * y * ones
+            left, right, bottom = min(left, edge), max(right, edge), max(bottom, y + 1)
+        if not least <= level[at + along] < OUTSIDE:
+            along, out = -out, along
+            along_x, along_y, out_x, out_y = -out_x, -out_y, along_x, along_y
+        elif least <= level[at + along + out] < OUTSIDE:
+            at, x, y = at + along + out, x + along_x + out_x, y + along_y + out_y
+            along, out = out, -along
+            along_x, along_y, out_x, out_y = out_x, out_y, -along_x, -along_y
         else:
-            sign = 2 - way
-            row = y if sign > 0 else y - 1
-            ones = x * (x - 1) // 2
-            full += sign * x
-            sum_x += sign * ones
-            sum_y += sign * x * row
-            sum_xx += sign * (ones * (2 * x - 1) // 3)
-            sum_yy += sign * x * row * row
-            sum_xy += sign * row * ones
-            y += sign
-            bottom = max(bottom, y)
-        at += step[way]
-        if not least <= level[at + on_inner[way]] < OUTSIDE:
-            way = (way + 1) & 3
-        elif least <= level[at + on_outer[way]] < OUTSIDE:
-            way = (way + 3) & 3
-        if at == begin[0] and way == 0:
+            at, x, y = at + along, x + along_x, y + along_y
+        if at == begin[0] and out_y == -1:
             break
     found[FULL], found[X], found[Y], found[XX], found[YY] = full, sum_x, sum_y, sum_xx, sum_yy
     found[XY], found[CRACKS], found[SEEN], found[FALL], found[FAR] = sum_xy, cracks, seen, fall, far
