@@ -25,6 +25,7 @@ from raysched.imaging.classical import (
     ClassicalParams,
 )
 from raysched.imaging.kernels.rims import FAR_PX
+from raysched.imaging.kernels.tree import GROWTH
 from raysched.imaging.likeness import UNIT, likeness
 from raysched.imaging.stain import BROWN, EOSIN, HAEMATOXYLIN
 
@@ -46,6 +47,7 @@ def amounts(rgb: np.ndarray) -> np.ndarray:
 class Region:
     """One connected region above a level; ``mask`` is its box with holes filled."""
 
+    area: int
     box: tuple[slice, slice]
     mask: np.ndarray
     measures: tuple[float, ...]
@@ -60,16 +62,23 @@ def segment(
     amount, around, ranked = images(rgb, mpp, context)
     floor = int(context["threshold"] * params.threshold * UNIT)
     found: list[Region] = []
-    children: list[Region] = []
+    inner: list[Region] = []  # those that have no parent yet
     for least in reversed(np.arange(floor + 1, 256, STEP)):
         labels = label(ranked >= least - 0.5, connectivity=1)
         regions = regions_of(labels, amount, around, mpp, params)
-        for child in children:
-            y, x = np.argwhere(child.mask)[0]
-            # A pixel in a hole of its parent would belong to none: the first one is on the rim.
-            child.parent = regions.get(labels[child.box][y, x])
-        children = list(regions.values())
-        found.extend(children)
+        inside: dict[int, list[Region]] = {}
+        for child in inner:
+            y, x = np.argwhere(child.mask)[0]  # on the rim: not in a hole
+            inside.setdefault(labels[child.box][y, x], []).append(child)
+        for number, region in regions.items():
+            children = inside.get(number, [])
+            largest = max((child.area for child in children), default=0)
+            if GROWTH * (region.area - largest) >= largest:
+                found.append(region)
+                for child in children:
+                    child.parent = region
+                inside[number] = [region]
+        inner = [region for each in inside.values() for region in each]
     return chosen(found, mpp, params, rgb.shape[:2])
 
 
@@ -107,7 +116,7 @@ def regions_of(
     for region in regionprops(np.where(fits[labels], labels, 0)):
         mask = ndimage.binary_fill_holes(region.image, EVERY_NEIGHBOUR)
         measured = measures(region, mask, amount, around, mpp)
-        found[region.label] = Region(region.slice, mask, measured)
+        found[region.label] = Region(int(region.area), region.slice, mask, measured)
     return found
 
 

@@ -24,10 +24,15 @@ U8 = npt.NDArray[np.uint8]
 
 OUTSIDE = 255
 NOWHERE = 1 << 40
+"""After every place."""
+GROWTH = 10
+"""A region counts if it has a tenth more pixels than the largest that counts inside it."""
 AREA, AMOUNT, SQUARES, AROUND, CORNER, LEVEL, FIRST, LAST = range(8)
 FACTS = 8
 """Columns of a region: pixels; over these the sums of the amount, its square and the amount around;
 the first pixel in the order of reading; the level; and the interval of the flood, half-open."""
+KEPT = LAST
+"""Of an open region, which has no last pixel yet: the size of the largest one inside it."""
 
 
 @compiled("void(i8[:,::1], i8, i8, i8)")
@@ -36,7 +41,7 @@ def _open(stack: I64, depth: int, level: int, first: int) -> None:
     for column in range(CORNER):
         stack[depth, column] = 0
     stack[depth, CORNER] = NOWHERE
-    stack[depth, LEVEL], stack[depth, FIRST] = level, first
+    stack[depth, LEVEL], stack[depth, FIRST], stack[depth, KEPT] = level, first, 0
 
 
 @compiled("void(i8[:,::1], i8)")
@@ -45,6 +50,7 @@ def _merge(stack: I64, depth: int) -> None:
     for column in range(CORNER):
         stack[depth - 1, column] += stack[depth, column]
     stack[depth - 1, CORNER] = min(stack[depth - 1, CORNER], stack[depth, CORNER])
+    stack[depth - 1, KEPT] = max(stack[depth - 1, KEPT], stack[depth, KEPT])
 
 
 @compiled("void(i8[::1], i8[::1], i4[::1], i8, i8)")
@@ -87,11 +93,11 @@ def _climb(at: int, wide: int, here: int, todo: U8, waiting: I32, head: I32) -> 
 def regions(
     level: U8, amount: U8, around: U8, wide: int, limits: tuple[int, int]
 ) -> tuple[I64, I32, I32]:
-    """All regions of at least and at most so many pixels, as ``limits`` says.
+    """All regions of at least and at most so many pixels that differ enough from those inside.
 
-    ``wide`` is the width of the images with their rim. Returns (n, FACTS) measures, children before
-    parents; (n,) the row of the smallest region around each that is within the limits, -1 if there
-    is none; and (m,) the flood: the places of all pixels with a level.
+    ``limits``: least and most pixels. ``wide``: the width of the images with their rim. Returns
+    (n, FACTS) measures, children before parents; (n,) the row of the smallest of these regions
+    around each, -1 if there is none; and (m,) the flood: the places of all pixels with a level.
     """
     todo = np.where(level == OUTSIDE, 0, level).astype(np.uint8)
     flood = np.empty(np.count_nonzero(todo), np.int32)
@@ -127,7 +133,9 @@ def regions(
             while here > 0 and head[here] < 0:
                 here -= 1
             while stack[depth, LEVEL] > here:
-                if limits[0] <= stack[depth, AREA] <= limits[1]:
+                area, kept = stack[depth, AREA], stack[depth, KEPT]
+                if limits[0] <= area <= limits[1] and GROWTH * (area - kept) >= kept:
+                    stack[depth, KEPT] = area
                     _keep(stack[depth], facts[count], parent[begun[depth] : count + 1], count, done)
                     count += 1
                 if depth == 0 or stack[depth - 1, LEVEL] < here:
