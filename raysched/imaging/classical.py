@@ -1,9 +1,16 @@
-"""Engine ``classical``: nuclei in H&E by haematoxylin, local contrast and watershed.
+"""Engine ``classical``: nuclei in H&E as the most nucleus-like of nested dark regions.
 
-What depends on the slide (the haematoxylin scale and threshold) is computed once in
-``prepare``; ``segment`` sees only its pixels and that context. Each step looks a finite distance
-around a pixel, and their sum stays within ``halo_um``, so that a tile with its halo gives the
-same nuclei as the uncut slide.
+Above every level of haematoxylin lie connected regions, and those above a higher level lie inside
+those above a lower one. Each that could be a nucleus by its size gets a score from its shape and
+from how it stands out; of nested regions the best set without overlap is taken
+(``raysched.imaging.kernels.tree``). So each nucleus finds its own threshold, pale and dark ones
+on one slide, and touching ones part where they are more nucleus-like apart than together.
+
+What depends on the slide (the haematoxylin scale and threshold) is computed once in ``prepare``;
+``segment`` sees only its pixels and that context, in whole numbers, so that no rounding tells where
+a tile begins. How far it looks from the centroid of a nucleus, in um: 22 to any pixel of a region
+that could hold it, 8 on for the surroundings and 1 for smoothing, less than ``halo_um``; hence a
+tile with its halo gives exactly the nuclei of the uncut slide.
 """
 
 from __future__ import annotations
@@ -16,7 +23,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from raysched.imaging.engine import Labels, Overview, Rgb
-from raysched.imaging.measure import Moments
+from raysched.imaging.likeness import UNIT, likeness, measures
 from raysched.imaging.stain import OD_TABLE, TABLES, unmix
 
 F32 = npt.NDArray[np.float32]
@@ -33,55 +40,41 @@ GLASS = 215
 """A pixel whose darkest channel is brighter than this has no tissue in it."""
 INK_GREEN_TO_RED = 0.7
 """Haematoxylin absorbs 1.08 times as much green as red, eosin more still."""
-DISTANCE_CAP_PX = 12.0
-"""Distances saturate here: no nucleus is wider, and the reach of seeds stays finite."""
-LEVELS = 170
-"""Whole numbers per unit of scaled haematoxylin, which so reaches 1.5 in 8 bits. On whole numbers
-filters are exact, so that no rounding tells where a tile begins."""
-DEPTH_UNITS = 256
-"""Whole numbers per px of depth."""
+STEP = 6
+"""Of ``UNIT``, from one level to the next: finer steps find no more of the annotated nuclei."""
+LONGEST_UM = 22.0
+"""Longest side of the bounding box of a nucleus: keeps the reach finite."""
+SMOOTH_UM = 0.25
+"""Sigma of the denoising: more loses the pale line between touching nuclei."""
+NEARBY_UM = 4.0
+"""Radius of the mean against which haematoxylin is sharpened before it is ranked."""
+AROUND_UM = 8.0
+"""Radius of the surroundings that a nucleus is compared to."""
 
 
 class ClassicalParams(BaseModel):
-    """Parameters of the engine ``classical``; lengths and areas are physical."""
+    """Parameters of the engine ``classical``; areas are physical."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: float = Field(
-        default=0.9, gt=0.2, le=3.0, description="factor on the slide's haematoxylin threshold"
+        default=0.6, ge=0.2, le=3.0, description="factor on the slide's haematoxylin threshold"
     )
-    contrast: float = Field(
-        default=0.03, ge=0.0, le=0.5, description="least haematoxylin above the surroundings, 0..1"
+    likeness: float = Field(
+        default=0.4, ge=0.0, le=1.0, description="least likeness to a nucleus; more finds fewer"
     )
-    darker: float = Field(
-        default=1.1,
-        ge=0.5,
-        le=3.0,
-        description="least factor of haematoxylin over the surroundings",
-    )
-    background_um: float = Field(
-        default=16.0, ge=4.0, le=16.0, description="radius of the surroundings, um"
-    )
-    smooth_um: float = Field(default=0.5, ge=0.0, le=2.0, description="denoising sigma, um")
-    seed_um: float = Field(
-        default=2.5, ge=1.0, le=6.0, description="least distance between two seeds, um"
-    )
-    min_area_um2: float = Field(default=10.0, ge=1.0, le=100.0, description="smallest nucleus, um2")
+    min_area_um2: float = Field(default=5.0, ge=1.0, le=100.0, description="smallest nucleus, um2")
     max_area_um2: float = Field(default=300.0, ge=50.0, le=400.0, description="largest, um2")
-    min_width_um: float = Field(default=2.0, ge=0.0, le=10.0, description="least short axis, um")
-    min_ellipse_fill: float = Field(
-        default=0.75, ge=0.0, le=1.0, description="least area over that of the fitted ellipse"
-    )
 
 
 class ClassicalEngine:
     """See the module. Stateless: one instance serves all slides."""
 
     name: ClassVar[str] = "classical"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     Params: ClassVar[type[BaseModel]] = ClassicalParams
     target_mpp: ClassVar[float] = 0.5
-    halo_um: ClassVar[float] = 40.0
+    halo_um: ClassVar[float] = 34.0
 
     def prepare(
         self,
@@ -107,21 +100,15 @@ class ClassicalEngine:
 
     def segment(self, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel) -> Labels:
         """Label the nuclei of one tile: (h, w) int32, 0 is background."""
-        from raysched.imaging.kernels import stains
+        from raysched.imaging.kernels import rims, tree
 
         assert isinstance(params, ClassicalParams)
-        table = level_table(float(context["low"]), float(context["high"]))
-        amount, tissue, clear = stains.scaled(np.ascontiguousarray(rgb), table, LEAST_INK, GLASS)
-        amount = _blur(amount, params.smooth_um / mpp)
-        limits = (
-            float(context["threshold"]) * params.threshold * LEVELS,
-            params.darker,
-            params.contrast * LEVELS,
-        )
-        mask = stand_out(amount, tissue, clear, limits, round(params.background_um / mpp))
-        mask = clean(mask, mpp, params)
-        labels, totals = split(amount, mask, mpp, params)
-        return keep_nuclei(labels, totals, mpp, params)
+        facts, rim, parent, flood = candidates(rgb, mpp, context, params)
+        score = likeness(measures(facts, rim, mpp)) - params.likeness
+        side = np.maximum(rim[:, rims.RIGHT] - rim[:, rims.LEFT], rim[:, rims.BOTTOM])
+        score[side > LONGEST_UM / mpp] = -1.0
+        taken = tree.best(score, parent)
+        return paint(facts[taken], rim[taken], flood, (rgb.shape[0], rgb.shape[1]))
 
     def optical_density(
         self,
@@ -137,92 +124,65 @@ class ClassicalEngine:
 STAIN_TABLES = np.ascontiguousarray(TABLES[:, :2].transpose(1, 0, 2))
 
 
-def _least_ink() -> U8:
-    """Per red value, the least green that blue or green pen leaves: it absorbs red far more."""
+def paint(facts: I64, rim: I64, flood: I32, shape: tuple[int, int]) -> Labels:
+    """Regions as labels 1..n, holes filled."""
+    from raysched.imaging.kernels import rims, tree
+
+    interval = facts[:, [tree.FIRST, tree.LAST, tree.CORNER]]
+    return rims.painted(np.ascontiguousarray(interval), rim, flood, shape)
+
+
+def candidates(
+    rgb: Rgb, mpp: float, context: dict[str, Any], params: ClassicalParams
+) -> tuple[I64, I64, I32, I32]:
+    """All regions that could be a nucleus by their size.
+
+    Returns their measures of ``kernels.tree`` and ``kernels.rims``, the region around each, and the
+    flood.
+    """
+    from raysched.imaging.kernels import relief, rims, stains, tree
+
+    table = amount_table(float(context["low"]), float(context["high"]))
+    amount, tissue, clear = stains.scaled(np.ascontiguousarray(rgb), table, MOST_GREEN, GLASS)
+    amount = _blur(amount, SMOOTH_UM / mpp)
+    near, wide = (2 * round(radius / mpp) + 1 for radius in (NEARBY_UM, AROUND_UM))
+    nearby = np.asarray(cv2.blur(amount, (near, near)), np.uint8)
+    sums = (
+        _box_sum(np.asarray(cv2.multiply(amount, tissue), np.uint8), wide),
+        _box_sum(tissue, wide),
+    )
+    floor = int(float(context["threshold"]) * params.threshold * UNIT)
+    level, middle, around = relief.levels((amount, nearby, clear), sums, ranks(floor))
+    limits = (round(params.min_area_um2 / mpp**2), round(params.max_area_um2 / mpp**2))
+    flat, middles, width = level.ravel(), middle.ravel(), level.shape[1]
+    facts, parent, flood = tree.regions(flat, middles, around.ravel(), width, limits)
+    begin = np.ascontiguousarray(facts[:, [tree.CORNER, tree.LEVEL]])
+    return facts, rims.rims(begin, flat, middles, width), parent, flood
+
+
+def ranks(floor: int) -> U8:
+    """The level of each amount: 0 up to ``floor``, then one more every ``STEP``."""
+    amounts = np.arange(256)
+    return np.where(amounts > floor, 1 + (amounts - floor - 1) // STEP, 0).astype(np.uint8)
+
+
+def _most_green() -> U8:
+    """Per red value, the most green that is not blue or green pen: it absorbs red far more."""
     inked = OD_TABLE[None, :] < INK_GREEN_TO_RED * OD_TABLE[:, None]
     return np.where(inked.any(axis=1), 255 - inked.sum(axis=1), 255).astype(np.uint8)
 
 
-LEAST_INK = _least_ink()
+MOST_GREEN = _most_green()
 
 
-def level_table(low: float, high: float) -> F32:
-    """Per channel, what each of its values adds to the haematoxylin in levels: (3, 256) float32.
+def amount_table(low: float, high: float) -> F32:
+    """Per channel, what each of its values adds to the haematoxylin in units: (3, 256) float32.
 
     On the slide's own scale haematoxylin is about 0 in stroma and 1 in the darkest nuclei.
     """
-    table = TABLES[:, 0].astype(np.float64) * LEVELS / (high - low)
-    table[0] -= low * LEVELS / (high - low)
+    table = TABLES[:, 0].astype(np.float64) * UNIT / (high - low)
+    table[0] -= low * UNIT / (high - low)
     return table.astype(np.float32)
-
-
-def stand_out(
-    amount: U8, tissue: U8, clear: U8, limits: tuple[float, float, float], radius: int
-) -> U8:
-    """Where haematoxylin is above its own limit and above the mean of the tissue around.
-
-    Asking a nucleus to be darker than its surroundings is what keeps large dark areas (keratin,
-    folds) from becoming cells; leaving glass out of their mean is what keeps their rims from it.
-    """
-    from raysched.imaging.kernels import relief
-
-    side = 2 * radius + 1
-    total = _box_sum(np.asarray(cv2.multiply(amount, tissue), np.uint8), side)
-    return relief.darker(amount, clear, total, _box_sum(tissue, side), limits)
-
-
-def clean(wanted: U8, mpp: float, params: ClassicalParams) -> U8:
-    """The mask, 0 or 1, without bridges of a pixel or two and without pale centres.
-
-    A hole is filled when it is smaller than a quarter of the largest nucleus: the inside of a gland
-    is not.
-    """
-    from raysched.imaging.kernels import holes
-
-    mask = np.asarray(cv2.morphologyEx(wanted, cv2.MORPH_OPEN, _disk(0.6 / mpp)), np.uint8)
-    most = params.max_area_um2 / 4
-    holes.fill_holes(mask, int(most / mpp**2), round(HOLE_SIDE_UM / mpp))
-    return mask
-
-
-HOLE_SIDE_UM = 16.0
-"""A hole longer than this is none, whatever its area: so the reach stays finite."""
-
-
-def split(amount: U8, mask: U8, mpp: float, params: ClassicalParams) -> tuple[Labels, I64]:
-    """Touching nuclei apart: seeds at the peaks of depth and darkness, then watershed.
-
-    Returns the labels and, per label, the sums of ``kernels.flood``.
-    """
-    from raysched.imaging.kernels import flood, relief
-
-    distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
-    depth = _blur(relief.fixed_point(distance, DISTANCE_CAP_PX, DEPTH_UNITS), 1.0)
-    weight = round(2.0 * DEPTH_UNITS / LEVELS)
-    heights = relief.add(depth, _blur(amount, 1.5 / mpp), weight)
-    highest = np.asarray(cv2.dilate(heights, _disk(params.seed_um / mpp)), np.uint16)
-    seeds = relief.peaks(heights, highest, depth, mask, DEPTH_UNITS)
-    return flood.flood(heights, mask, seeds)
-
-
-def keep_nuclei(labels: Labels, totals: I64, mpp: float, params: ClassicalParams) -> Labels:
-    """Drop, in place, what is too small, too large, too thin or too ragged to be a nucleus.
-
-    Raggedness is the area over that of the ellipse with the same second moments, 4 pi times the
-    square root of their determinant: 1 for an ellipse, less for crescents, forks and streaks.
-    """
-    from raysched.imaging.kernels import flood
-
-    shape = Moments.of_sums(totals.astype(np.float64))
-    area = shape.area * mpp**2
-    short, _ = shape.axes
-    fits = (area >= params.min_area_um2) & (area <= params.max_area_um2)
-    fits &= shape.ellipse_fill >= params.min_ellipse_fill
-    fits &= short * mpp >= params.min_width_um
-    new = np.zeros(len(fits) + 1, np.int32)
-    new[1:][fits] = np.arange(1, fits.sum() + 1)
-    flood.renumber(labels, new)
-    return labels
 
 
 def _box_sum(image: U8, side: int) -> I32:
@@ -233,14 +193,10 @@ def _box_sum(image: U8, side: int) -> I32:
     return np.asarray(total, np.int32)
 
 
-def _blur(image: Any, sigma_px: float) -> Any:
+def _blur(image: U8, sigma_px: float) -> U8:
     """Gaussian of whole numbers, which OpenCV computes bit for bit alike everywhere."""
-    if sigma_px <= 0:
-        return image
     reach = 2 * max(1, round(3 * sigma_px)) + 1
-    return cv2.GaussianBlur(image, (reach, reach), sigma_px, borderType=cv2.BORDER_REFLECT_101)
-
-
-def _disk(radius_px: float) -> U8:
-    side = 2 * max(1, round(radius_px)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+    border = cv2.BORDER_REFLECT_101
+    return np.asarray(
+        cv2.GaussianBlur(image, (reach, reach), sigma_px, borderType=border), np.uint8
+    )

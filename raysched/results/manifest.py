@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 PACKAGES = (
     "numpy",
-    "scipy",
+    "numba",
     "scikit-image",
     "opencv-python-headless",
     "openslide-python",

@@ -100,7 +100,7 @@ def _import_s() -> float:
     """Wall time until a new process has all kernels, without starting Python and numpy."""
     code = (
         "import time, numpy; begun = time.perf_counter();"
-        "from raysched.imaging.kernels import flood, holes, relief, runs, stains, trace;"
+        "from raysched.imaging.kernels import relief, rims, runs, stains, trace, tree;"
         "print(time.perf_counter() - begun)"
     )
     runs = [

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plain_classical
 import pytest
+from plain_classical import MPP, prepared
 
 from raysched.imaging.accuracy import overlap, pooled, tally
 from raysched.imaging.annotated import find_pairs, read_pair
 from raysched.imaging.classical import ClassicalEngine
-from raysched.imaging.engine import Overview
 from raysched.imaging.frames import box_mean
 from raysched.imaging.geometry import Rect
 from raysched.imaging.measure import moments
@@ -24,28 +23,19 @@ from raysched.imaging.slide import open_slide
 
 ENGINE = ClassicalEngine()
 PARAMS = ClassicalEngine.Params()
-MPP = 0.5
-
-
-def prepared(rgb: np.ndarray) -> dict[str, Any]:
-    """What the engine knows of an image at 0.5 um/px that is all tissue."""
-    pixels = rgb.reshape(-1, 3)
-    tissue = pixels[pixels.min(axis=1) < 225]
-    overview = Overview(rgb, np.ones(rgb.shape[:2], bool), MPP, tissue)
-    return ENGINE.prepare(overview, MPP, PARAMS)
 
 
 @pytest.mark.parametrize("name", ["tnbc", "monuseg_eval"])
 def test_annotated_images_give_the_nuclei_of_the_reference(samples: Path, name: str) -> None:
     folder = samples / "annotated" / name
     tallies = []
-    for pair in find_pairs(folder / "images", folder / "labels")[::4]:
+    for pair in find_pairs(folder / "images", folder / "labels")[::8]:
         rgb = box_mean(read_pair(pair)[0], 2)
         context = prepared(rgb)
         found = ENGINE.segment(rgb, MPP, context, PARAMS)
         tallies.append(tally(overlap(found, plain_classical.segment(rgb, MPP, context, PARAMS))))
     score = pooled(tallies)
-    assert score.annotated > 700
+    assert score.annotated > 500
     assert score.f1() >= 0.97
 
 
@@ -68,11 +58,11 @@ def region(sample_slide: Path) -> tuple[np.ndarray, dict[str, float], float]:
 
 def test_the_sample_gives_the_nuclei_of_the_reference(sample_slide: Path) -> None:
     rgb, context, mpp = region(sample_slide)
-    rgb = rgb[1500:2700, 500:1700]
+    rgb = rgb[1800:2500, 700:1400]
     found = ENGINE.segment(rgb, mpp, context, PARAMS)
     wanted = plain_classical.segment(rgb, mpp, context, PARAMS)
     score = tally(overlap(found, wanted))
-    assert score.annotated > 500
+    assert score.annotated > 100
     assert score.f1() >= 0.97
 
 
@@ -104,7 +94,7 @@ def test_every_tile_finds_exactly_the_nuclei_of_the_uncut_image(
             pixels = np.ascontiguousarray(rgb[read.y0 : read.y1, read.x0 : read.x1])
             labels = ENGINE.segment(pixels, mpp, context, PARAMS)
             found.extend(owned_masks(labels, read, own))
-    assert len(whole) > 1000
+    assert len(whole) > 800
     assert len(found) == len(set(found))
     assert set(found) == whole
 

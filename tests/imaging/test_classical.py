@@ -59,11 +59,20 @@ def owned(batches: list[CellBatch]) -> np.ndarray:
     return table[np.lexsort((table[:, 0], table[:, 1]))]
 
 
-# What the parameters were chosen for; a change that loses a hundredth should be seen.
-@pytest.mark.parametrize(("name", "least"), [("tnbc", 0.57), ("monuseg_eval", 0.58)])
-def test_annotated_nuclei_are_found(samples: Path, name: str, least: float) -> None:
+# The score was fitted to every second image of TNBC, from the first on, and to nothing else; a
+# change that loses a hundredth should be seen.
+@pytest.mark.parametrize(
+    ("name", "first", "least"),
+    [
+        ("tnbc", 0, 0.69),
+        ("tnbc", 1, 0.69),
+        ("monuseg_eval", 0, 0.636),
+        ("monuseg_eval", 1, 0.709),
+    ],
+)
+def test_annotated_nuclei_are_found(samples: Path, name: str, first: int, least: float) -> None:
     folder = samples / "annotated" / name
-    pairs = find_pairs(folder / "images", folder / "labels")[::2]
+    pairs = find_pairs(folder / "images", folder / "labels")[first::2]
     evaluation = Evaluation.of("classical", {}, mpp=0.25)
     score = pooled([judged.tally for judged in evaluation.judge(pairs)])
     assert score.annotated > 1000
@@ -85,7 +94,7 @@ def test_nuclei_of_known_places_are_found_and_hardly_anything_else(tmp_path: Pat
 def test_the_sample_has_no_giant_cell_and_none_on_glass(sample_slide: Path) -> None:
     plan, tissue, batches = cells_of(sample_slide)
     x, y, area = owned(batches).T
-    assert 1500 < len(x) < 4000
+    assert 1100 < len(x) < 4000
     assert (area * plan.grid.mpp**2).max() <= 400
     assert tissue.at(x, y).all()
     assert 0.2 < tissue.fraction < 0.9

@@ -6,25 +6,33 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from plain_classical import amounts, optical_density, without_small_holes
+from plain_classical import amounts, optical_density
+from plain_classical import rim as reference_rim
 from scipy import ndimage
 from skimage.measure import label
-from skimage.segmentation import watershed
 
 import raysched
 from raysched.imaging import kernels
-from raysched.imaging.classical import GLASS, INK_GREEN_TO_RED, LEAST_INK, LEVELS, level_table
+from raysched.imaging.classical import (
+    GLASS,
+    INK_GREEN_TO_RED,
+    MOST_GREEN,
+    amount_table,
+    paint,
+    ranks,
+)
 from raysched.imaging.classical import ClassicalEngine as Engine
-from raysched.imaging.kernels import flood, holes, relief, stains
+from raysched.imaging.kernels import relief, rims, stains, tree
 from raysched.imaging.kernels.blend import blended
-from raysched.imaging.measure import Moments, moments
-from raysched.imaging.outline import mask_runs
+from raysched.imaging.kernels.rims import FAR_PX
+from raysched.imaging.likeness import UNIT
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = arrays(np.bool_, sizes)
@@ -58,10 +66,10 @@ def test_stains_by_table_are_those_of_the_matrix(rgb: np.ndarray) -> None:
 
 
 @given(colours)
-def test_levels_are_the_scaled_stain_and_ink_and_glass_are_told(rgb: np.ndarray) -> None:
+def test_amounts_are_the_scaled_stain_and_ink_and_glass_are_told(rgb: np.ndarray) -> None:
     low, high = -0.1, 1.9
-    level, tissue, clear = stains.scaled(rgb, level_table(low, high), LEAST_INK, GLASS)
-    wanted = np.clip((amounts(rgb)[..., 0] - low) / (high - low), 0, 1.5) * LEVELS
+    level, tissue, clear = stains.scaled(rgb, amount_table(low, high), MOST_GREEN, GLASS)
+    wanted = np.clip((amounts(rgb)[..., 0] - low) / (high - low), 0, 1.5) * UNIT
     assert np.abs(level - wanted).max() <= 0.501
     np.testing.assert_array_equal(tissue, rgb.min(axis=2) < GLASS)
     density = optical_density(rgb).astype(np.float32)
@@ -69,55 +77,134 @@ def test_levels_are_the_scaled_stain_and_ink_and_glass_are_told(rgb: np.ndarray)
     np.testing.assert_array_equal(clear, ~ink)
 
 
-@given(masks, st.integers(0, 12), st.integers(1, 6))
-def test_small_holes_are_filled_and_nothing_else(mask: np.ndarray, most: int, side: int) -> None:
-    filled = mask.astype(np.uint8)
-    holes.fill_holes(filled, most, side)
-    np.testing.assert_array_equal(filled, without_small_holes(mask, most, side))
+def padded(image: np.ndarray, rim: int) -> np.ndarray:
+    return np.pad(image, FAR_PX, constant_values=rim).astype(np.uint8)
 
 
-@settings(deadline=None)
-@given(st.data())
-def test_the_flood_is_the_watershed_of_scikit_image(data: st.DataObject) -> None:
-    shape = data.draw(sizes)
-    # Heights that differ: scikit-image leaves open which of two seeds of one height goes first.
-    order = data.draw(st.permutations(range(shape[0] * shape[1])))
-    heights = np.array(order, np.uint16).reshape(shape)
-    mask = data.draw(arrays(np.uint8, shape, elements=st.integers(0, 1)))
-    seeds = mask * data.draw(arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 0, 1])))
-    labels, totals = flood.flood(heights, mask, seeds)
-    markers = label(seeds, connectivity=2)
-    wanted = watershed(-heights.astype(np.int32), markers, mask=mask > 0)
-    np.testing.assert_array_equal(labels, wanted)
-    shape_found = Moments.of_sums(totals.astype(np.float64))
-    assert shape_found.area.tolist() == np.bincount(labels.ravel())[1:].tolist()
-    by_runs = moments(*mask_runs(labels), len(totals))
-    for name in ("x", "y", "xx", "yy", "xy"):
-        np.testing.assert_allclose(getattr(shape_found, name), getattr(by_runs, name))
+def test_levels_rank_the_sharpened_amount_inside_a_rim() -> None:
+    random = np.random.default_rng(3)
+    amount, nearby = random.integers(0, 256, (2, 9, 7), np.uint8)
+    clear = random.integers(0, 2, (9, 7), np.uint8)
+    number = random.integers(0, 9, (9, 7)).astype(np.int32)
+    total = (number * random.integers(0, 256, (9, 7))).astype(np.int32)
+    table = ranks(40)
+    level, middle, around = relief.levels((amount, nearby, clear), (total, number), table)
+    sharp = np.clip(2 * amount.astype(int) - nearby, 0, 255)
+    np.testing.assert_array_equal(level, padded(table[sharp] * clear, tree.OUTSIDE))
+    np.testing.assert_array_equal(middle, np.pad(amount, FAR_PX, mode="edge"))
+    inner = around[FAR_PX:-FAR_PX, FAR_PX:-FAR_PX]
+    np.testing.assert_array_equal(inner, total // np.maximum(number, 1))
+    assert np.flatnonzero(table)[0] == 41
+    assert np.unique(np.diff(table.astype(int))).tolist() == [0, 1]
 
 
-@given(arrays(np.int32, sizes, elements=st.integers(0, 3)))
-def test_labels_are_numbered_anew(labels: np.ndarray) -> None:
-    new = np.array([0, 7, 0, 5], np.int32)
-    again = labels.copy()
-    flood.renumber(again, new)
-    np.testing.assert_array_equal(again, new[labels])
+def grown(image: np.ndarray, limits: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """The tree of an image whose values are both level and amount; what is around is twice that."""
+    level = padded(image, tree.OUTSIDE)
+    amount = padded(image, 0)
+    return level, *tree.regions(
+        level.ravel(), amount.ravel(), (2 * amount).ravel(), level.shape[1], limits
+    )
 
 
-def test_peaks_are_maxima_deep_enough_inside() -> None:
-    heights = np.random.default_rng(1).integers(0, 99, (40, 50)).astype(np.uint16)
-    mask = (ndimage.uniform_filter(heights, 5) > 48).astype(np.uint8)
-    highest = ndimage.maximum_filter(heights, 5)
-    found = relief.peaks(heights, highest, heights, mask, 60)
-    np.testing.assert_array_equal(found, (heights == highest) & (heights > 60) & (mask > 0))
+reliefs = arrays(np.uint8, sizes, elements=st.integers(0, 4), fill=st.integers(1, 4))
+
+
+@given(reliefs, st.integers(1, 3), st.integers(3, 40))
+def test_the_tree_holds_every_region_that_differs_enough_from_those_inside(
+    image: np.ndarray, least: int, most: int
+) -> None:
+    _, facts, parent, flood = grown(image, (least, most))
+    every = []
+    for level in range(1, 5):
+        labels = label(image >= level, connectivity=1)
+        for number in range(1, labels.max() + 1):
+            rows, columns = np.nonzero(labels == number)
+            inside = image[rows, columns]
+            if inside.min() == level and least <= len(rows) <= most:
+                wide = image.shape[1] + 2 * FAR_PX
+                places = (rows + FAR_PX) * wide + columns + FAR_PX
+                every.append((level, int(inside.sum()), frozenset(places.tolist())))
+    wanted: set[tuple[int, int, frozenset[int]]] = set()
+    for region in sorted(every, key=lambda each: len(each[2])):
+        largest = max((len(pixels) for *_, pixels in wanted if pixels < region[2]), default=0)
+        if tree.GROWTH * (len(region[2]) - largest) >= largest:
+            wanted.add(region)
+    found = [
+        (
+            int(f[tree.LEVEL]),
+            int(f[tree.AMOUNT]),
+            frozenset(flood[f[tree.FIRST] : f[tree.LAST]].tolist()),
+        )
+        for f in facts
+    ]
+    assert len(found) == len(set(found))
+    assert set(found) == wanted
+    for row, (_, total, pixels) in enumerate(found):
+        assert facts[row, tree.AREA] == len(pixels)
+        assert facts[row, tree.AROUND] == 2 * total
+        assert facts[row, tree.CORNER] == min(pixels)
+        around = [(len(p), i) for i, (_, _, p) in enumerate(found) if p > pixels]
+        assert parent[row] == (min(around)[1] if around else -1)
+        assert parent[row] == -1 or parent[row] > row
+
+
+@given(reliefs)
+def test_one_walk_along_the_rim_measures_the_filled_region(image: np.ndarray) -> None:
+    level, facts, _, flood = grown(image, (1, 999))
+    shape = image.shape
+    amount = np.pad(image * 10, FAR_PX, mode="edge").astype(np.uint8)
+    begin = np.ascontiguousarray(facts[:, [tree.CORNER, tree.LEVEL]])
+    found = rims.rims(begin, level.ravel(), amount.ravel(), level.shape[1])
+    for row in range(len(facts)):
+        labels = paint(facts[row : row + 1], found[row : row + 1], flood, shape)
+        pixels = flood[facts[row, tree.FIRST] : facts[row, tree.LAST]]
+        mask = np.zeros(level.shape, bool)
+        mask.ravel()[pixels] = True
+        mask = mask[FAR_PX:-FAR_PX, FAR_PX:-FAR_PX]
+        full = ndimage.binary_fill_holes(mask, np.ones((3, 3)))
+        np.testing.assert_array_equal(labels > 0, ndimage.binary_fill_holes(mask))
+        y, x = np.nonzero(full)
+        corner = divmod(int(facts[row, tree.CORNER]), level.shape[1])
+        y, x = y + FAR_PX - corner[0], x + FAR_PX - corner[1]
+        sums = [len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()]
+        assert found[row, : rims.CRACKS].tolist() == sums
+        assert found[row, rims.LEFT :].tolist() == [x.min(), x.max() + 1, y.max() + 1]
+        box = (slice(0, shape[0]), slice(0, shape[1]))
+        cracks, falls, far = reference_rim(full, box, image.astype(int) * 10)
+        assert found[row, rims.CRACKS] == cracks
+        assert found[row, rims.SEEN] == len(falls)
+        assert found[row, rims.FALL] == falls.sum()
+        assert found[row, rims.FAR] == far.sum()
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 3)), max_size=9))
+def test_the_best_set_of_nested_regions_is_found(nodes: list[tuple[int, int]]) -> None:
+    count = len(nodes)
+    score = np.array([node[0] for node in nodes], float)
+    parent = np.array([i + s if s and i + s < count else -1 for i, (_, s) in enumerate(nodes)])
+    taken = tree.best(score, parent.astype(np.int32))
+    above = [set[int]() for _ in nodes]
+    for i in reversed(range(count)):
+        if parent[i] >= 0:
+            above[i] = {int(parent[i])} | above[parent[i]]
+    chosen = set(np.flatnonzero(taken).tolist())
+    assert all(not above[i] & chosen for i in chosen)
+    totals = [
+        sum(score[i] for i in subset)
+        for size in range(count + 1)
+        for subset in combinations(range(count), size)
+        if all(not above[i] & set(subset) for i in subset)
+    ]
+    assert sum(score[i] for i in chosen) == max(totals)
 
 
 CODE = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from raysched.imaging.kernels import flood, holes, relief, runs, stains, trace
+from raysched.imaging.kernels import relief, rims, runs, stains, trace, tree
 from numba.core.dispatcher import Dispatcher
-found = [f for m in (flood, holes, relief, runs, stains, trace) for f in vars(m).values()
+found = [f for m in (relief, rims, runs, stains, trace, tree) for f in vars(m).values()
          if isinstance(f, Dispatcher)]
 assert len(found) > 10
 assert all(f._can_compile is False and len(f.signatures) == 1 for f in found)

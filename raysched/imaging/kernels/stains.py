@@ -32,11 +32,11 @@ def densities(rgb: U8, tables: F32) -> tuple[F32, F32]:
 
 
 @compiled("Tuple((u1[:,::1], u1[:,::1], u1[:,::1]))(u1[:,:,::1], f4[:,::1], u1[::1], i8)")
-def scaled(rgb: U8, table: F32, least_ink: U8, glass: int) -> tuple[U8, U8, U8]:
+def scaled(rgb: U8, table: F32, most_green: U8, glass: int) -> tuple[U8, U8, U8]:
     """One stain in 8 bits, where tissue is, and where ink is not; the latter two as 0 or 1.
 
     ``table``: (3 channels, 256), whose sum is rounded and cut at 0 and 255. A pixel is tissue when
-    its darkest channel is below ``glass``; it is ink when its green passes ``least_ink`` of its
+    its darkest channel is below ``glass``; it is ink when its green passes ``most_green`` of its
     red.
     """
     height, width, _ = rgb.shape
@@ -50,5 +50,5 @@ def scaled(rgb: U8, table: F32, least_ink: U8, glass: int) -> tuple[U8, U8, U8]:
             value = min(max(value, np.float32(0.0)), np.float32(255.0))
             amount[y, x] = np.uint8(value)
             tissue[y, x] = min(r, g, b) < glass
-            clear[y, x] = g <= least_ink[r]
+            clear[y, x] = g <= most_green[r]
     return amount, tissue, clear
