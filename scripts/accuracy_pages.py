@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,7 @@ def replace_table(path: Path, table: str) -> None:
 
 def main() -> None:
     rows, totals = [HEADING], {}
+    shutil.rmtree(PICTURES, ignore_errors=True)
     for name in SETS:
         totals[name] = evaluate(name, PICTURES / name)
         rows.append(row(name, totals[name]))

@@ -144,6 +144,7 @@ def candidates(
 
     table = amount_table(float(context["low"]), float(context["high"]))
     amount, tissue, clear = stains.scaled(np.ascontiguousarray(rgb), table, MOST_GREEN, GLASS)
+    stained = np.asarray(cv2.bitwise_and(tissue, clear), np.uint8)
     amount = _blur(amount, SMOOTH_UM / mpp)
     near, wide = (2 * round(radius / mpp) + 1 for radius in (NEARBY_UM, AROUND_UM))
     nearby = np.asarray(cv2.blur(amount, (near, near)), np.uint8)
@@ -152,7 +153,7 @@ def candidates(
         _box_sum(tissue, wide),
     )
     floor = int(float(context["threshold"]) * params.threshold * UNIT)
-    level, middle, around = relief.levels((amount, nearby, clear), sums, ranks(floor))
+    level, middle, around = relief.levels((amount, nearby, stained), sums, ranks(floor))
     limits = (round(params.min_area_um2 / mpp**2), round(params.max_area_um2 / mpp**2))
     flat, middles, width = level.ravel(), middle.ravel(), level.shape[1]
     facts, parent, flood = tree.regions(flat, middles, around.ravel(), width, limits)

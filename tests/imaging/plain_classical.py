@@ -96,7 +96,7 @@ def segment(
 def images(
     rgb: np.ndarray, mpp: float, context: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The amount of haematoxylin, its mean around, and what is ranked; -1 where ink is."""
+    """The amount of haematoxylin, its mean around, and what is ranked; -1 on glass and ink."""
     scaled = (amounts(rgb)[..., 0] - context["low"]) / (context["high"] - context["low"])
     amount = gaussian(np.clip(scaled * UNIT, 0, 255), SMOOTH_UM / mpp)
     tissue = (rgb.min(axis=2) < GLASS).astype(float)
@@ -107,6 +107,7 @@ def images(
     ranked = np.clip(2 * amount - ndimage.uniform_filter(amount, near, mode="mirror"), 0, 255)
     density = optical_density(rgb)
     ranked[density[..., 1] < INK_GREEN_TO_RED * density[..., 0]] = -1
+    ranked[rgb.min(axis=2) >= GLASS] = -1
     return amount, around, ranked
 
 

@@ -121,6 +121,15 @@ def test_blank_glass_has_no_cells_and_no_tissue_at_all_is_no_error() -> None:
     assert (labels.shape, labels.dtype, labels.max()) == ((128, 128), np.int32, 0)
 
 
+def test_faint_blocks_of_compression_on_glass_inside_tissue_are_no_cells() -> None:
+    y, x = np.mgrid[:400, :400]
+    rgb = np.full((400, 400, 3), (215, 165, 195), np.uint8)
+    rgb[np.hypot(y - 200, x - 200) < 120] = (238, 240, 241)  # the inside of a fat cell
+    for top, left in ((180, 180), (230, 200), (150, 230)):
+        rgb[top : top + 16, left : left + 16] = (230, 231, 240)
+    assert Evaluation.of("classical", {}, mpp=0.5).segment(rgb).max() == 0
+
+
 def test_a_cell_is_the_same_whichever_tile_sees_it(tmp_path: Path) -> None:
     path = tmp_path / "s.tif"
     write_synthetic_slide(path, width_px=1100, height_px=900, nuclei=300)

@@ -19,12 +19,12 @@ RIM_PX = 3
 def levels(pixels: tuple[U8, U8, U8], sums: tuple[I32, I32], ranks: U8) -> tuple[U8, U8, U8]:
     """Level, amount and mean amount around of each pixel, with a rim of ``RIM_PX``.
 
-    ``pixels``: the amount, its mean nearby, and 0 where ink is. ``sums`` over a wider box: the
+    ``pixels``: the amount, its mean nearby, and 0 where glass or ink is. ``sums`` over a wider box: the
     amount, and how many pixels count; their ratio is the mean around. What is ranked is the amount
     plus its difference to the mean nearby, cut at 0 and 255: touching nuclei part at the paler
     line between them. The rim has level ``OUTSIDE`` and repeats the amounts at the edge.
     """
-    amount, nearby, clear = pixels
+    amount, nearby, stained = pixels
     total, number = sums
     height, width = amount.shape
     size = (height + 2 * RIM_PX, width + 2 * RIM_PX)
@@ -37,7 +37,7 @@ def levels(pixels: tuple[U8, U8, U8], sums: tuple[I32, I32], ranks: U8) -> tuple
             middle[y + RIM_PX, x + RIM_PX] = value
             mean = np.float32(total[y, x]) / count + np.float32(0.5)
             around[y + RIM_PX, x + RIM_PX] = np.uint8(mean)
-            level[y + RIM_PX, x + RIM_PX] = ranks[sharp] * clear[y, x]
+            level[y + RIM_PX, x + RIM_PX] = ranks[sharp] * stained[y, x]
         middle[y + RIM_PX, :RIM_PX] = amount[y, 0]
         middle[y + RIM_PX, width + RIM_PX :] = amount[y, width - 1]
     middle[:RIM_PX] = middle[RIM_PX]
