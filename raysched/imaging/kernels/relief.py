@@ -19,10 +19,10 @@ RIM_PX = 3
 def levels(pixels: tuple[U8, U8, U8], sums: tuple[I32, I32], ranks: U8) -> tuple[U8, U8, U8]:
     """Level, amount and mean amount around of each pixel, with a rim of ``RIM_PX``.
 
-    ``pixels``: the amount, its mean nearby, and 0 where glass or ink is. ``sums`` over a wider box: the
-    amount, and how many pixels count; their ratio is the mean around. What is ranked is the amount
-    plus its difference to the mean nearby, cut at 0 and 255: touching nuclei part at the paler
-    line between them. The rim has level ``OUTSIDE`` and repeats the amounts at the edge.
+    ``pixels``: the amount, its mean nearby, and 0 where glass or ink is. ``sums`` over a wider
+    box: the amount, and how many pixels count; their ratio is the mean around. What is ranked is
+    the amount plus its difference to the mean nearby, cut at 0 and 255: touching nuclei part at
+    the paler line between them. The rim has level ``OUTSIDE`` and repeats the amounts at the edge.
     """
     amount, nearby, stained = pixels
     total, number = sums
