@@ -52,7 +52,9 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
         tissue_fraction=tissue.fraction,
         chunks=(),
     )
-    return draft.model_copy(update={"chunks": _chunks(draft, tissue, request.chunk_tiles)}), tissue
+    return draft.model_copy(
+        update={"chunks": chunks_with_tissue(draft, tissue, request.chunk_tiles)}
+    ), tissue
 
 
 def plan_fingerprint(plan: SlidePlan) -> str:
@@ -62,7 +64,9 @@ def plan_fingerprint(plan: SlidePlan) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _chunks(plan: SlidePlan, tissue: TissueMask, size: int) -> tuple[tuple[int, ...], ...]:
+def chunks_with_tissue(
+    plan: SlidePlan, tissue: TissueMask, size: int
+) -> tuple[tuple[int, ...], ...]:
     """Neighbouring tiles that touch tissue, in the order of the grid."""
     rows = -(-plan.grid.height // plan.tile_px)
     indices = [i for i in range(plan.columns * rows) if tissue.touches(plan.tile(i).owned)]
