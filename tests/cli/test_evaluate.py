@@ -74,7 +74,7 @@ def test_each_image_and_the_total_are_a_json_line(folder: Path) -> None:
     assert said["f1"]["0.5"] == pytest.approx(2 * 24 / 56, abs=1e-6)
     assert said["mean_over_images"]["f1"]["0.5"] == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)
     assert said["pq"] == pytest.approx(said["sq"] * said["rq"], abs=1e-5)
-    assert (said["engine"], said["mpp"], said["params"]["threshold"]) == ("classical", 0.25, 0.9)
+    assert (said["engine"], said["mpp"], said["params"]["threshold"]) == ("classical", 0.25, 0.6)
 
 
 def test_people_get_a_table_that_fits_a_terminal(folder: Path) -> None:
