@@ -7,7 +7,6 @@ on disk when it returns.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,10 +112,12 @@ def run_unit(order: Order) -> Outcome:
 
 @ray.remote(max_retries=0)
 def warm_up(engine: str) -> None:
-    """Load in this process what its first unit would wait for; what fails here fails there again,
-    where somebody reads it."""
-    with contextlib.suppress(Exception):
+    """Load in this process what its first unit would wait for. What fails here fails there again,
+    where it is the job's failure."""
+    try:
         rehearse(load_engine(engine))
+    except Exception:
+        log.exception("Engine %r could not be warmed up.", engine)
 
 
 def _may_pass(error: RayschedError) -> bool:

@@ -24,19 +24,15 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
 def settle_user(state: State, name: UserId) -> None:
     """Give up a slot that is of no use, join or leave the queue, be ready or not."""
     user = state.users[name]
-    has_slot = name in state.slots
-    if user.turns.ready:
-        if has_slot:
-            if name not in state.turns.ready and name not in state.yielding:
-                state.turns.wake(name)
-            return
-        if name not in state.queue:
-            state.queue[name] = state.now
-    elif not has_slot:
+    eligible = bool(user.turns.ready)
+    if name in state.slots:
+        if not eligible and not user.runs:
+            del state.slots[name]
+    elif not eligible:
         state.queue.pop(name, None)
-    elif not user.runs:
-        del state.slots[name]
-    state.turns.sleep(name)
+    elif name not in state.queue:
+        state.queue[name] = state.now
+    settle_turn(state, name)
 
 
 def settle_turn(state: State, name: UserId) -> None:
@@ -118,4 +114,4 @@ def wait_bound_s(state: State, position: int, now: float) -> float | None:
 def _runs_left_s(state: State, name: UserId, now: float) -> list[float]:
     """How long each run of a user's will probably take from now; 0 for none."""
     runs = [state.runs[run] for run in state.users[name].runs]
-    return [0.0, *(run.started_at + run.est_s - now for run in runs)]
+    return [0.0, *(run.left_s(now) for run in runs)]

@@ -252,24 +252,26 @@ def _turn_s(state: State, ahead: int, now: float) -> float | None:
     end one after another, spread over the lanes."""
     if not state.runs:
         return None
-    runs = state.runs.values()
-    first = min(run.started_at + run.est_s - now for run in runs)
-    usual = sum(run.est_s for run in runs) / len(runs)
-    return max(0.0, first) + ahead * usual / len(state.lanes)
+    first = min(run.left_s(now) for run in state.runs.values())
+    return max(0.0, first) + ahead * _usual_s(state) / len(state.lanes)
 
 
 def _room_s(state: State, ahead: int, now: float) -> float | None:
     """When a job probably leaves the cap: the parked one, or one that has no unit to go on with,
     at the end of its last run; each of the ``ahead`` others has to wait for one more."""
     leaving = [
-        max(state.runs[run].started_at + state.runs[run].est_s - now for run in job.runs)
+        max(state.runs[run].left_s(now) for run in job.runs)
         for job in (state.jobs[name] for name in state.running)
         if job.id == state.parking or not job.has_unit()
     ]
     if not leaving:
         return None
-    usual = sum(run.est_s for run in state.runs.values()) / len(state.runs)
-    return max(0.0, min(leaving)) + ahead * usual
+    return max(0.0, min(leaving)) + ahead * _usual_s(state)
+
+
+def _usual_s(state: State) -> float:
+    """The mean estimate of the runs in flight, of which there is at least one."""
+    return sum(run.est_s for run in state.runs.values()) / len(state.runs)
 
 
 # --- words ----------------------------------------------------------------------------------------

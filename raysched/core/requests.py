@@ -19,7 +19,7 @@ from raysched.core.graph import check_graph, neighbours
 from raysched.core.lifecycle import end, revivable, revive, stop_runs
 from raysched.core.model import CANCELLING, FAILED, JobId, JobSpec, JobState, UserId
 from raysched.core.retirement import is_retired
-from raysched.core.state import Job, State, User, Workflow
+from raysched.core.state import Job, State, Workflow
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
 from raysched.errors import Conflict, InvalidSetting, LimitReached, NotFound
@@ -117,9 +117,7 @@ def _check_room(state: State, name: UserId, more: int) -> None:
 
 def apply_submitted(state: State, event: WorkflowSubmitted, step: Step) -> None:
     """Take in a workflow and its jobs."""
-    user = state.users.get(event.user)
-    if user is None:
-        user = state.users[event.user] = User()
+    user = state.user(event.user)
     names = tuple(spec.job for spec in event.jobs)
     state.workflows[event.workflow] = Workflow(
         event.workflow, event.user, event.key, event.name, state.now, names, event.digest
@@ -274,8 +272,5 @@ def check_weighted(state: State, event: UserWeighted) -> bool:
 
 def apply_weighted(state: State, event: UserWeighted, step: Step) -> None:
     """What the user is charged from now on is divided by the new weight."""
-    user = state.users.get(event.user)
-    if user is None:
-        user = state.users[event.user] = User()
-    user.weight = event.weight
+    state.user(event.user).weight = event.weight
     step.users[event.user] = None

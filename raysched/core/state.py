@@ -47,6 +47,10 @@ class Run(NamedTuple):
     est_s: float
     told_to_stop: bool = False
 
+    def left_s(self, now: float) -> float:
+        """How long it will still take by its estimate; below 0 when it takes longer."""
+        return self.started_at + self.est_s - now
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -219,6 +223,13 @@ class State:
     """Slot holders whose tenure is over while others wait (index)."""
     alarms: list[tuple[float, int, JobId]] = field(default_factory=list)
     """Ends of back-offs, sorted (index)."""
+
+    def user(self, name: UserId) -> User:
+        """A user; made if this is the first that is heard of them."""
+        user = self.users.get(name)
+        if user is None:
+            user = self.users[name] = User()
+        return user
 
     def branch_of(self, job: Job) -> Branch:
         """The branch a job stands in; made if it is not there."""

@@ -235,8 +235,10 @@ class Journal:
                 case None, None:
                     self._compare_events()
                     # Each line of the segments has a checksum, a row of the archive has none.
-                    if why := _fault(self._compare_archive):
-                        self.rebuild(why)
+                    why = _fault(self._compare_archive)
+                    if why is None:
+                        return
+                    self.rebuild(why)
                 case str(why), None:
                     self.rebuild(why)
                 case None, str(why):

@@ -13,7 +13,7 @@ from figures import Figure
 
 from raysched.config import load_config
 from raysched.imaging.cells import CellBatch
-from raysched.imaging.classical import ClassicalEngine
+from raysched.imaging.classical import GLASS, ClassicalEngine
 from raysched.imaging.geometry import Rect, Tile
 from raysched.imaging.plan import SlidePlan
 from raysched.imaging.planning import make_plan
@@ -26,7 +26,6 @@ from raysched.imaging.tissue import TissueMask
 TILE_PX = 1024
 LEAST_TISSUE = 0.5
 REPEATS = 5
-GLASS = 215
 TESTS = Path(__file__).parents[2] / "tests" / "imaging"
 
 

@@ -62,8 +62,8 @@ SEEN_ELSEWHERE = (
         "head_of_the_queue_queued_again",
         "Whoever waits is put at the end of the queue again by each event of theirs.",
         "admission.py",
-        "if name not in state.queue:",
-        "if state.queue.pop(name, None) or True:",
+        "elif name not in state.queue:",
+        "elif state.queue.pop(name, None) or True:",
         "test_defects.py::test_the_head_of_the_queue_is_not_queued_again_on_each_tick",
     ),
     Mutant(

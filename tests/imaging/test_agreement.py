@@ -8,6 +8,7 @@ import numpy as np
 import plain_classical
 import pytest
 from plain_classical import MPP, prepared
+from tiled import request
 
 from raysched.imaging.accuracy import overlap, pooled, tally
 from raysched.imaging.annotated import find_pairs, read_pair
@@ -18,7 +19,6 @@ from raysched.imaging.measure import moments
 from raysched.imaging.outline import mask_runs
 from raysched.imaging.planning import make_plan
 from raysched.imaging.rehearsal import rehearse
-from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import open_slide
 
 ENGINE = ClassicalEngine()
@@ -41,17 +41,8 @@ def test_annotated_images_give_the_nuclei_of_the_reference(samples: Path, name: 
 
 def region(sample_slide: Path) -> tuple[np.ndarray, dict[str, float], float]:
     """The sample's pixels, what the engine knows of the slide, um per px."""
-    request = SegmentationRequest(
-        slide=str(sample_slide),
-        out="unused",
-        engine="classical",
-        params={},
-        mpp=None,
-        tile_px=1024,
-        chunk_tiles=4,
-    )
     with open_slide(sample_slide) as slide:
-        plan, _ = make_plan(slide, request)
+        plan, _ = make_plan(slide, request(sample_slide))
         rgb = slide.read_level(0, 0, 0, slide.width, slide.height)
     return rgb, plan.context, plan.grid.mpp
 

@@ -7,46 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from tiled import cells_of, request
 
 from raysched.imaging.accuracy import pooled
 from raysched.imaging.annotated import find_pairs
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.classical import ClassicalEngine
-from raysched.imaging.engine import Overview, load_engine
+from raysched.imaging.engine import Overview
 from raysched.imaging.evaluation import Evaluation
-from raysched.imaging.frames import read_working
-from raysched.imaging.plan import SlidePlan
 from raysched.imaging.planning import make_plan
-from raysched.imaging.request import SegmentationRequest
-from raysched.imaging.segment import segment_tile
 from raysched.imaging.slide import open_slide
 from raysched.imaging.synthetic import write_synthetic_slide
-from raysched.imaging.tissue import TissueMask
-
-
-def request(slide: Path, tile_px: int = 1024) -> SegmentationRequest:
-    return SegmentationRequest(
-        slide=str(slide),
-        out="unused",
-        engine="classical",
-        params={},
-        mpp=None,
-        tile_px=tile_px,
-        chunk_tiles=4,
-    )
-
-
-def cells_of(path: Path, tile_px: int = 1024) -> tuple[SlidePlan, TissueMask, list[CellBatch]]:
-    """Everything that the tiles of a slide report."""
-    with open_slide(path) as slide:
-        plan, tissue = make_plan(slide, request(path, tile_px))
-        engine = load_engine(plan.engine)
-        batches = [
-            segment_tile(read_working(slide, plan.grid, tile.read), plan, tissue, tile, engine)
-            for chunk in plan.chunks
-            for tile in map(plan.tile, chunk)
-        ]
-    return plan, tissue, batches
 
 
 def owned(batches: list[CellBatch]) -> np.ndarray:

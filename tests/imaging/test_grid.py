@@ -8,15 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tiled import cells_of
 
-from raysched.imaging.engine import load_engine
-from raysched.imaging.frames import read_working
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
-from raysched.imaging.planning import chunks_with_tissue, make_plan
-from raysched.imaging.request import SegmentationRequest
-from raysched.imaging.segment import segment_tile
-from raysched.imaging.slide import open_slide
+from raysched.imaging.planning import chunks_with_tissue
 from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.imaging.tissue import TissueMask
 
@@ -96,18 +92,7 @@ def test_nuclei_at_the_very_edges_of_a_slide_are_all_found(tmp_path: Path) -> No
     truth = write_synthetic_slide(
         path, width_px=900, height_px=700, nuclei=0, tissue="full", edge_nuclei=True
     )
-    request = SegmentationRequest(
-        slide=str(path), out="unused", engine="classical", params={}, mpp=None, tile_px=256,
-        chunk_tiles=4,
-    )  # fmt: skip
-    with open_slide(path) as slide:
-        plan, tissue = make_plan(slide, request)
-        engine = load_engine(plan.engine)
-        found = [
-            segment_tile(read_working(slide, plan.grid, tile.read), plan, tissue, tile, engine)
-            for chunk in plan.chunks
-            for tile in map(plan.tile, chunk)
-        ]
+    _, _, found = cells_of(path, tile_px=256)
     x = np.concatenate([batch.ref_x[batch.inside] for batch in found])
     y = np.concatenate([batch.ref_y[batch.inside] for batch in found])
     lost = [
