@@ -22,8 +22,8 @@ from raysched.imaging.slide import Rgb
 TOLERANCE = 0.05
 """Pixel sizes that differ by less than this count as equal: no interpolation."""
 FRACTIONS = 32
-READ_BUDGET_PX = 16_000_000
-"""Most level pixels that one strip of a large read holds (64 MB as RGBA)."""
+READ_BUDGET_PX = 4_000_000
+"""Most level pixels that one strip of a large read holds (16 MB as RGBA)."""
 
 
 class Levels(Protocol):
@@ -137,8 +137,9 @@ def box_mean(pixels: Rgb, box: int) -> Rgb:
     if box == 2:  # OpenCV's 2 x 2 area mean is (a + b + c + d + 2) >> 2: the same, and 10 x faster
         size = (width, height)
         return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    total = np.zeros((height, width, 3), np.uint32)
+    holds_all = np.uint16 if 255 * box * box + box * box // 2 < 1 << 16 else np.uint32
+    total = np.zeros((height, width, 3), holds_all)
     for dy in range(box):
         for dx in range(box):
             total += pixels[dy::box, dx::box]
-    return ((total + box * box // 2) // (box * box)).astype(np.uint8)
+    return ((total + holds_all(box * box // 2)) // holds_all(box * box)).astype(np.uint8)

@@ -29,7 +29,7 @@ DARK = 45
 SPECK_UM2 = 4_000.0
 HOLE_UM2 = 20_000.0
 CLOSE_UM = 24.0
-READ_PX = 4096
+READ_PX = 2048
 """Level pixels across one read: bounds memory where low levels are missing."""
 
 

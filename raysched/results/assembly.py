@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from pathlib import Path
 from time import perf_counter
 
@@ -32,6 +32,7 @@ from raysched.results.staging import PICTURE, Staged
 from raysched.results.steady import SteadySlide
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
+from raysched.results.threads import thread
 
 RECEIPTS = "receipts.json"
 
@@ -50,13 +51,17 @@ def build(
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
     # Neither needs the other, and both spend their time outside of Python.
-    with ThreadPoolExecutor(1, thread_name_prefix="labels") as painter:
-        labels = painter.submit(write_labels, folder / "labels.zarr", plan, survivors, check, disk)
+    labels = thread("labels").submit(
+        write_labels, folder / "labels.zarr", plan, survivors, check, disk
+    )
+    try:
         with SteadySlide(slide_path) as source:
             preview = Preview(source, plan, staged.tissue)
             digest = _write_cells(folder / "cells", plan, survivors, preview, check, disk)
             disk.write(folder / "preview.png", preview.png(survivors))
-        labels.result()
+    finally:
+        wait([labels])
+    labels.result()
     disk.step("copy", folder / PICTURE)
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))

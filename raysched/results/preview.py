@@ -20,6 +20,7 @@ from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import flat
 from raysched.results.pictures import (
     PAPER,
+    STRIP_PX,
     Rgb,
     View,
     contours,
@@ -87,12 +88,15 @@ class Preview:
         rgb = self._view.rgb
         smooth = cv2.GaussianBlur(self._density, (0, 0), 2.0)
         top = max(float(np.percentile(smooth[smooth > 1e-3], 99)), 1e-6) if smooth.any() else 1.0
-        level = np.minimum(smooth / top, 1.0)
+        level = (np.minimum(smooth / top, 1.0) * 255).astype(np.uint8)
         level = cv2.resize(level, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
-        colours = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-        alpha = np.minimum(level * 3, 1.0, dtype=np.float32) * np.float32(0.6)
-        tint = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
-        return np.asarray(cv2.blendLinear(rgb, tint, 1 - alpha, alpha), np.uint8)
+        for y in range(0, len(rgb), STRIP_PX):  # the weights are large
+            strip = slice(y, y + STRIP_PX)
+            colours = cv2.applyColorMap(level[strip], cv2.COLORMAP_VIRIDIS)
+            tint = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
+            alpha = np.minimum(level[strip] * np.float32(3 / 255), 1.0) * np.float32(0.6)
+            rgb[strip] = cv2.blendLinear(rgb[strip], tint, 1 - alpha, alpha)
+        return rgb
 
     def _with_details(self, picture: Image.Image, survivors: Survivors) -> Image.Image:
         count = int(np.clip(round(picture.height / DETAIL_PX), 1, MOST_DETAILS))

@@ -66,13 +66,6 @@ def paint(block: U32, x0: int, y0: int, ids: U32, masks: tuple[I32, I32]) -> Non
 
     ``ids`` must increase; where masks overlap the lower id wins. ``masks`` is ``(runs, at)``.
     """
-    runs, at = masks
-    height, width = block.shape
-    each = np.repeat(ids, np.diff(at))
-    left = np.maximum(runs[:, 1] - x0, 0)
-    right = np.minimum(runs[:, 2] - x0, width)
-    y = runs[:, 0] - y0
-    seen = np.flatnonzero((y >= 0) & (y < height) & (left < right))[::-1]
-    lengths = (right - left)[seen]
-    where = spans(y[seen].astype(np.int64) * width + left[seen], lengths)
-    block.reshape(-1)[where] = np.repeat(each[seen], lengths)
+    from raysched.imaging.kernels import runs as kernel
+
+    kernel.paint(block, x0, y0, ids, *masks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ from raysched.imaging.frames import read_working
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb, Slide, open_slide
+from raysched.results.threads import thread
 
 
 class SteadySlide:
@@ -22,7 +23,7 @@ class SteadySlide:
     def __init__(self, path: str | Path) -> None:
         self._path = path
         self.slide: Slide = open_slide(path)
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._coming: Future[Rgb | SlideUnreadable] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,7 +34,8 @@ class SteadySlide:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._reader.shutdown(cancel_futures=True)  # it may be reading
+        if self._coming is not None and not self._coming.cancel():
+            wait([self._coming])  # the thread may be reading
         self.slide.close()
 
     def reopen(self) -> None:
@@ -48,13 +50,13 @@ class SteadySlide:
         While the caller works on one, the next is read and decoded in another thread: nobody else
         may read from this slide meanwhile. At most two are in memory.
         """
-        coming: Future[Rgb | SlideUnreadable] | None = None
         for rect in rects:
-            before, coming = coming, self._reader.submit(self._read, grid, rect)
+            before, self._coming = self._coming, thread("reader").submit(self._read, grid, rect)
             if before is not None:
                 yield before.result()
-        if coming is not None:
-            yield coming.result()
+        if self._coming is not None:
+            yield self._coming.result()
+            self._coming = None
 
     def _read(self, grid: WorkingGrid, rect: Rect) -> Rgb | SlideUnreadable:
         try:

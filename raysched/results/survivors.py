@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import shapely
 
 from raysched.imaging.plan import SlidePlan, WorkingGrid
 from raysched.results.chunks import ChunkStore, Receipt, flat
@@ -86,7 +85,7 @@ def published(ids: U32, table: Any, grid: WorkingGrid) -> Any:
     round_ = 4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2
     columns = {
         "id": ids,
-        GEOMETRY: pa.array(_wkb(points, at), pa.binary()),
+        GEOMETRY: _wkb(points, at),
         "centroid_x_px": table.column("ref_x").to_numpy() * grid.l0_per_w,
         "centroid_y_px": table.column("ref_y").to_numpy() * grid.l0_per_w,
         "area_um2": area,
@@ -104,8 +103,12 @@ def published(ids: U32, table: Any, grid: WorkingGrid) -> Any:
 
 
 def _wkb(points: Any, at: I32) -> Any:
-    rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(at) - 1), np.diff(at)))
-    return shapely.to_wkb(shapely.polygons(rings), byte_order=1)
+    from raysched.imaging.kernels import wkb
+
+    values = np.ascontiguousarray(points, "<f8").view(np.uint8).reshape(-1, wkb.POINT_BYTES)
+    ends = wkb.HEAD_BYTES * np.arange(len(at), dtype=np.int32) + wkb.POINT_BYTES * at
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(wkb.polygons(values, at))]
+    return pa.Array.from_buffers(pa.binary(), len(at) - 1, buffers)
 
 
 def _covering(points: Any, at: I32) -> Any:

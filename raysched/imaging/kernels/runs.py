@@ -11,6 +11,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
 
 
 @compiled("i8[::1](i4[:,::1])")
@@ -112,3 +113,18 @@ def means_around(image: F32, labels: I32, runs: I32, runs_at: I32, reach: int) -
         if number:
             found[i] = total / number
     return found
+
+
+@compiled(
+    "void(u4[:,:], i8, i8, u4[::1], Array(i4, 2, 'C', readonly=True),"
+    "Array(i4, 1, 'C', readonly=True))"
+)
+def paint(block: U32, left: int, top: int, ids: U32, runs: I32, runs_at: I32) -> None:
+    """Write the cells' ids into the block whose corner lies at (left, top), the last cell first."""
+    height, width = block.shape
+    for i in range(len(ids) - 1, -1, -1):
+        for r in range(runs_at[i], runs_at[i + 1]):
+            y = runs[r, 0] - top
+            if 0 <= y < height:
+                for x in range(max(0, runs[r, 1] - left), min(width, runs[r, 2] - left)):
+                    block[y, x] = ids[i]
