@@ -137,9 +137,11 @@ def box_mean(pixels: Rgb, box: int) -> Rgb:
     if box == 2:  # OpenCV's 2 x 2 area mean is (a + b + c + d + 2) >> 2: the same, and 10 x faster
         size = (width, height)
         return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    holds_all = np.uint16 if 255 * box * box + box * box // 2 < 1 << 16 else np.uint32
-    total = np.zeros((height, width, 3), holds_all)
+    most = 255 * box * box + box * box // 2
+    total = np.zeros((height, width, 3), np.uint16 if most < 1 << 16 else np.uint32)
     for dy in range(box):
         for dx in range(box):
             total += pixels[dy::box, dx::box]
-    return ((total + holds_all(box * box // 2)) // holds_all(box * box)).astype(np.uint8)
+    total += box * box // 2
+    total //= box * box
+    return total.astype(np.uint8)

@@ -54,14 +54,14 @@ def build(
     labels = thread("labels").submit(
         write_labels, folder / "labels.zarr", plan, survivors, check, disk
     )
-    try:
-        with SteadySlide(slide_path) as source:
+    with SteadySlide(slide_path) as source:
+        try:
             preview = Preview(source, plan, staged.tissue)
             digest = _write_cells(folder / "cells", plan, survivors, preview, check, disk)
-            disk.write(folder / "preview.png", preview.png(survivors))
-    finally:
-        wait([labels])
-    labels.result()
+        finally:
+            wait([labels])
+        labels.result()
+        disk.write(folder / "preview.png", preview.png(survivors))
     disk.step("copy", folder / PICTURE)
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))

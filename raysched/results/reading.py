@@ -44,14 +44,21 @@ class CellFolder:
         with storage(folder):
             self.contents = self._open(folder)
 
-    def batches(self) -> Iterator[Any]:
-        """``pyarrow.RecordBatch`` of ``schema.CELLS`` in id order, of a tile or a row group."""
+    def batches(self, *, settled: bool = False) -> Iterator[Any]:
+        """``pyarrow.RecordBatch`` of ``schema.CELLS`` in id order, of a tile or a row group.
+
+        ``settled``: only cells that nothing still to come can change, but for their ids. All are
+        once the job is complete.
+        """
         if self.contents.complete:
             yield from self._of_parts()
-        else:
-            for tile in self._survivors.tiles:
-                ids, table = self._survivors.read(tile, SCHEMA.names)
-                yield from published(ids, table, self._grid).to_batches()
+            return
+        for tile in self._survivors.tiles:
+            ids, table = self._survivors.read(tile, SCHEMA.names)
+            cells = published(ids, table, self._grid)
+            if settled:
+                cells = cells.filter(pa.array(self._survivors.settled(tile)))
+            yield from cells.to_batches()
 
     def _of_parts(self) -> Iterator[Any]:
         for path in self._parts:

@@ -6,6 +6,9 @@ Reports are ranked: inside the own tile first, then the lower tile, then the ear
 best is kept, what is the same object as a kept one is dropped, and so on down the ranks; so no
 object is lost (whatever is dropped has a kept twin) and none is doubled (no two kept ones are
 twins). The ranks depend on nothing but the reports: not on chunks, workers or order.
+
+While tiles are still to come, a report of which none of them can have a twin, and which hangs
+together with none of which one can, is settled: kept or dropped for good.
 """
 
 from __future__ import annotations
@@ -40,10 +43,15 @@ class Rim:
     runs: I32
     runs_at: I32
 
+    @property
+    def keys(self) -> I64:
+        """One number for each report: (n,) ``tile * 2**32 + place``."""
+        return self.tile.astype(np.int64) * PLACES + self.place
+
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Pairs of reports of one object: (n,) keys ``tile * 2**32 + place`` and ``inside``."""
+    """Pairs of reports of one object: (n,) ``Rim.keys`` and ``inside``."""
 
     a: I64
     b: I64
@@ -51,16 +59,46 @@ class Twins:
     b_inside: Bool
 
 
-def dropped(rims: Iterable[Rim], columns: int, reach: int) -> Mapping[int, I32]:
-    """Places to leave out, sorted, by tile; tiles that keep everything are absent.
+def all_twins(rims: Iterable[Rim], columns: int, reach: int) -> Twins:
+    """All pairs of reports of one object.
 
     ``rims`` hold one tile each and come in increasing tile order. ``columns`` is the number of
     tiles in a row of the grid; tiles at most ``reach`` rows apart can see the same cell. Only
     ``reach + 1`` rows of rims are in memory.
     """
-    found = list(_twins_by_row(rims, columns, reach))
-    losers = _losers(found)
-    tiles, places = losers // PLACES, losers % PLACES
+    no_key, no_flag = np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    found = [Twins(no_key, no_key, no_flag, no_flag), *_twins_by_row(rims, columns, reach)]
+    return Twins(
+        np.concatenate([pairs.a for pairs in found]),
+        np.concatenate([pairs.b for pairs in found]),
+        np.concatenate([pairs.a_inside for pairs in found]),
+        np.concatenate([pairs.b_inside for pairs in found]),
+    )
+
+
+def dropped(pairs: Twins) -> Mapping[int, I32]:
+    """Places to leave out, sorted, by tile; tiles that keep everything are absent."""
+    return places_by_tile(_losers(pairs))
+
+
+def unsettled(pairs: Twins, exposed: I64) -> I64:
+    """Keys of the reports that tiles still to come can decide about, sorted: the ``exposed``, which
+    such a tile may report too, and all that hang together with one of them through twins."""
+    keys, ends = np.unique(np.concatenate([pairs.a, pairs.b, exposed]), return_inverse=True)
+    one, two, shown = np.split(ends, [len(pairs.a), 2 * len(pairs.a)])
+    is_open = np.zeros(len(keys), bool)
+    is_open[shown] = True
+    while True:
+        either = is_open[one] | is_open[two]
+        if (is_open[one] == either).all() and (is_open[two] == either).all():
+            return keys[is_open]
+        is_open[one[either]] = True
+        is_open[two[either]] = True
+
+
+def places_by_tile(keys: I64) -> Mapping[int, I32]:
+    """Sorted keys taken apart: places by tile."""
+    tiles, places = keys // PLACES, keys % PLACES
     cuts = np.flatnonzero(np.diff(tiles)) + 1
     return {
         int(some_tiles[0]): some_places.astype(np.int32)
@@ -90,7 +128,7 @@ def twins(these: Rim, those: Rim) -> Twins:
     n = len(these.tile)
     left, right = shapely.STRtree(shapes[n:]).query(shapes[:n])
     right = right + n
-    key = both.tile.astype(np.int64) * PLACES + both.place
+    key = both.keys
     # A pair within one row is found from both sides: keep it once.
     other = (both.tile[left] != both.tile[right]) & (
         (key[left] > key[right]) | ~np.isin(key[right], key[:n])
@@ -102,13 +140,10 @@ def twins(these: Rim, those: Rim) -> Twins:
     return Twins(key[left], key[right], both.inside[left], both.inside[right])
 
 
-def _losers(found: list[Twins]) -> I64:
+def _losers(pairs: Twins) -> I64:
     """Keys to drop, sorted: the greedy choice by rank, all independent decisions at a time."""
-    if not sum(len(pairs.a) for pairs in found):
-        return np.zeros(0, np.int64)
-    a = np.concatenate([pairs.a for pairs in found])
-    b = np.concatenate([pairs.b for pairs in found])
-    outside = ~np.concatenate([pairs.a_inside for pairs in found] + [p.b_inside for p in found])
+    a, b = pairs.a, pairs.b
+    outside = ~np.concatenate([pairs.a_inside, pairs.b_inside])
     keys, first, ends = np.unique(np.concatenate([a, b]), return_index=True, return_inverse=True)
     rank = np.empty(len(keys), np.int64)
     rank[np.lexsort((keys, outside[first]))] = np.arange(len(keys))

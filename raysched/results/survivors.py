@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from raysched.imaging.plan import SlidePlan, WorkingGrid
 from raysched.results.chunks import ChunkStore, Receipt, flat
-from raysched.results.runs import I32, U32
+from raysched.results.runs import I32, I64, U32, boxes
 from raysched.results.schema import CELLS, COVERING, GEOMETRY, SIDES
-from raysched.results.seams import Rim, dropped
+from raysched.results.seams import Rim, all_twins, dropped, places_by_tile, unsettled
 
+NONE = np.zeros(0, np.int64)
 RIM_COLUMNS = ("tile", "place", "inside", "rim", "area_px", "runs")
 
 
@@ -39,8 +40,17 @@ class Survivors:
         self._plan = plan
         self._store = store
         self._receipts = receipts
-        reach = 1 + 2 * plan.halo_px // plan.tile_px
-        drops = dropped(self._rims(), plan.columns, reach)
+        self._reach = 1 + 2 * plan.halo_px // plan.tile_px
+        self._to_come = {
+            tile
+            for chunk, tiles in enumerate(plan.chunks)
+            if chunk not in receipts
+            for tile in tiles
+        }
+        self._exposed: list[I64] = []
+        pairs = all_twins(self._rims(), plan.columns, self._reach)
+        drops = dropped(pairs)
+        self._unsettled = places_by_tile(unsettled(pairs, np.concatenate([NONE, *self._exposed])))
         nothing = np.zeros(0, np.int32)
         self.tiles: dict[int, Place] = {}
         self.count = 0
@@ -58,6 +68,13 @@ class Survivors:
             table = table.take(pa.array(keep))
         return np.arange(where.first_id, where.first_id + table.num_rows, dtype=np.uint32), table
 
+    def settled(self, tile: int) -> Any:
+        """Which of a tile's surviving cells no tile to come can change: (n,) bool, in id order."""
+        where = self.tiles[tile]
+        is_settled = np.ones(where.receipt.tile_cells[where.position], np.bool_)
+        is_settled[self._unsettled.get(tile, [])] = False
+        return np.delete(is_settled, where.drops)
+
     def _finished(self) -> Iterator[tuple[int, Receipt, int]]:
         """(tile, receipt, position in the chunk) of tiles that have cells, in tile order."""
         for chunk, receipt in self._receipts.items():
@@ -73,7 +90,28 @@ class Survivors:
             tile, place, inside, area = (
                 table.column(name).to_numpy() for name in ("tile", "place", "inside", "area_px")
             )
-            yield Rim(tile, place, inside, area, runs, runs_at)
+            rim = Rim(tile, place, inside, area, runs, runs_at)
+            if self._to_come and len(tile):
+                self._exposed.append(rim.keys[self._is_exposed(rim)])
+            yield rim
+
+    def _is_exposed(self, rim: Rim) -> Any:
+        """Which cells of a tile reach into what a tile to come will read."""
+        box = boxes(rim.runs, rim.runs_at)
+        found = np.zeros(len(box), np.bool_)
+        for tile in self._around(int(rim.tile[0])):
+            read = self._plan.tile(tile).read
+            across = (box[:, 0] < read.x1) & (box[:, 2] > read.x0)
+            found |= across & (box[:, 1] < read.y1) & (box[:, 3] > read.y0)
+        return found
+
+    def _around(self, tile: int) -> Iterator[int]:
+        """Tiles to come that may see cells of a tile."""
+        row, column = divmod(tile, self._plan.columns)
+        for y in range(row - self._reach, row + self._reach + 1):
+            for x in range(column - self._reach, column + self._reach + 1):
+                if 0 <= x < self._plan.columns and y * self._plan.columns + x in self._to_come:
+                    yield y * self._plan.columns + x
 
 
 def published(ids: U32, table: Any, grid: WorkingGrid) -> Any:

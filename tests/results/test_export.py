@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -138,6 +139,22 @@ def test_an_unfinished_job_can_be_exported_and_says_so(attempt: Attempt) -> None
     assert outlines(attempt.out) == whole
     ids = [{f["id"] for f in found["features"]} for found in (before, geojson(attempt.out))]
     assert ids[0].isdisjoint(ids[1])
+
+
+def test_cells_that_are_settled_while_a_job_runs_are_in_its_result(attempt: Attempt) -> None:
+    planned = attempt.plan()
+    settled: list[set[bytes]] = []
+    for chunk in range(len(planned.chunk_tiles)):
+        attempt.segment(chunk)
+        batches = CellFolder(attempt.staging).batches(settled=True)
+        settled.append({wkb for cells in batches for wkb in cells.column("geometry").to_pylist()})
+    attempt.assemble()
+    attempt.publish()
+    everything = set(outlines(attempt.out))
+    assert settled[-1] == everything
+    assert all(early < late for early, late in pairwise(settled))
+    assert len(settled) > 2
+    assert 0 < len(settled[0]) < len(everything)
 
 
 def test_a_measurement_that_is_no_number_is_left_out() -> None:

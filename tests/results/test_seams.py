@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysched.results.runs import boxes, paint, shared_px
-from raysched.results.seams import Rim, dropped
+from raysched.results.seams import PLACES, Rim, Twins, all_twins, dropped, unsettled
 
 TILE, COLUMNS, ROWS, SEAM = 32, 3, 3, 4
 
@@ -62,8 +62,12 @@ def rim(tile: int, reports: list[Report]) -> Rim:
     )
 
 
+def pairs_of(tiles: dict[int, list[Report]]) -> Twins:
+    return all_twins((rim(tile, reports) for tile, reports in tiles.items()), COLUMNS, ROWS)
+
+
 def survivors(tiles: dict[int, list[Report]]) -> list[Report]:
-    drops = dropped((rim(tile, reports) for tile, reports in tiles.items()), COLUMNS, ROWS)
+    drops = dropped(pairs_of(tiles))
     return [
         report
         for tile, reports in tiles.items()
@@ -173,8 +177,41 @@ def test_a_cell_that_its_owner_lost_is_kept() -> None:
 
 
 def test_without_any_cells_nothing_is_dropped() -> None:
-    assert dropped([], COLUMNS, 1) == {}
-    assert dropped([rim(0, []), rim(1, [])], COLUMNS, 1) == {}
+    assert dropped(all_twins([], COLUMNS, 1)) == {}
+    assert dropped(all_twins([rim(0, []), rim(1, [])], COLUMNS, 1)) == {}
+
+
+def test_a_cell_whose_rival_may_still_fall_is_not_settled() -> None:
+    coming, rival, third = (
+        Report(0, 20, 8, 30, 16), Report(1, 24, 8, 34, 16), Report(3, 30, 8, 36, 16),
+    )  # fmt: skip
+    assert survivors(by_tile([rival, third])) == [rival]
+    assert survivors(by_tile([coming, rival, third])) == [coming, third]
+    exposed = np.array([1 * PLACES], np.int64)
+    is_open = unsettled(pairs_of(by_tile([rival, third])), exposed)
+    assert is_open.tolist() == [1 * PLACES, 3 * PLACES]
+
+
+def overlap(a: Report, b: Report) -> bool:
+    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+
+
+@settings(deadline=None)
+@given(anything(), st.sets(st.sampled_from([0, 1, 3, 4])))
+def test_what_is_settled_before_all_tiles_have_come_stays_as_it_is(
+    reports: list[Report], to_come: set[int]
+) -> None:
+    tiles = by_tile(reports)
+    here = {tile: found for tile, found in tiles.items() if tile not in to_come}
+    coming = [report for tile in to_come for report in tiles.get(tile, [])]
+    keys = {tile * PLACES + at: r for tile, found in here.items() for at, r in enumerate(found)}
+    exposed = [key for key, r in keys.items() if any(overlap(r, other) for other in coming)]
+    is_open = unsettled(pairs_of(here), np.array(exposed, np.int64)).tolist()
+    assert set(exposed) <= set(is_open) <= set(keys)
+    now, later = set(survivors(here)), set(survivors(tiles))
+    for key, report in keys.items():
+        if key not in is_open:
+            assert (report in now) == (report in later)
 
 
 @settings(deadline=None)
