@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,9 +11,10 @@ ROOT = Path(__file__).parent.parent
 BENCHMARKS = {path.stem for path in (ROOT / "scripts" / "benchmarks").glob("[a-z]*.py")}
 
 
-def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def script(name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / "scripts" / name), *arguments]
     return subprocess.run(
-        [str(ROOT / "scripts" / name), *arguments], capture_output=True, text=True, check=False
+        command, capture_output=True, text=True, check=False, env={**os.environ, **variables}
     )
 
 
@@ -27,6 +30,26 @@ def test_bench_refuses_a_name_that_it_does_not_know() -> None:
     refused = script("bench", "nothing")
     assert refused.returncode == 2
     assert "there is no benchmark nothing; see demo, kernel, offline" in refused.stderr
+
+
+def test_the_peer_s_environment_is_pinned() -> None:
+    lines = (ROOT / "scripts" / "benchmarks" / "peers.txt").read_text().splitlines()
+    loose = [line for line in lines if not re.match(r"#|[\w.-]+==[\w.]+( ;|$)", line)]
+    assert loose == []
+    assert "histomicstk==1.4.0" in lines
+
+
+def test_without_a_network_a_peer_that_is_not_there_yet_says_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "bench"
+    offline = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "uv")}
+    refused = script("bench", "peers", RAYSCHED_BENCH=str(folder), **offline)
+    assert refused.returncode == 1
+    making, what, remedy = refused.stderr.splitlines()
+    peer, log = folder / "histomicstk", folder / "histomicstk.log"
+    assert making.startswith(f"making {peer}: ")
+    assert what == f"error: HistomicsTK could not be installed into {peer}: see {log}"
+    assert remedy == "  do: check the network and the room on the disk, then run this again"
+    assert log.exists()
 
 
 def test_set_up_that_is_done_does_nothing() -> None:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ TIMES = {"M": 3, "L": 1}
 
 def measure() -> Iterator[Figure]:
     """M three times and L once, the best counted; then a tiny slide. About four minutes."""
+    with warm_bench() as bench:
+        for slide in SLIDES:
+            yield from bench.large(slide, GATES_S[slide])
+        yield bench.tiny()
+
+
+@contextmanager
+def warm_bench() -> Iterator[Bench]:
+    """A cluster on all cores whose lanes have started and whose kernels are loaded."""
     from raysched.cluster.session import connect
 
     with tempfile.TemporaryDirectory() as name:
@@ -43,14 +53,14 @@ def measure() -> Iterator[Figure]:
         cluster = {"address": None, "lanes": WORKERS}
         config = load_config(state=folder / "state", cluster=cluster)
         with connect(config) as session:
-            bench = _Bench(config, session.gateway, folder)
-            bench.run(bench_slide("S"))  # lanes start, kernels load
-            for slide in SLIDES:
-                yield from bench.large(slide, GATES_S[slide])
-            yield bench.tiny()
+            bench = Bench(config, session.gateway, folder)
+            bench.run(bench_slide("S"))
+            yield bench
 
 
-class _Bench:
+class Bench:
+    """Sends slides to a cluster, one after another, and times them."""
+
     def __init__(self, config: Config, gateway: Any, folder: Path) -> None:
         self._config = config
         self._gateway = gateway

@@ -28,11 +28,16 @@ JPEG_QUALITY = 75
 MPP = 0.5
 
 
-def bench_slide(name: str) -> Path:
-    """The path of slide S, M or L; makes it (M takes 5 s, L half a minute)."""
+def bench_folder() -> Path:
+    """Where what benchmarks make is kept from run to run, outside the repository."""
     folder = Path(os.environ.get("RAYSCHED_BENCH", Path(tempfile.gettempdir()) / "raysched-bench"))
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.tif"
+    return folder
+
+
+def bench_slide(name: str) -> Path:
+    """The path of slide S, M or L; makes it (M takes 5 s, L half a minute)."""
+    path = bench_folder() / f"{name}.tif"
     if not path.exists():
         draft = path.with_suffix(".part")
         _write(draft, _sample(), COPIES[name])
