@@ -115,8 +115,12 @@ def test_tiles_smaller_than_their_halo_do_not_show_either(small: Uncut) -> None:
         assert differing(cells, small.cells) == []
 
 
-def test_a_halo_that_is_too_small_shows(small: Uncut) -> None:
-    """That the comparison above can fail: a halo of 4 um cuts nuclei that a tile owns."""
+def test_a_halo_that_is_too_small_shows_and_what_it_cuts_is_no_cell(small: Uncut) -> None:
+    """That the comparison above can fail: 4 um cuts nuclei that a tile owns."""
     (cells,) = small.cut(128, (0, 0), halo_px=8)
     lost, _ = lost_and_gained(cells, small.cells)
     assert len(lost) > 10
+    for x, runs in zip(cells["centroid_x_px"].to_pylist(), cells["runs"].to_pylist(), strict=True):
+        left = x // 128 * 128
+        assert left - 8 < min(runs[1::3])
+        assert max(runs[2::3]) < left + 128 + 8
