@@ -87,6 +87,11 @@ class SlidePlan(Frozen):
         """Tiles in one row of the full grid."""
         return -(-self.grid.width // self.tile_px)
 
+    @property
+    def rows(self) -> int:
+        """Tiles in one column of the full grid."""
+        return -(-self.grid.height // self.tile_px)
+
     def tile(self, index: int) -> Tile:
         """The tile at a place of the full grid; ragged at the right and bottom edges."""
         row, column = divmod(index, self.columns)

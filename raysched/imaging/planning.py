@@ -68,8 +68,8 @@ def chunks_with_tissue(
     plan: SlidePlan, tissue: TissueMask, size: int
 ) -> tuple[tuple[int, ...], ...]:
     """Neighbouring tiles that touch tissue, in the order of the grid."""
-    rows = -(-plan.grid.height // plan.tile_px)
-    indices = [i for i in range(plan.columns * rows) if tissue.touches(plan.tile(i).owned)]
+    tiles = range(plan.columns * plan.rows)
+    indices = [i for i in tiles if tissue.touches(plan.tile(i).owned)]
     return tuple(tuple(indices[at : at + size]) for at in range(0, len(indices), size))
 
 

@@ -46,7 +46,7 @@ def segment_tile(
     params = engine_params(plan.engine, plan.params)
     labels = run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
     runs, owner = mask_runs(labels)
-    shape = moments(runs, owner, int(owner.max(initial=0)))
+    shape = moments(_in_slide(runs, tile), owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
     masks = _masks_of(chosen, runs, owner)
     return _batch(tile, plan, labels, masks, engine.optical_density(rgb, plan.context))
@@ -74,11 +74,17 @@ def run_engine(
     return labels
 
 
+def _in_slide(runs: I32, tile: Tile) -> I32:
+    """Runs of what was read, in the frame of the slide: there a centroid is the same number
+    whichever tile finds the cell."""
+    return runs + np.array([tile.read.y0, tile.read.x0, tile.read.x0], np.int32)
+
+
 def _reported(
     shape: Moments, labels: Labels, plan: SlidePlan, tissue: TissueMask, tile: Tile
 ) -> I32:
     """Indices (label - 1) of the cells to report, in the order of a ``CellBatch``."""
-    x, y = shape.x + 0.5 + tile.read.x0, shape.y + 0.5 + tile.read.y0
+    x, y = shape.x + 0.5, shape.y + 0.5
     seen = (shape.area > 0) & _within(x, y, tile.owned.grow(plan.seam_px, plan.grid.extent))
     seen &= tissue.at(x, y)
     seen[_cut_labels(labels, tile.read, plan.grid.extent) - 1] = False
@@ -142,10 +148,11 @@ def _batch(
     masks: _Masks,
     stains: tuple[F32, F32],
 ) -> CellBatch:
-    shape = moments(masks.runs, masks.owner, len(masks.at) - 1)
+    in_slide = _in_slide(masks.runs, tile)
+    shape = moments(in_slide, masks.owner, len(masks.at) - 1)
     ring_xy, ring_at = outlines(labels, masks.runs, masks.at)
     haematoxylin, eosin = (means(image, masks.runs, masks.owner, shape.area) for image in stains)
-    x, y = shape.x + 0.5 + tile.read.x0, shape.y + 0.5 + tile.read.y0
+    x, y = shape.x + 0.5, shape.y + 0.5
     solid = ring_areas(ring_xy, ring_at) / np.maximum(hull_areas(ring_xy, ring_at), 1e-9)
     return CellBatch(
         tile=tile.index,
@@ -162,7 +169,7 @@ def _batch(
         confidence=_confidence(haematoxylin, stains[0], labels, masks),
         polygon_xy=ring_xy + np.array([tile.read.x0, tile.read.y0]),
         polygon_at=ring_at,
-        runs=masks.runs + np.array([tile.read.y0, tile.read.x0, tile.read.x0], np.int32),
+        runs=in_slide,
         runs_at=masks.at,
     )
 

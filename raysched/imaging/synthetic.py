@@ -33,7 +33,7 @@ RADIUS_UM = (3.0, 5.4)
 """Range of the longer semi-axis: areas of 17 to 92 um2."""
 ROUNDNESS = (0.6, 1.0)
 GAP_UM = 1.2
-"""Least distance between the circles around two nuclei."""
+"""Default of the least distance between the circles around two nuclei."""
 EDGE_UM = 0.35
 """Width of a nucleus' soft border; half of its density is reached on the true ellipse."""
 FIELD_PX = 16
@@ -52,7 +52,8 @@ class Look(TypedDict, total=False):
     ``seed``: 0. ``tissue``: "blobs" (tissue with glass around and lumens in it; the default) or
     "full" (tissue up to the borders). ``levels``: True writes a pyramid. ``edge_nuclei``: True adds
     a row of nuclei along all four borders, cut in half and whole in turn; needs "full".
-    ``jpeg_quality``: 1..95, or None for lossless.
+    ``jpeg_quality``: 1..95, or None for lossless. ``gap_um``: least distance between the circles
+    around two nuclei; below 0 nuclei may touch and overlap.
     """
 
     seed: int
@@ -60,6 +61,7 @@ class Look(TypedDict, total=False):
     levels: bool
     edge_nuclei: bool
     jpeg_quality: int | None
+    gap_um: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +91,7 @@ class _Recipe:
     mpp: float
     tissue: Literal["blobs", "full"]
     edge_nuclei: bool
+    gap_um: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def write_synthetic_slide(
         NOMINAL_MPP if mpp is None else mpp,
         look.get("tissue", "blobs"),
         look.get("edge_nuclei", False),
+        look.get("gap_um", GAP_UM),
     )
     _check(recipe)
     rng = np.random.Generator(np.random.PCG64(look.get("seed", 0)))
@@ -167,6 +171,8 @@ def _check(recipe: _Recipe) -> None:
         refuse(f"{recipe.width} x {recipe.height} px is too small", "Use 64 px or more a side.")
     if not 0.08 <= recipe.mpp <= 2.0:
         refuse(f"{recipe.mpp:g} um per px is out of range", "Use 0.08 to 2 um per px.")
+    if not -RADIUS_UM[0] <= recipe.gap_um <= 100.0:
+        refuse(f"nuclei cannot be {recipe.gap_um:g} um apart", f"Use {-RADIUS_UM[0]:g} to 100 um.")
     if recipe.edge_nuclei and recipe.tissue != "full":
         refuse("nuclei at the borders need tissue there", 'Use tissue="full" with edge_nuclei.')
 
@@ -244,8 +250,8 @@ def _place(
     if wanted is None:
         share = float((fields.tissue > 0).mean())
         wanted = round(NUCLEI_PER_UM2 * recipe.mpp**2 * recipe.width * recipe.height * share)
-    board = _Board(2 * (RADIUS_UM[1] + GAP_UM) / recipe.mpp)
-    clear = GAP_UM / recipe.mpp / 2
+    board = _Board((2 * RADIUS_UM[1] + max(recipe.gap_um, 0.0)) / recipe.mpp)
+    clear = recipe.gap_um / recipe.mpp / 2
     if recipe.edge_nuclei:
         for x, y, radius in _along_the_border(recipe, rng).tolist():
             board.take(x, y, radius + clear)

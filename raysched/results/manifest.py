@@ -155,7 +155,7 @@ def grid_note(plan: SlidePlan) -> GridNote:
         halo_px=plan.halo_px,
         seam_px=plan.seam_px,
         columns=plan.columns,
-        rows=-(-plan.grid.height // plan.tile_px),
+        rows=plan.rows,
     )
 
 

@@ -62,6 +62,16 @@ class Cluster:
         """Watch a job until it has succeeded."""
         return self.until(job, lambda view: view.state is JobState.SUCCEEDED)
 
+    def wait_for_lanes(self, number: int) -> None:
+        """Return when so many lanes are open."""
+
+        async def look() -> None:
+            async with asyncio.timeout(120):
+                while (await self.gateway.health()).lanes < number:
+                    await asyncio.sleep(0.05)
+
+        asyncio.run(look())
+
 
 @contextmanager
 def open_cluster(

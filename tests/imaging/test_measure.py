@@ -74,6 +74,16 @@ def test_moments_are_those_of_the_pixels(labels: np.ndarray) -> None:
             np.testing.assert_allclose(seconds, wanted, atol=1e-9)
 
 
+@given(images, st.integers(0, 90_000), st.integers(0, 90_000))
+def test_a_mask_elsewhere_has_the_same_shape_to_the_last_bit(
+    labels: np.ndarray, x: int, y: int
+) -> None:
+    runs, owner = mask_runs(labels)
+    here, there = (moments(each, owner, 3) for each in (runs, runs + np.array([y, x, x], np.int32)))
+    for name in ("area", "xx", "yy", "xy"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
+
+
 def test_axes_are_those_of_regionprops_with_the_pixels_own_extent() -> None:
     labels = shapes()
     found = moments(*mask_runs(labels), 4)

@@ -97,6 +97,20 @@ def test_nuclei_do_not_overlap_and_lie_inside(tmp_path: Path) -> None:
     np.testing.assert_allclose(truth.area_um2, np.pi * truth.axes_l0_px.prod(axis=1) * 0.25)
 
 
+def test_with_a_gap_below_zero_nuclei_overlap_and_more_of_them_fit(tmp_path: Path) -> None:
+    truth = write_synthetic_slide(
+        tmp_path / "s.tif", width_px=260, height_px=200, tissue="full", nuclei=130, gap_um=-2.0
+    )
+    centres, long = truth.centres_l0_px, truth.axes_l0_px[:, 0]
+    apart = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart, np.inf)
+    assert (apart - long[:, None] - long[None]).min() * 0.5 == pytest.approx(-2.0, abs=0.2)
+    with pytest.raises(InvalidSetting, match="of 130 nuclei fit"):
+        write_synthetic_slide(
+            tmp_path / "s.tif", width_px=260, height_px=200, tissue="full", nuclei=130
+        )
+
+
 def test_edge_nuclei_lie_at_all_four_borders_and_only_their_visible_part_counts(
     tmp_path: Path,
 ) -> None:
@@ -136,6 +150,7 @@ def test_jpeg_shows_the_same_picture_in_a_smaller_file(tmp_path: Path) -> None:
         ({"width_px": 200, "height_px": 200, "mpp": 9.0}, "out of range"),
         ({"width_px": 200, "height_px": 200, "edge_nuclei": True}, "need tissue"),
         ({"width_px": 200, "height_px": 200, "nuclei": 5000}, "of 5000 nuclei fit"),
+        ({"width_px": 200, "height_px": 200, "gap_um": -3.5}, "-3.5 um apart"),
     ],
 )
 def test_what_cannot_be_made_is_refused_and_leaves_no_file(

@@ -82,20 +82,6 @@ def test_geojson_tells_where_it_comes_from(done: Attempt) -> None:
     assert geojson(done.out) == geojson(done.out)
 
 
-def test_the_bounds_offset_of_the_slide_is_taken_off(done: Attempt, tmp_path: Path) -> None:
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    (moved / "cells").symlink_to(done.out / "cells")
-    manifest = json.loads((done.out / MANIFEST).read_text())
-    manifest["slide"] |= {"bounds_x": 100, "bounds_y": 40}
-    (moved / MANIFEST).write_text(json.dumps(manifest))
-    before, after = (
-        np.array(geojson(folder)["features"][3]["geometry"]["coordinates"][0])
-        for folder in (done.out, moved)
-    )
-    assert np.allclose(before - after, [100, 40])
-
-
 def test_csv_has_one_row_per_cell_and_no_outline(done: Attempt) -> None:
     cells = geopandas.read_parquet(done.out / "cells")
     buffer = io.BytesIO()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas
@@ -40,19 +41,62 @@ def contents(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_result_does_not_depend_on_chunks_or_their_order(
-    crop: Path, done: Attempt, tmp_path: Path
+def of_25_tiles(crop: Path, out: Path, chunk_tiles: int) -> Attempt:
+    request = crop_attempt(crop, out, chunk_tiles).request
+    return Attempt(request.model_copy(update={"tile_px": 96}))
+
+
+@pytest.fixture(scope="module")
+def in_peace(crop: Path, tmp_path_factory: pytest.TempPathFactory) -> Attempt:
+    """Published from seven chunks, one after the other."""
+    attempt = of_25_tiles(crop, tmp_path_factory.mktemp("in-peace") / "out", 4)
+    attempt.run()
+    return attempt
+
+
+def run_in_disorder(attempt: Attempt, rng: np.random.Generator, alive_for: float) -> int:
+    """Chunks come in any order; each process is killed after about so many changes, and what it
+    had to do is given to the next. Returns how many were killed."""
+    killed = 0
+
+    def lives(stage: Callable[..., object], *chunk: int) -> bool:
+        nonlocal killed
+        try:
+            stage(*chunk, DyingDisk(int(rng.exponential(alive_for))))
+        except Died:
+            killed += 1
+            assert killed < 200, "nothing that was done is ever kept"
+            return False
+        return True
+
+    while not lives(attempt.plan):
+        pass
+    left = list(range(len(attempt.plan().chunk_tiles)))
+    while left:
+        rng.shuffle(left)
+        left = [chunk for chunk in left if not lives(attempt.segment, chunk)]
+    for stage in (attempt.assemble, attempt.publish):
+        while not lives(stage):
+            pass
+    return killed
+
+
+@pytest.mark.parametrize(("chunk_tiles", "chunks"), [(1, 25), (4, 7), (16, 2)])
+def test_the_result_does_not_depend_on_chunks_their_order_or_kills(
+    crop: Path, in_peace: Attempt, tmp_path: Path, chunk_tiles: int, chunks: int
 ) -> None:
-    rng = np.random.default_rng(7)
-    for chunk_tiles in (1, 4, 16):
-        attempt = crop_attempt(crop, tmp_path / f"out{chunk_tiles}", chunk_tiles)
-        chunks = len(attempt.plan().chunk_tiles)
-        for chunk in rng.permutation(chunks):
-            attempt.segment(int(chunk))
-        attempt.assemble()
-        assert attempt.publish().checksum == checksum(done)
+    rng = np.random.default_rng(chunk_tiles)
+    for number, alive_for in enumerate((1e9, 1e9, 12.0, 12.0)):
+        attempt = of_25_tiles(crop, tmp_path / f"out{number}", chunk_tiles)
+        killed = run_in_disorder(attempt, rng, alive_for)
+        assert (killed > 0) == (alive_for < 1e9)
+        manifest = read_manifest(attempt.out)
+        assert manifest is not None
+        assert len(manifest.chunk_tiles) == chunks
+        assert manifest.checksum == checksum(in_peace)
         for file in ("cells/part-00000.parquet", "labels.zarr/0/c/0/0", "preview.png"):
-            assert (attempt.out / file).read_bytes() == (done.out / file).read_bytes()
+            assert (attempt.out / file).read_bytes() == (in_peace.out / file).read_bytes()
+    assert contents(tmp_path) == {f"out{number}" for number in range(4)}
 
 
 def test_a_published_folder_is_complete_and_nothing_else_is_left(attempt: Attempt) -> None:
