@@ -27,8 +27,9 @@ SAMPLE_STEP = 2
 """64 windows of 128 x 128 px, every other pixel: 262,144 samples from all over the tissue."""
 
 
-def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, TissueMask]:
-    """All global facts of a slide for one request, and its tissue mask.
+def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, TissueMask, Rgb]:
+    """All global facts of a slide for one request, its tissue mask, and the picture of the whole
+    slide that the mask was found on, of the mask's size.
 
     Raises ``MppMissing``, ``SlideUnreadable``, ``UnknownEngine``, ``InvalidSetting``.
     """
@@ -52,9 +53,8 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
         tissue_fraction=tissue.fraction,
         chunks=(),
     )
-    return draft.model_copy(
-        update={"chunks": chunks_with_tissue(draft, tissue, request.chunk_tiles)}
-    ), tissue
+    chunks = chunks_with_tissue(draft, tissue, request.chunk_tiles)
+    return draft.model_copy(update={"chunks": chunks}), tissue, overview_rgb
 
 
 def plan_fingerprint(plan: SlidePlan) -> str:

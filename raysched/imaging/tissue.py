@@ -88,13 +88,13 @@ def read_overview(slide: Levels, mpp: float) -> tuple[Rgb, float]:
 def find_tissue(overview: Rgb, mpp: float) -> npt.NDArray[np.bool_]:
     """Tissue of an overview with ``mpp`` um per px: (h, w) bool."""
     smooth = cv2.GaussianBlur(overview, (5, 5), 1.0)
-    darkest = smooth.min(axis=2)
-    brightest = smooth.max(axis=2)
-    chroma = brightest - darkest
+    red, green, blue = cv2.split(smooth)
+    brightest = cv2.max(cv2.max(red, green), blue)
+    chroma = brightest - cv2.min(cv2.min(red, green), blue)
     otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     threshold = float(np.clip(otsu * 0.6, CHROMA_MIN, CHROMA_MAX))
     # Red and blue stay above green in H&E; green or black pen does not.
-    stained = (smooth[..., 1] <= np.minimum(smooth[..., 0], smooth[..., 2])) | (chroma > threshold)
+    stained = (green <= cv2.min(red, blue)) | (chroma > threshold)
     mask = ((chroma > threshold) & stained & (brightest > DARK)).astype(np.uint8)
     radius = max(1, round(CLOSE_UM / mpp / 2))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -165,10 +165,20 @@ class Preview:
         ]
 
 
-def tissue_png(path: str, plan: SlidePlan, tissue: TissueMask) -> bytes:
-    """The slide with what counts as tissue outlined and the rest faded, as PNG bytes."""
-    with SteadySlide(path) as source:
-        view = overview(source, plan, TISSUE_PX)
+def tissue_png(path: str, plan: SlidePlan, tissue: TissueMask, seen: Rgb) -> bytes:
+    """The slide with what counts as tissue outlined and the rest faded, as PNG bytes.
+
+    ``seen``: the whole slide at the mask's resolution. It is read again only where that is coarser
+    than the picture.
+    """
+    longest = max(seen.shape)
+    if longest < TISSUE_PX:
+        with SteadySlide(path) as source:
+            view = overview(source, plan, TISSUE_PX)
+    else:
+        height, width = (round(side * TISSUE_PX / longest) for side in seen.shape[:2])
+        small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA)
+        view = View(np.asarray(small, np.uint8), 0.0, 0.0, tissue.w_per_px * longest / TISSUE_PX)
     height, width = view.rgb.shape[:2]
     rows = ((np.arange(height) + 0.5) * view.w_per_px / tissue.w_per_px).astype(np.int64)
     columns = ((np.arange(width) + 0.5) * view.w_per_px / tissue.w_per_px).astype(np.int64)

@@ -91,8 +91,8 @@ def plan_slide(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> 
             raise _not_empty(out)
         begun = perf_counter()
         with open_slide(request.slide) as slide:
-            plan, tissue = make_plan(slide, request)
-        picture = tissue_png(request.slide, plan, tissue)
+            plan, tissue, seen = make_plan(slide, request)
+        picture = tissue_png(request.slide, plan, tissue, seen)
         fresh = FreshPlan(job, plan, tissue, picture, perf_counter() - begun)
         if done := _published(out, job):  # while this stale twin was looking at the slide
             return Planned(done.fingerprint, done.chunk_tiles)

@@ -69,7 +69,7 @@ def _tiles() -> tuple[SlidePlan, list[np.ndarray]]:
         chunk_tiles=1,
     )
     with open_slide(path) as slide:
-        plan, _ = make_plan(slide, request)
+        plan, *_ = make_plan(slide, request)
         pixels = slide.read_level(0, 0, 0, slide.width, slide.height)
     pixels = np.concatenate([pixels, pixels[::-1]])
     pixels = np.concatenate([pixels, pixels[:, ::-1]], axis=1)

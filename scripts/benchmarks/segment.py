@@ -159,7 +159,7 @@ def _pool(path: Path, folder: Path) -> tuple[float, int]:
         pool.map(_warm, range(WORKERS))
         begun = time.perf_counter()
         with open_slide(path) as slide:
-            plan, tissue = make_plan(slide, request)
+            plan, tissue, _ = make_plan(slide, request)
         work = [(path, plan, tissue, chunk, folder) for chunk in range(len(plan.chunks))]
         cells = sum(pool.imap_unordered(_one, work))
         return time.perf_counter() - begun, cells

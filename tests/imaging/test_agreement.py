@@ -39,7 +39,7 @@ def test_annotated_images_give_the_nuclei_of_the_reference(samples: Path, name: 
 def region(sample_slide: Path) -> tuple[np.ndarray, dict[str, float], float]:
     """The sample's pixels, what the engine knows of the slide, um per px."""
     with open_slide(sample_slide) as slide:
-        plan, _ = make_plan(slide, request(sample_slide))
+        plan, *_ = make_plan(slide, request(sample_slide))
         rgb = slide.read_level(0, 0, 0, slide.width, slide.height)
     return rgb, plan.context, plan.grid.mpp
 

@@ -103,7 +103,7 @@ def test_faint_blocks_of_compression_on_glass_inside_tissue_are_no_cells() -> No
 
 def test_what_a_tile_owns_partitions_the_slide(sample_slide: Path) -> None:
     with open_slide(sample_slide) as slide:
-        plan, tissue = make_plan(slide, request(sample_slide, 500))
+        plan, tissue, _ = make_plan(slide, request(sample_slide, 500))
     count = np.zeros((plan.grid.height, plan.grid.width), np.uint8)
     for index in range(plan.columns * plan.rows):
         own = plan.tile(index).owned
@@ -135,7 +135,7 @@ def test_who_reads_the_slide_is_in_the_plan_but_not_in_its_fingerprint(sample_sl
     from raysched.imaging.planning import plan_fingerprint
 
     with open_slide(sample_slide) as slide:
-        plan, _ = make_plan(slide, request(sample_slide))
+        plan, *_ = make_plan(slide, request(sample_slide))
     assert (plan.slide.reader, plan.slide.reader_note) == ("jpeg tiles", "")
     facts = plan.slide.model_copy(update={"reader": "openslide", "reader_note": "so"})
     other = plan.model_copy(update={"slide": facts})

@@ -102,7 +102,7 @@ def test_an_image_is_prepared_as_the_plan_of_the_same_slide_is(mpp: float, tmp_p
     rgb -= rng.integers(0, 40, rgb.shape, np.uint8)
     write_pyramid(path, TiffLayout(512, 512, mpp, levels=False), [rgb])
     with open_slide(path) as slide:
-        plan, tissue = make_plan(slide, SegmentationRequest(slide=str(path), out="unused"))
+        plan, tissue, _ = make_plan(slide, SegmentationRequest(slide=str(path), out="unused"))
     assert tissue.mask.all()
     contexts = []
 

@@ -37,14 +37,14 @@ class Uncut:
         self.path = path
         self.folder = folder
         with open_slide(path) as slide:
-            self.plan, self.tissue = make_plan(slide, request(path, 4096))
+            self.plan, self.tissue, _ = make_plan(slide, request(path, 4096))
             assert self.plan.chunks == ((0,),)
             self.cells = reconciled(slide, self.plan, self.tissue, folder)
 
     def cut(self, tile_px: int, *origins: tuple[int, int], halo_px: int | None = None) -> list[Any]:
         """The cells when it is cut into tiles, once for each place where the first one begins."""
         with open_slide(self.path) as slide:
-            plan, tissue = make_plan(slide, request(self.path, tile_px))
+            plan, tissue, _ = make_plan(slide, request(self.path, tile_px))
             if halo_px is not None:
                 plan = plan.model_copy(update={"halo_px": halo_px})
             return [

@@ -50,7 +50,7 @@ def rough_is_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 def cut(path: Path, engine: str, tile_px: int, origin: tuple[int, int], folder: Path) -> Any:
     with open_slide(path) as slide:
-        plan, tissue = make_plan(slide, request(path, tile_px, engine))
+        plan, tissue, _ = make_plan(slide, request(path, tile_px, engine))
         return reconciled(slide, moved(plan, tissue, origin), tissue, folder)
 
 

@@ -194,7 +194,7 @@ def test_a_tiny_slide_is_planned_like_any_other(tmp_path: Path) -> None:
             tile_px=256, chunk_tiles=2,
         )  # fmt: skip
         with open_slide(path) as slide:
-            plan, tissue = make_plan(slide, request)
+            plan, tissue, _ = make_plan(slide, request)
         assert plan.tile(0).owned.width == min(256, plan.grid.width)
         assert 0 <= tissue.fraction <= 1
 

@@ -37,7 +37,7 @@ def request(slide: Path, tile_px: int = 1024, engine: str = "classical") -> Segm
 def cells_of(path: Path, tile_px: int = 1024) -> tuple[SlidePlan, TissueMask, list[CellBatch]]:
     """Everything that the tiles of a slide report."""
     with open_slide(path) as slide:
-        plan, tissue = make_plan(slide, request(path, tile_px))
+        plan, tissue, _ = make_plan(slide, request(path, tile_px))
         engine = load_engine(plan.engine)
         batches = [
             _report(slide, plan, tissue, tile, engine)
