@@ -221,7 +221,8 @@ def _shapes() -> list[Any]:
         radius = 6 + np.cumsum(rng.normal(0, 0.2, len(turns)))
         ring = np.round(2 * radius * np.array([np.cos(turns), np.sin(turns)])).T / 2
         ring = np.concatenate([ring, ring[:1]])
-        if shapely.is_valid(shapely.polygons(ring)):
+        ring = ring[np.concatenate([[True], (np.diff(ring, axis=0) != 0).any(axis=1)])]
+        if len(ring) >= POINTS[0] and shapely.is_valid(shapely.polygons(ring)):
             made.append(ring)
     return made
 

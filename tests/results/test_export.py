@@ -30,7 +30,8 @@ from raysched.results.exports.ahead import ahead
 from raysched.results.exports.export import Export, export_files, paths_of
 from raysched.results.exports.formats import KINDS, Format, named
 from raysched.results.exports.geojson import CELL_NAMES, MEASURES, _measure, uuids
-from raysched.results.exports.rings import RING_HEAD, rings
+from raysched.results.exports.rings import RING_HEAD, rings, valid_rings
+from raysched.results.exports.simple import surely_simple
 from raysched.results.manifest import MANIFEST, read_manifest
 from raysched.results.reading import CellFolder, open_cells
 from raysched.results.schema import CELLS
@@ -214,6 +215,36 @@ def test_an_unfinished_job_can_be_exported_and_says_so(attempt: Attempt) -> None
     assert ids[0].isdisjoint(ids[1])
 
 
+def test_what_is_written_beside_holds_the_same_cells_though_the_job_goes_on(
+    attempt: Attempt,
+) -> None:
+    attempt.plan()
+    attempt.segment(0)
+    export = Export(attempt.staging, Format.CSV)
+    cells, polygons, manifest = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    attempt.segment(1)
+    for each, to in zip([export, *export.beside()], (cells, polygons, manifest), strict=True):
+        each.stream(to)
+    assert json.loads(manifest.getvalue())["cells"] == export.contents.cells
+    for table in (cells, polygons):
+        rows = csv.DictReader(io.StringIO(table.getvalue().decode()))
+        assert [int(row["id"]) for row in rows] == list(range(1, export.contents.cells + 1))
+    assert Export(attempt.staging, Format.CSV).contents.cells > export.contents.cells
+
+
+def test_a_job_that_is_published_while_it_is_exported_says_so(attempt: Attempt) -> None:
+    attempt.plan()
+    attempt.segment(0)
+    export = Export(attempt.staging, Format.GEOJSON)
+    for chunk in (1, 2):
+        attempt.segment(chunk)
+    attempt.assemble()
+    attempt.publish()
+    with pytest.raises(StorageFailed, match="cannot be read any more") as caught:
+        export.stream(io.BytesIO())
+    assert "export it again" in caught.value.remedy
+
+
 @pytest.mark.parametrize("wanted", WHOLE)
 def test_a_label_image_of_an_unfinished_job_is_refused(wanted: Format, attempt: Attempt) -> None:
     attempt.plan()
@@ -330,6 +361,30 @@ def test_rings_of_a_slice_are_those_of_its_polygons() -> None:
     want = [shapely.get_coordinates(shape) for shape in shapes[2:5]]
     assert np.array_equal(points, np.concatenate(want))
     assert np.diff(at).tolist() == [len(each) for each in want]
+
+
+corner = st.tuples(st.integers(0, 8), st.integers(0, 8))
+
+
+@given(st.lists(st.lists(corner, min_size=3, max_size=9), min_size=1, max_size=9))
+def test_rings_are_valid_where_geos_says_so(corners: list[list[tuple[int, int]]]) -> None:
+    closed = [np.array([*ring, ring[0]], np.float64) * 0.5 + 40_000.25 for ring in corners]
+    at = np.cumsum([0, *(len(ring) for ring in closed)])
+    want = shapely.is_valid([shapely.Polygon(ring) for ring in closed])
+    points = np.concatenate(closed)
+    assert valid_rings(points, at).tolist() == want.tolist()
+    assert (want | ~surely_simple(points, at)).all()
+
+
+def test_outlines_as_they_are_found_need_no_second_opinion(done: Attempt) -> None:
+    points, at = rings(pa.array(outlines(done.out), pa.binary()))
+    assert surely_simple(points, at).mean() > 0.95
+    backwards = np.ascontiguousarray(points[::-1])
+    assert surely_simple(backwards, at[-1] - at[::-1]).mean() > 0.95
+    turns = np.linspace(0, 4 * np.pi, 25)
+    twice = np.stack([np.cos(turns), np.sin(turns)], axis=1) * (3 + turns)[:, None]
+    twice[-1] = twice[0]
+    assert surely_simple(twice, np.array([0, 25])).tolist() == [False]
 
 
 @given(st.lists(st.integers(-(10**15), 10**15)), st.integers(0, 4))

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import shapely
 
 from raysched import __version__
 from raysched.errors import InternalError, StorageFailed
 from raysched.results.cells import GROUP_CELLS
 from raysched.results.exports.ahead import ahead
 from raysched.results.exports.formats import KINDS, Format, Frame
-from raysched.results.exports.rings import rings
+from raysched.results.exports.rings import rings, valid_rings
 from raysched.results.manifest import context_sha256, grid_note, read_manifest, versions
 from raysched.results.reading import CellFolder, Contents
 from raysched.results.schema import CELLS, GEOMETRY, Digest
@@ -34,15 +33,21 @@ NO_RUNS, NO_RUNS_AT = np.zeros((0, 3), np.int32), np.zeros(1, np.int32)
 
 
 class Cells:
-    """The cells of a folder for one export. Raises like ``CellFolder``."""
+    """The cells of a folder for one export; ``same``: the very cells of another export, though
+    the job may have gone on since. Raises like ``CellFolder``."""
 
-    def __init__(self, folder: Path, format: Format) -> None:  # noqa: A002
+    def __init__(
+        self,
+        folder: Path,
+        format: Format,  # noqa: A002
+        same: Cells | None = None,
+    ) -> None:
         self.folder = folder
         self.format = format
         self.kind = KINDS[format]
-        self._source = CellFolder(folder)
+        self._source: CellFolder = CellFolder(folder) if same is None else same._source
         self.contents: Contents = self._source.contents
-        self._manifest = self._known()
+        self._manifest: dict[str, Any] = self._known() if same is None else same._manifest
 
     def __len__(self) -> int:
         return self.contents.cells
@@ -167,13 +172,9 @@ class Cells:
 def _with_valid_outlines(batch: Any) -> Any:
     """The batch as it is. Raises ``InternalError`` when an outline is no valid polygon."""
     points, at = rings(batch.column(GEOMETRY))
-    first, last = points[at[:-1]], points[at[1:] - 1]
-    good = (np.diff(at) >= 4) & (first == last).all(axis=1)
-    if good.all() and np.isfinite(points).all():
-        owner = np.repeat(np.arange(len(good)), np.diff(at))
-        good = shapely.is_valid(shapely.polygons(shapely.linearrings(points, indices=owner)))
-    elif good.all():
-        good = np.logical_and.reduceat(np.isfinite(points).all(axis=1), at[:-1])
+    good = np.diff(at) >= 4
+    if good.all():
+        good = valid_rings(points, at)
     if not good.all():
         cell = batch.column("id")[int(np.argmin(good))].as_py()
         raise InternalError(

@@ -38,17 +38,22 @@ class Written:
 
 
 class Export:
-    """One export, opened and checked before anything is written.
+    """One export, opened and checked before anything is written. ``same`` as in ``Cells``.
 
     Raises ``NotReady`` when there are no cells, or not yet what the format is made of,
     ``InvalidSetting`` when the format needs a library that is not there, ``StorageFailed``.
     """
 
-    def __init__(self, folder: Path, format: Format) -> None:  # noqa: A002
+    def __init__(
+        self,
+        folder: Path,
+        format: Format,  # noqa: A002
+        same: Cells | None = None,
+    ) -> None:
         self.format = format
         self.kind = KINDS[format]
         self._write = _writer(format)
-        self._cells = Cells(folder, format)
+        self._cells = Cells(folder, format, same)
         if self.kind.whole and not self.contents.complete:
             partial = ", ".join(name for name, kind in KINDS.items() if not kind.whole)
             raise NotReady(
@@ -61,6 +66,10 @@ class Export:
     def contents(self) -> Contents:
         """What is exported."""
         return self._cells.contents
+
+    def beside(self) -> list[Export]:
+        """Exports of the very same cells that hold what this format cannot."""
+        return [Export(self._cells.folder, other, self._cells) for other in self.kind.beside]
 
     def stream(self, to: BinaryIO, *, gzipped: bool = False) -> None:
         """Write to a stream that cannot seek. A folder goes as a zip; what must be a file or
@@ -123,9 +132,8 @@ def export_files(folder: Path, path: Path, format: Format | None = None) -> Writ
     if path.suffix == PACKED[Shape.STREAM]:
         first.check_gzip()
     _, *beside = paths_of(path, chosen)
-    others = [Export(folder, other) for other in KINDS[chosen].beside]
     written = first.file(path)
-    for other, place in zip(others, beside, strict=True):
+    for other, place in zip(first.beside(), beside, strict=True):
         other.file(place)
     return Written(path, written.size_bytes, written.contents, tuple(beside))
 

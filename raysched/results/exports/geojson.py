@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysched.results.exports.cells import Cells
-from raysched.results.exports.rings import number_texts, ring_texts
+from raysched.results.exports.rings import joined, number_texts, ring_texts
 from raysched.results.schema import GEOMETRY
 
 CELL_NAMES = UUID("0d0f6c1e-6a8f-5c43-9b1c-6f7261797363")
@@ -36,6 +36,7 @@ MEASURES = {
     "Confidence": "confidence",
 }
 """Names of measurements as QuPath shows them."""
+BETWEEN = ",\n"
 UUID_CHARACTERS = 36
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint8).reshape(256, 2)
 _GROUPS = ((0, 4, 0), (4, 6, 9), (6, 8, 14), (8, 10, 19), (10, 16, 24))
@@ -48,16 +49,16 @@ def write_geojson(cells: Cells, to: BinaryIO) -> None:
     scope = contents.job if contents.complete else f"{contents.job}/partial"
     member = json.dumps(cells.provenance())
     to.write(f'{{"type":"FeatureCollection","raysched":{member},"features":[\n'.encode())
-    between = b""
+    between = ""
     for batch in cells.batches():
         if batch.num_rows:
-            to.write(between)
+            to.write(between.encode())
             to.write(_features(batch, scope, cells.origin))
-            between = b",\n"
+            between = BETWEEN
     to.write(b"\n]}\n")
 
 
-def _features(batch: Any, scope: str, origin: tuple[int, int]) -> Any:
+def _features(batch: Any, scope: str, origin: tuple[int, int]) -> memoryview:
     """Features of a batch, separated by commas; built column by column, not cell by cell."""
     ids = batch.column("id")
     measures = [_measure(name, batch.column(column)) for name, column in MEASURES.items()]
@@ -69,11 +70,10 @@ def _features(batch: Any, scope: str, origin: tuple[int, int]) -> Any:
         ']]},"properties":{"objectType":"detection","measurements":{"Cell ID":',
         ids.cast(pa.string()),
         *measures,
-        "}}}",
+        "}}}" + BETWEEN,
         "",
     )
-    everything = pa.ListArray.from_arrays(pa.array([0, len(features)], pa.int32()), features)
-    return pc.binary_join(everything, ",\n")[0].as_buffer()
+    return joined(features)[: -len(BETWEEN)]
 
 
 def _measure(name: str, column: Any) -> Any:

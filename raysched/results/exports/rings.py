@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import shapely
 
 from raysched.errors import InternalError
+from raysched.results.runs import spans
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -46,6 +48,29 @@ def rings(wkb: Any) -> tuple[F64, I64]:
     return points, np.concatenate([[0], np.cumsum(count)])
 
 
+def valid_rings(points: F64, at: I64) -> npt.NDArray[np.bool_]:
+    """Whether each ring of four points or more is closed, finite and a valid polygon: (n,).
+
+    Nearly all are shown to be so at a tenth of the time that GEOS takes; GEOS judges the others.
+    """
+    from raysched.results.exports.simple import surely_simple
+
+    good: npt.NDArray[np.bool_] = (points[at[:-1]] == points[at[1:] - 1]).all(axis=1)
+    rest = np.flatnonzero(good & ~surely_simple(points, at))
+    if len(rest):
+        lengths = np.diff(at)[rest]
+        corners = points[spans(at[:-1][rest], lengths)]
+        owner = np.repeat(np.arange(len(rest)), lengths)
+        finite = np.logical_and.reduceat(
+            np.isfinite(corners).all(axis=1), np.cumsum(lengths) - lengths
+        )
+        corners[~finite[owner]] = 0
+        good[rest] = finite & shapely.is_valid(
+            shapely.polygons(shapely.linearrings(corners, indices=owner))
+        )
+    return good
+
+
 def ring_texts(wkb: Any, origin: tuple[int, int], signs: bytes) -> Any:
     """The points of each outline as text, as a ``pyarrow.StringArray``, to ``DECIMALS`` places.
 
@@ -65,6 +90,13 @@ def number_texts(values: npt.NDArray[np.floating[Any]], decimals: int) -> Any:
 
     whole = np.rint(values.astype(np.float64) * 10**decimals).astype(np.int64)
     return _strings(*digits.numbers(whole, decimals))
+
+
+def joined(texts: Any) -> memoryview:
+    """A ``pyarrow.StringArray``'s texts one after the other, without copying them."""
+    _, ends_at, body = texts.buffers()
+    ends = np.frombuffer(ends_at, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(body)[ends[0] : ends[-1]]
 
 
 def _strings(text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int32]) -> Any:

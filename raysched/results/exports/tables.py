@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from raysched.results.cells import GROUP_CELLS
 from raysched.results.exports.cells import Cells
-from raysched.results.exports.rings import ring_texts
+from raysched.results.exports.rings import joined, ring_texts
 from raysched.results.schema import CELLS, COVERING, GEOMETRY
 
 NO_OUTLINE = tuple(name for name in CELLS.names if name not in {GEOMETRY, COVERING})
@@ -39,7 +39,7 @@ def write_polygons(cells: Cells, to: BinaryIO) -> None:
             to.write(_wkt_lines(batch))
 
 
-def _wkt_lines(batch: Any) -> Any:
+def _wkt_lines(batch: Any) -> memoryview:
     lines = pc.binary_join_element_wise(
         batch.column("id").cast(pa.string()),
         ',"POLYGON ((',
@@ -47,8 +47,7 @@ def _wkt_lines(batch: Any) -> Any:
         '))"\n',
         "",
     )
-    everything = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)
-    return pc.binary_join(everything, "")[0].as_buffer()
+    return joined(lines)
 
 
 def write_geoparquet(cells: Cells, to: BinaryIO) -> None:
