@@ -11,8 +11,8 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import AwareDatetime
 
 from raysched.core.model import JobId, WorkflowId
-from raysched.results.export import Format, export
-from raysched.results.reading import CellFolder
+from raysched.results.exports.export import Export
+from raysched.results.exports.formats import PACKED, Format, Shape
 from serve_app.desk import At
 from serve_app.models import (
     Alive,
@@ -32,8 +32,10 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="The same key submits only once."),
 ]
-WantedFormat = Annotated[Format, Query(description="geojson is for QuPath")]
-EXPORT_MEDIA = {"csv": "text/csv; charset=utf-8", "geojson": "application/geo+json"}
+WantedFormat = Annotated[
+    Format, Query(description="geojson is for QuPath; formats that are folders come as a zip")
+]
+Gzip = Annotated[bool, Query(description="gzip what is text")]
 
 
 async def create_workflow(
@@ -114,14 +116,26 @@ async def get_results_zip(at: At, job: str) -> StreamingResponse:
 async def export_job(
     at: At,
     job: str,
-    format: WantedFormat = "csv",  # noqa: A002
+    format: WantedFormat = Format.CSV,  # noqa: A002
+    *,
+    gzip: Gzip = False,
 ) -> StreamingResponse:
-    """The cells in an exchange format, streamed; of an unfinished job what it has so far."""
+    """The cells in an exchange format, streamed; of an unfinished job what it has so far. The link
+    headers name what the format cannot hold, to be asked for as formats of their own."""
     folder = cells_of(await at.gateway.job(at.user, JobId(job)))
-    contents = (await asyncio.to_thread(CellFolder, folder)).contents
-    pieces = pulled(lambda to: export(folder, format, to))
-    name = f"{job}.{format}" if contents.complete else f"{job}.partial.{format}"
-    return _download(StreamingResponse(pieces, media_type=EXPORT_MEDIA[format]), name)
+    export = await asyncio.to_thread(Export, folder, format)
+    if gzip:
+        export.check_gzip()
+    pieces = pulled(lambda to: export.stream(to, gzipped=gzip))
+    media = "application/gzip" if gzip else export.kind.media_type
+    name = job if export.contents.complete else f"{job}.partial"
+    packed = PACKED[Shape.STREAM] if gzip else ""
+    if export.kind.shape is Shape.FOLDER:
+        packed = PACKED[Shape.FOLDER]
+    answer = StreamingResponse(pieces, media_type=media)
+    if export.kind.beside:
+        answer.headers["Link"] = ", ".join(map(_link, export.kind.beside))
+    return _download(answer, f"{name}{export.kind.suffix}{packed}")
 
 
 async def healthz() -> Alive:
@@ -139,6 +153,11 @@ async def readyz(at: At) -> Ready:
         lanes_busy=health.lanes_busy,
         jobs_open=health.jobs_open,
     )
+
+
+def _link(other: Format) -> str:
+    relation = "describedby" if other is Format.MANIFEST else "related"
+    return f'<export?format={other}>; rel="{relation}"'
 
 
 def _download(answer: StreamingResponse, name: str) -> StreamingResponse:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from raysched.results.exports.formats import KINDS
 from serve_app import handlers as do
 from serve_app.problems import MEDIA_TYPE
 
@@ -35,6 +36,7 @@ def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The file.", "content": dict.fromkeys(media_types, schema)}}
 
 
+EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in KINDS.values())]
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
 ROUTES = (
@@ -52,7 +54,7 @@ ROUTES = (
     Route("GET", "/jobs/{job}/results/{path:path}", do.get_result, 200, "results",
           _streams("application/octet-stream")),
     Route("GET", "/jobs/{job}/export", do.export_job, 200, "results",
-          _streams("text/csv", "application/geo+json")),
+          _streams(*EXPORT_MEDIA)),
 )  # fmt: skip
 
 PROBES = (

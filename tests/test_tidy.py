@@ -51,6 +51,7 @@ ONLY_IN = {
     "ray.serve": ("serve_app",),
     "duckdb": ("raysched.journal",),
     "matplotlib": ("raysched.cli.plots",),
+    "h5py": ("raysched.results.exports.hdf5",),
 }
 NOT_IN_CORE = {
     *("ray", "duckdb", "time", "datetime", "random", "logging", "os", "pathlib", "asyncio"),

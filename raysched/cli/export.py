@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +14,8 @@ from raysched.cli.session import ask, settings
 from raysched.cli.voice import Voice
 from raysched.core.model import JobId
 from raysched.errors import NotFound, OutputNotEmpty
+from raysched.results.exports.formats import KINDS, Format
 from serve_app.identity import LOCAL_USER
-
-
-class Format(StrEnum):
-    """The formats."""
-
-    CSV = "csv"
-    GEOJSON = "geojson"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,37 +30,42 @@ class ExportOptions(Common):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File to write, also .gz; '-' is stdout.",
+            help="What to write. A name in .gz is gzipped, a folder named .zip becomes one file; "
+            "'-' is stdout.",
         ),
     ] = None
 
 
 def export(options: ExportOptions, voice: Voice) -> None:
-    """Write the cells of a job or results folder as CSV or GeoJSON."""
+    """Write the cells of a job or results folder in a format that other tools open."""
     folder = _folder(options)
-    from raysched.results import export as formats
+    from raysched.results.exports.export import Export, export_files, paths_of
 
     if str(options.out) == "-":
-        formats.export(folder, options.format.value, sys.stdout.buffer)
+        Export(folder, options.format).stream(sys.stdout.buffer)
         return
-    out = options.out or Path(f"{folder.name.lstrip('.')}.{options.format}")
-    if out.exists():
-        raise OutputNotEmpty(
-            f"The file {out} exists already.", remedy="Choose another with --out.", path=str(out)
-        )
-    contents = formats.export_file(folder, out.absolute(), options.format.value)
-    size = out.stat().st_size
+    out = options.out or Path(folder.name.lstrip(".") + KINDS[options.format].suffix)
+    for path in paths_of(out, options.format):
+        if path.exists() or path.is_symlink():
+            raise OutputNotEmpty(
+                f"{path} exists already.", remedy="Choose another with --out.", path=str(path)
+            )
+    written = export_files(folder, out.absolute(), options.format)
     voice.emit(
         export={
-            "path": str(out.absolute()),
+            "path": str(written.path),
             "format": options.format,
-            "complete": contents.complete,
-            "cells": contents.cells,
-            "size_bytes": size,
+            "complete": written.contents.complete,
+            "cells": written.contents.cells,
+            "size_bytes": written.size_bytes,
+            "beside": [str(path) for path in written.beside],
         }
     )
-    voice.say(f"{contents.cells:,} cells in {out} ({readable_size(size)})")
-    if not contents.complete:
+    size = readable_size(written.size_bytes)
+    voice.say(f"{written.contents.cells:,} cells in {out} ({size})")
+    if written.beside:
+        voice.say(f"Beside it: {', '.join(path.name for path in written.beside)}")
+    if not written.contents.complete:
         voice.say("The job has not finished: these are the cells found so far, ids may change.")
 
 

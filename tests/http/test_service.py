@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raysched.results.exports.formats import KINDS, Format, Shape
 from tests.http.conftest import Service
 
 pytestmark = [
@@ -20,6 +22,12 @@ pytestmark = [
     # Ray Serve's own models, on import
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
+
+BEGINNINGS = {
+    "application/zip": b"PK\x03\x04",
+    "application/vnd.apache.parquet": b"PAR1",
+    "application/x-hdf5": b"\x89HDF",
+}
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +156,37 @@ def test_exports_hold_every_cell(service: Service, done: dict[str, Any]) -> None
     url = f"/jobs/{done['id']}/export"
     table = service.http.get(url, params={"format": "csv"})
     assert len(list(csv.DictReader(io.StringIO(table.text)))) == done["cells"]
+    assert 'rel="describedby"' in table.headers["link"]
     shapes = service.http.get(url, params={"format": "geojson"})
     assert len(json.loads(shapes.content)["features"]) == done["cells"]
     assert f"{done['id']}.geojson" in shapes.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("wanted", Format)
+def test_every_format_is_served_under_its_name_and_type(
+    wanted: Format, service: Service, done: dict[str, Any]
+) -> None:
+    kind = KINDS[wanted]
+    answer = service.http.get(f"/jobs/{done['id']}/export", params={"format": wanted})
+    assert answer.headers["content-type"] == kind.media_type
+    packed = ".zip" if kind.shape is Shape.FOLDER else ""
+    assert f'"{done["id"]}{kind.suffix}{packed}"' in answer.headers["content-disposition"]
+    assert answer.content[:4] == BEGINNINGS.get(kind.media_type, answer.content[:4])
+    if kind.media_type == "application/zip":
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.testzip() is None
+
+
+def test_text_is_gzipped_when_asked_for_and_nothing_else_is(
+    service: Service, done: dict[str, Any]
+) -> None:
+    url = f"/jobs/{done['id']}/export"
+    packed = service.http.get(url, params={"format": "geojson", "gzip": True})
+    assert packed.headers["content-type"] == "application/gzip"
+    assert len(json.loads(gzip.decompress(packed.content))["features"]) == done["cells"]
+    assert f"{done['id']}.geojson.gz" in packed.headers["content-disposition"]
+    refused = service.http.get(url, params={"format": "h5ad", "gzip": True})
+    assert code_of(refused) == (422, "invalid_setting")
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,40 @@ def attempt(crop: Path, tmp_path: Path) -> Attempt:
     return crop_attempt(crop, tmp_path / "out")
 
 
+LEICA_SIZE, LEICA_AT, LEICA_NM = (1000, 900), (301, 207), 500
+LEICA_XML = """<?xml version="1.0"?>
+<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">
+ <collection sizeX="{whole_x}" sizeY="{whole_y}">
+  <image>
+   <pixels sizeX="{px}" sizeY="{px}"><dimension sizeX="{px}" sizeY="{px}" r="0" ifd="0"/></pixels>
+   <view sizeX="{side}" sizeY="{side}" offsetX="{x}" offsetY="{y}"/>
+   <scanSettings>
+    <objectiveSettings><objective>20</objective></objectiveSettings>
+    <illuminationSettings>
+     <illuminationSource>brightfield</illuminationSource>
+    </illuminationSettings>
+   </scanSettings>
+  </image>
+ </collection>
+</scn>"""
+
+
+@pytest.fixture(scope="session")
+def bounded_slide(crop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The crop as a Leica slide of 1000 x 900 px of which it fills the middle: OpenSlide's bounds
+    begin at ``LEICA_AT``, outside of them is nothing."""
+    path = tmp_path_factory.mktemp("leica") / "bounded.scn"
+    sizes = {"whole_x": LEICA_SIZE[0], "whole_y": LEICA_SIZE[1], "side": CROP_PX}
+    places = {**sizes, "x": LEICA_AT[0], "y": LEICA_AT[1]}
+    xml = LEICA_XML.format(px=CROP_PX, **{name: n * LEICA_NM for name, n in places.items()})
+    per_cm = 1e7 / LEICA_NM
+    tifffile.imwrite(
+        path, tifffile.imread(crop), tile=(256, 256), photometric="rgb", metadata=None,
+        description=xml, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER", bigtiff=True,
+    )  # fmt: skip
+    return path
+
+
 @pytest.fixture(scope="session")
 def done(crop: Path, tmp_path_factory: pytest.TempPathFactory) -> Attempt:
     """A published result of the crop, for reading only."""

@@ -21,7 +21,8 @@ from PIL import Image
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import open_slide
 from raysched.imaging.synthetic import write_synthetic_slide
-from raysched.results.export import export
+from raysched.results.exports.export import Export
+from raysched.results.exports.formats import Format
 from raysched.results.manifest import read_manifest
 from tests.results.conftest import Attempt
 
@@ -69,7 +70,7 @@ def publish(slide: Path, tile_px: int) -> Published:
     labels = zarr.open_group(out / "labels.zarr", mode="r")
     column, row = (centroids // labels.attrs["raysched"]["l0_per_px"]).astype(int).T
     buffer = io.BytesIO()
-    export(out, "geojson", buffer)
+    Export(out, Format.GEOJSON).stream(buffer)
     return Published(
         outlines=cells.geometry.to_numpy(),
         centroids=centroids,
