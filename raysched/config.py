@@ -59,7 +59,7 @@ class SegmentationSettings(Section):
 
     engine: str = "classical"
     tile_px: int = Field(default=1024, ge=64, le=8192)
-    chunk_tiles: int = Field(default=2, ge=1, le=256)
+    chunk_tiles: int = Field(default=4, ge=1, le=256)
 
 
 class Config(BaseSettings):

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 DEFAULT_ENGINE = "classical"
 MOST_PICTURES = 3
+MOST_NAME_BYTES = 160
+"""Of an image's name in that of its picture: file systems allow 255 in all."""
 """Of the best and of the worst images each."""
 NUMBERS_WIDTH = 68
 SHORTEST_NAME, LONGEST_NAME = 12, 255
@@ -232,7 +234,8 @@ def _draw(shown: Extremes, evaluation: Evaluation, folder: Path, voice: Voice) -
     paths = []
     with _writing(folder):
         for rank, judged in shown.named().items():
-            path = folder / f"{rank}-{judged.pair.name[:80]}.png"
+            name = judged.pair.name.encode()[:MOST_NAME_BYTES].decode(errors="ignore")
+            path = folder / f"{rank}-{name}.png"
             Disk().write(path.absolute(), _picture(judged, judged.pair, evaluation))
             paths.append(path)
     voice.emit(pictures={"folder": str(folder.absolute()), "files": [each.name for each in paths]})

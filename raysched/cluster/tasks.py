@@ -24,6 +24,7 @@ from raysched.errors import (
     MppMissing,
     RayschedError,
     RequestError,
+    SlideError,
 )
 from raysched.imaging.engine import load_engine
 from raysched.imaging.rehearsal import rehearse
@@ -100,7 +101,7 @@ def run_unit(order: Order) -> Outcome:
     except RayschedError as error:
         log.warning("%s failed: %s", order.unit, error.message, exc_info=error)
         failure = Failure(error.code, error.message, error.remedy)
-        return Failed(failure, retryable=_may_pass(error))
+        return Failed(failure, retryable=_may_pass(error, order.unit.stage))
     except Exception as error:
         log.exception("%s failed unexpectedly.", order.unit)
         failure = Failure(
@@ -121,8 +122,11 @@ def warm_up(engine: str) -> None:
         log.exception("Engine %r could not be warmed up.", engine)
 
 
-def _may_pass(error: RayschedError) -> bool:
-    """Whether trying again can help: not where the request itself is at fault."""
+def _may_pass(error: RayschedError, stage: Stage) -> bool:
+    """Whether trying again can help: not where the request itself is at fault. A slide that could
+    be planned may be away for a moment."""
+    if isinstance(error, SlideError):
+        return stage is not Stage.PLAN
     return isinstance(error, EngineFailed) or not isinstance(error, RequestError)
 
 

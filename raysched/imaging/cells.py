@@ -19,8 +19,7 @@ class CellBatch:
 
     All coordinates are w_ px of the whole slide (pixel centres at +0.5). A tile reports the cells
     whose reference point (centroid of the mask) lies in its owned rectangle grown by
-    ``plan.seam_px``; ``inside`` tells whether it lies in the owned rectangle itself,
-    ``near_seam`` whether it lies within ``seam_px`` of an edge shared with another tile.
+    ``plan.seam_px``; ``inside`` tells whether it lies in the owned rectangle itself.
     ``polygon_xy`` holds closed exterior rings (first point repeated); ring ``i`` is
     ``polygon_xy[polygon_at[i]:polygon_at[i + 1]]``. ``runs`` holds the exact mask as horizontal
     runs (y, x0, x1), half-open, sorted; cell ``i`` has ``runs[runs_at[i]:runs_at[i + 1]]``.
@@ -30,7 +29,6 @@ class CellBatch:
     ref_x: F64
     ref_y: F64
     inside: Bool
-    near_seam: Bool
     area_px: I32
     perimeter_px: F32
     eccentricity: F32

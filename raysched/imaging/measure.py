@@ -61,7 +61,7 @@ def moments(runs: I32, owner: I32, count: int) -> Moments:
 
     Sums of x and x^2 over a run have closed forms, so the work is per run, not per pixel. They are
     taken from a pixel of the label itself, where they are small and exact: the same mask in another
-    place has the same second moments to the last bit, and its centroid is rounded once.
+    place has the same second moments to the last bit, and its centroid does not depend on the tile.
     """
     origin = np.zeros((count + 1, 3), np.int32)
     origin[owner[::-1]] = runs[::-1, [0, 1, 1]]  # of the label's first run, which is written last

@@ -49,7 +49,7 @@ def segment_tile(
     shape = moments(_in_slide(runs, tile), owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
     masks = _masks_of(chosen, runs, owner)
-    return _batch(tile, plan, labels, masks, engine.optical_density(rgb, plan.context))
+    return _batch(tile, labels, masks, engine.optical_density(rgb, plan.context))
 
 
 def run_engine(
@@ -127,23 +127,8 @@ def _within(x: F64, y: F64, rect: Rect) -> Bool:
     return (x >= rect.x0) & (x < rect.x1) & (y >= rect.y0) & (y < rect.y1)
 
 
-def _near_seam(x: F64, y: F64, plan: SlidePlan, owned: Rect) -> Bool:
-    """Within ``seam_px`` of an edge that another tile shares."""
-    extent, near = plan.grid.extent, np.zeros(len(x), np.bool_)
-    for point, edge, outer in (
-        (x, owned.x0, extent.x0),
-        (x, owned.x1, extent.x1),
-        (y, owned.y0, extent.y0),
-        (y, owned.y1, extent.y1),
-    ):
-        if edge != outer:
-            near |= np.abs(point - edge) <= plan.seam_px
-    return near
-
-
 def _batch(
     tile: Tile,
-    plan: SlidePlan,
     labels: Labels,
     masks: _Masks,
     stains: tuple[F32, F32],
@@ -159,7 +144,6 @@ def _batch(
         ref_x=x,
         ref_y=y,
         inside=_within(x, y, tile.owned),
-        near_seam=_near_seam(x, y, plan, tile.owned),
         area_px=shape.area.astype(np.int32),
         perimeter_px=ring_lengths(ring_xy, ring_at).astype(np.float32),
         eccentricity=shape.eccentricity,

@@ -146,9 +146,7 @@ class Slide:
             return f"level {level}: {odd}"
         except OSError as error:
             return f"the file cannot be opened again ({error.strerror})"
-        except SlideUnreadable as error:  # the handle is dead
-            with suppress(openslide.OpenSlideError):
-                self._handle = openslide.OpenSlide(str(self.path))
+        except SlideUnreadable as error:
             return error.message
         return page
 
@@ -171,12 +169,20 @@ class Slide:
         try:
             image = self._handle.read_region(at, level, (rect.width, rect.height))
         except openslide.OpenSlideError as error:
+            self._renew()
             raise SlideUnreadable(
                 f"{self.path} cannot be read at level {level}, x {rect.x0}, y {rect.y0}: {error}.",
                 remedy=COPY_AGAIN,
                 path=str(self.path),
             ) from None
         return on_white(np.asarray(image))
+
+    def _renew(self) -> None:
+        """Replace the handle: OpenSlide's is dead after an error, and other places are sound."""
+        with suppress(openslide.OpenSlideError):
+            fresh = openslide.OpenSlide(str(self.path))
+            self._handle.close()
+            self._handle = fresh
 
     def _read_bounds(self) -> Rect:
         def number(name: str, otherwise: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
+from threading import Event
 from time import perf_counter
 
 import numpy as np
 
 from raysched.errors import ChunksMissing, SlideUnreadable
 from raysched.imaging.plan import SlidePlan
+from raysched.imaging.slide import open_slide
 from raysched.results.cells import CellParts
 from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
 from raysched.results.labels import write_labels
@@ -29,7 +31,6 @@ from raysched.results.manifest import (
 from raysched.results.preview import Preview
 from raysched.results.schema import Digest
 from raysched.results.staging import PICTURE, Staged
-from raysched.results.steady import SteadySlide
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
 from raysched.results.threads import thread
@@ -51,13 +52,19 @@ def build(
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
     # Neither needs the other, and both spend their time outside of Python.
-    labels = thread("labels").submit(
-        write_labels, folder / "labels.zarr", plan, survivors, check, disk
-    )
-    with SteadySlide(slide_path) as source:
+    with open_slide(slide_path) as slide:
+        over = Event()
+        labels = thread("labels").submit(
+            write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
+        )
         try:
-            preview = Preview(source, plan, staged.tissue)
-            digest = _write_cells(folder / "cells", plan, survivors, preview, check, disk)
+            preview = Preview(slide, plan, staged.tissue)
+            digest = _write_cells(
+                folder / "cells", plan, survivors, preview, _also_of(labels, check), disk
+            )
+        except BaseException:
+            over.set()
+            raise
         finally:
             wait([labels])
         labels.result()
@@ -92,6 +99,28 @@ def build(
     disk.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
     disk.sync_tree(folder)
     return manifest
+
+
+def _unless(over: Event, check: Callable[[], None]) -> Callable[[], None]:
+    """For the thread at the side: ends it when nobody waits for its work any more."""
+
+    def either() -> None:
+        check()
+        if over.is_set():
+            raise CancelledError
+
+    return either
+
+
+def _also_of(side: Future[None], check: Callable[[], None]) -> Callable[[], None]:
+    """For who waits for the thread at the side: raises what that has raised."""
+
+    def either() -> None:
+        check()
+        if side.done():
+            side.result()
+
+    return either
 
 
 def _all_receipts(plan: SlidePlan, store: ChunkStore) -> Mapping[int, Receipt]:

@@ -30,6 +30,7 @@ PACKAGES = (
     "shapely",
     "simplejpeg",
     "zarr",
+    "zarrs",
 )
 
 

@@ -15,8 +15,8 @@ from raysched.errors import SlideUnreadable
 from raysched.imaging.frames import read_working, working_grid
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import SlidePlan, WorkingGrid
+from raysched.imaging.slide import Slide
 from raysched.imaging.tissue import TissueMask
-from raysched.results.steady import SteadySlide
 
 Rgb = npt.NDArray[np.uint8]
 Rings = Iterable[npt.NDArray[np.float64]]
@@ -49,27 +49,26 @@ class View:
         cv2.polylines(self.rgb, placed, True, colour, px, cv2.LINE_AA, FRACTION_BITS)
 
 
-def overview(source: SteadySlide, plan: SlidePlan, longest_px: int) -> View:
+def overview(slide: Slide, plan: SlidePlan, longest_px: int) -> View:
     """The whole slide, at most about ``longest_px`` long and never finer than the working frame."""
     longest = max(plan.grid.width, plan.grid.height)
     target = plan.grid.mpp * max(1.0, longest / longest_px)
     grid = plan.grid
     if target > plan.grid.mpp * 1.05:
-        grid = working_grid(source.slide, plan.slide.mpp, target)
-    return View(read_view(source, grid, grid.extent), 0.0, 0.0, grid.l0_per_w / plan.grid.l0_per_w)
+        grid = working_grid(slide, plan.slide.mpp, target)
+    return View(read_view(slide, grid, grid.extent), 0.0, 0.0, grid.l0_per_w / plan.grid.l0_per_w)
 
 
-def read_view(source: SteadySlide, grid: WorkingGrid, rect: Rect) -> Rgb:
+def read_view(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb:
     """Pixels of a rectangle, in strips; what cannot be read is grey."""
     out = np.empty((rect.height, rect.width, 3), np.uint8)
     for y in range(rect.y0, rect.y1, STRIP_PX):
         strip = Rect(rect.x0, y, rect.x1, min(y + STRIP_PX, rect.y1))
         into = out[strip.y0 - rect.y0 : strip.y1 - rect.y0]
         try:
-            into[:] = read_working(source.slide, grid, strip)
+            into[:] = read_working(slide, grid, strip)
         except SlideUnreadable:
             into[:] = HOLE
-            source.reopen()
     return out
 
 

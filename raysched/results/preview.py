@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import SlidePlan
+from raysched.imaging.slide import Slide, open_slide
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import flat
 from raysched.results.pictures import (
@@ -30,7 +31,6 @@ from raysched.results.pictures import (
     scale_bar,
     with_legend,
 )
-from raysched.results.steady import SteadySlide
 from raysched.results.survivors import Survivors
 
 OVERVIEW_PX = 2400
@@ -52,10 +52,10 @@ GAP_PX = 16
 class Preview:
     """Collects cells tile by tile, then makes ``preview.png``."""
 
-    def __init__(self, source: SteadySlide, plan: SlidePlan, tissue: TissueMask) -> None:
-        self._source = source
+    def __init__(self, slide: Slide, plan: SlidePlan, tissue: TissueMask) -> None:
+        self._slide = slide
         self._plan = plan
-        self._view = overview(source, plan, OVERVIEW_PX)
+        self._view = overview(slide, plan, OVERVIEW_PX)
         self._outlines = NUCLEUS_UM / self._mpp >= SMALLEST_OUTLINE_PX
         height, width = self._view.rgb.shape[:2]
         self._density = np.zeros((-(-height // BIN_PX), -(-width // BIN_PX)), np.float32)
@@ -142,7 +142,7 @@ class Preview:
 
     def _detail(self, rect: Rect, zoom: int, survivors: Survivors) -> Rgb:
         """A region with outlines, enlarged ``zoom`` times."""
-        rgb = read_view(self._source, self._plan.grid, rect)
+        rgb = read_view(self._slide, self._plan.grid, rect)
         size = rect.width * zoom, rect.height * zoom
         large = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), np.uint8)
         view = View(large, rect.x0, rect.y0, 1 / zoom)
@@ -173,10 +173,10 @@ def tissue_png(path: str, plan: SlidePlan, tissue: TissueMask, seen: Rgb) -> byt
     """
     longest = max(seen.shape)
     if longest < TISSUE_PX:
-        with SteadySlide(path) as source:
-            view = overview(source, plan, TISSUE_PX)
+        with open_slide(path) as slide:
+            view = overview(slide, plan, TISSUE_PX)
     else:
-        height, width = (round(side * TISSUE_PX / longest) for side in seen.shape[:2])
+        height, width = (max(1, round(side * TISSUE_PX / longest)) for side in seen.shape[:2])
         small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA)
         view = View(np.asarray(small, np.uint8), 0.0, 0.0, tissue.w_per_px * longest / TISSUE_PX)
     height, width = view.rgb.shape[:2]

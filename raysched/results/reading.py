@@ -40,6 +40,7 @@ class CellFolder:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._parts: list[Path] = []
         with storage(folder):
             self.contents = self._open(folder)
@@ -54,7 +55,8 @@ class CellFolder:
             yield from self._of_parts()
             return
         for tile in self._survivors.tiles:
-            ids, table = self._survivors.read(tile, SCHEMA.names)
+            with storage(self._folder):
+                ids, table = self._survivors.read(tile, SCHEMA.names)
             cells = published(ids, table, self._grid)
             if settled:
                 cells = cells.filter(pa.array(self._survivors.settled(tile)))
@@ -106,8 +108,3 @@ class CellFolder:
             tiles_done=sum(receipt.tiles for receipt in receipts.values()),
             checksum=None,
         )
-
-
-def open_cells(folder: Path) -> Iterator[Any]:
-    """Record batches of ``schema.CELLS`` of a published or staging folder, in id order."""
-    return CellFolder(folder).batches()

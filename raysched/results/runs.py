@@ -59,13 +59,3 @@ def shared_px(runs: I32, at: I32, left: I64, right: I64) -> I64:
     common = np.minimum(a[i, 2], b[j, 2]) - np.maximum(a[i, 1], b[j, 1])
     weights = np.maximum(common, 0)
     return np.bincount(pair_a[i], weights, len(left)).astype(np.int64)
-
-
-def paint(block: U32, x0: int, y0: int, ids: U32, masks: tuple[I32, I32]) -> None:
-    """Write cells into the (h, w) block whose corner lies at (x0, y0).
-
-    ``ids`` must increase; where masks overlap the lower id wins. ``masks`` is ``(runs, at)``.
-    """
-    from raysched.imaging.kernels import runs as kernel
-
-    kernel.paint(block, x0, y0, ids, *masks)

@@ -64,7 +64,8 @@ def all_twins(rims: Iterable[Rim], columns: int, reach: int) -> Twins:
 
     ``rims`` hold one tile each and come in increasing tile order. ``columns`` is the number of
     tiles in a row of the grid; tiles at most ``reach`` rows apart can see the same cell. Only
-    ``reach + 1`` rows of rims are in memory.
+    ``reach + 1`` rows of rims are in memory, and about 150 bytes for each pair: only what lies near
+    a seam has twins.
     """
     no_key, no_flag = np.zeros(0, np.int64), np.zeros(0, np.bool_)
     found = [Twins(no_key, no_key, no_flag, no_flag), *_twins_by_row(rims, columns, reach)]
@@ -84,6 +85,8 @@ def dropped(pairs: Twins) -> Mapping[int, I32]:
 def unsettled(pairs: Twins, exposed: I64) -> I64:
     """Keys of the reports that tiles still to come can decide about, sorted: the ``exposed``, which
     such a tile may report too, and all that hang together with one of them through twins."""
+    if not len(exposed):
+        return exposed
     keys, ends = np.unique(np.concatenate([pairs.a, pairs.b, exposed]), return_inverse=True)
     one, two, shown = np.split(ends, [len(pairs.a), 2 * len(pairs.a)])
     is_open = np.zeros(len(keys), bool)

@@ -8,7 +8,8 @@ publication every step answers from the published manifest without doing anythin
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,13 +20,13 @@ from raysched.imaging.engine import Engine, load_engine
 from raysched.imaging.planning import make_plan
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.segment import segment_tile
-from raysched.imaging.slide import open_slide
+from raysched.imaging.slide import Slide, open_slide
 from raysched.results.assembly import RECEIPTS, build
 from raysched.results.chunks import RECEIPT_LIST, ChunkWriter, Receipt, batch_table
 from raysched.results.manifest import Manifest, read_manifest
+from raysched.results.pixels import pixels_ahead
 from raysched.results.preview import tissue_png
 from raysched.results.staging import FreshPlan, Staged, load_plan, save_plan, staging_folder
-from raysched.results.steady import SteadySlide
 from raysched.results.storage import Disk, storage, unique
 
 __all__ = [
@@ -151,6 +152,7 @@ def assemble(
         except (OSError, StorageFailed):
             # A twin may have published and removed the staging folder meanwhile.
             if done := _published(out, job):
+                disk.remove_tree(staging)  # what this twin may have made anew there
                 return _assembled(done)
             raise
 
@@ -178,8 +180,11 @@ def _segment(
     store = staged.chunks(disk)
     writer = store.writer(chunk)
     try:
-        with SteadySlide(slide) as source:
-            writer.write(_tables(staged, chunk, source, should_stop, writer))
+        with (
+            open_slide(slide) as source,
+            closing(_tables(staged, chunk, source, should_stop, writer)) as tables,
+        ):
+            writer.write(tables)
         return store.keep(chunk, writer, perf_counter() - begun)
     finally:
         writer.discard()
@@ -206,21 +211,21 @@ def _assemble(staging: Path, slide: str, should_stop: Callable[[], bool], disk: 
 def _tables(
     staged: Staged,
     chunk: int,
-    source: SteadySlide,
+    slide: Slide,
     should_stop: Callable[[], bool],
     writer: ChunkWriter,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """The staged table of each tile of a chunk, in order."""
     plan, engine = staged.plan, _engine(staged)
     tiles = [plan.tile(index) for index in plan.chunks[chunk]]
-    pixels = source.ahead(plan.grid, (tile.read for tile in tiles))
-    for tile in tiles:
-        _check(should_stop)
-        rgb = next(pixels)
-        if isinstance(rgb, SlideUnreadable):
-            yield writer.fail(tile.index, rgb.message)
-        else:
-            yield batch_table(segment_tile(rgb, plan, staged.tissue, tile, engine), plan)
+    with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
+        for tile in tiles:
+            _check(should_stop)
+            rgb = next(pixels)
+            if isinstance(rgb, SlideUnreadable):
+                yield writer.fail(tile.index, rgb.message)
+            else:
+                yield batch_table(segment_tile(rgb, plan, staged.tissue, tile, engine), plan)
 
 
 def _engine(staged: Staged) -> Engine:

@@ -19,7 +19,6 @@ from raysched.results.runs import I32, I64, U32, boxes
 from raysched.results.schema import CELLS, COVERING, GEOMETRY, SIDES
 from raysched.results.seams import Rim, all_twins, dropped, places_by_tile, unsettled
 
-NONE = np.zeros(0, np.int64)
 RIM_COLUMNS = ("tile", "place", "inside", "rim", "area_px", "runs")
 
 
@@ -47,10 +46,10 @@ class Survivors:
             if chunk not in receipts
             for tile in tiles
         }
-        self._exposed: list[I64] = []
-        pairs = all_twins(self._rims(), plan.columns, self._reach)
+        exposed = [np.zeros(0, np.int64)]
+        pairs = all_twins(self._rims(exposed), plan.columns, self._reach)
         drops = dropped(pairs)
-        self._unsettled = places_by_tile(unsettled(pairs, np.concatenate([NONE, *self._exposed])))
+        self._unsettled = places_by_tile(unsettled(pairs, np.concatenate(exposed)))
         nothing = np.zeros(0, np.int32)
         self.tiles: dict[int, Place] = {}
         self.count = 0
@@ -82,7 +81,8 @@ class Survivors:
                 if receipt.tile_cells[position]:
                     yield tile, receipt, position
 
-    def _rims(self) -> Iterator[Rim]:
+    def _rims(self, exposed: list[I64]) -> Iterator[Rim]:
+        """The rim of each finished tile; adds what a tile to come may see to ``exposed``."""
         for _, receipt, position in self._finished():
             table = self._store.read(receipt, position, RIM_COLUMNS)
             table = table.filter(table.column("rim"))
@@ -92,7 +92,7 @@ class Survivors:
             )
             rim = Rim(tile, place, inside, area, runs, runs_at)
             if self._to_come and len(tile):
-                self._exposed.append(rim.keys[self._is_exposed(rim)])
+                exposed.append(rim.keys[self._is_exposed(rim)])
             yield rim
 
     def _is_exposed(self, rim: Rim) -> Any:

@@ -33,7 +33,7 @@ from raysched.results.exports.geojson import CELL_NAMES, MEASURES, _measure, uui
 from raysched.results.exports.rings import RING_HEAD, rings, valid_rings
 from raysched.results.exports.simple import surely_simple
 from raysched.results.manifest import MANIFEST, read_manifest
-from raysched.results.reading import CellFolder, open_cells
+from raysched.results.reading import CellFolder
 from raysched.results.schema import CELLS
 from tests.results.conftest import Attempt
 
@@ -54,7 +54,11 @@ def geojson(folder: Path) -> dict[str, Any]:
 
 def outlines(folder: Path) -> list[bytes]:
     """WKB of all cells, in id order."""
-    return [wkb for cells in open_cells(folder) for wkb in cells.column("geometry").to_pylist()]
+    return [
+        wkb
+        for cells in CellFolder(folder).batches()
+        for wkb in cells.column("geometry").to_pylist()
+    ]
 
 
 def copied(done: Attempt, to: Path) -> Path:
@@ -297,7 +301,7 @@ def test_damaged_cells_are_named(done: Attempt, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes((done.out / MANIFEST).read_bytes())
     (tmp_path / "cells" / "part-00000.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(StorageFailed, match=r"part-00000\.parquet are damaged"):
-        list(open_cells(tmp_path))
+        list(CellFolder(tmp_path).batches())
 
 
 def without_the_last(table: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from PIL import Image
 
 from raysched.results.cells import GROUP_CELLS, CellParts
-from raysched.results.labels import SHARD_PX, Pyramid, level_sizes, z_order
+from raysched.results.labels import PIPELINE, SHARD_PX, Pyramid, level_sizes, z_order
 from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.schema import CELLS, COVERING, Digest
 from raysched.results.storage import Disk
@@ -118,7 +120,7 @@ def test_each_level_takes_every_second_pixel_of_the_finer_one(tmp_path: Path) ->
     for level in levels:
         assert np.array_equal(level[:], base)
         base = base[::2, ::2]
-    assert len(asked) == 11 + 2 * 2 + 1 + 1 + 1
+    assert len(asked) == 11 + 4 + 4 + 1 + 1
 
 
 def test_pictures_open_and_show_the_slide(done: Attempt) -> None:
@@ -232,3 +234,19 @@ def test_a_long_result_is_cut_into_parts_that_read_as_one(tmp_path: Path) -> Non
     ]
     assert disk.steps == 4  # create and sync, twice
     assert geopandas.read_parquet(tmp_path)["id"].tolist() == list(range(1, 16 * GROUP_CELLS + 6))
+
+
+def test_a_disk_without_room_for_a_shard_is_told_from_a_fault_of_ours(tmp_path: Path) -> None:
+    with zarr.config.set(PIPELINE):
+        level = zarr.create_array(
+            tmp_path / "level", shape=(600, 600), dtype="uint32", chunks=(512, 512)
+        )
+    block = np.random.default_rng(5).integers(0, 2**32, (600, 600)).astype(np.uint32)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            Pyramid([level], lambda: None).add(0, 0, 0, block)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysched.results.runs import boxes, paint, shared_px
+from raysched.imaging.kernels.runs import paint
+from raysched.results.runs import boxes, shared_px
 from raysched.results.seams import PLACES, Rim, Twins, all_twins, dropped, unsettled
 
 TILE, COLUMNS, ROWS, SEAM = 32, 3, 3, 4
@@ -229,7 +230,7 @@ def test_painting_gives_every_pixel_to_the_lowest_id(
                 want[y - y0, x - x0] = number
     got = np.zeros_like(want)
     ids = np.arange(1, len(reports) + 1, dtype=np.uint32)
-    paint(got, x0, y0, ids, (cells.runs, cells.runs_at))
+    paint(got, x0, y0, ids, cells.runs, cells.runs_at)
     assert np.array_equal(got, want)
 
 

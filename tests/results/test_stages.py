@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from raysched.errors import (
     MppMissing,
     NotASlide,
     OutputNotEmpty,
+    SlideMissing,
     SlideUnreadable,
     StorageFailed,
     StorageFull,
@@ -28,6 +30,7 @@ from raysched.results import stages
 from raysched.results.manifest import read_manifest
 from raysched.results.staging import FreshPlan, load_plan, save_plan
 from raysched.results.storage import Disk
+from raysched.results.threads import thread
 from tests.results.conftest import Attempt, Died, DyingDisk, crop_attempt
 
 
@@ -396,6 +399,46 @@ def test_a_full_disk_is_named_and_the_job_goes_on_when_there_is_room(
         assert attempt.run().checksum == checksum(done)
     finally:
         subprocess.run(["umount", "--lazy", str(room)], check=True)
+
+
+def test_a_slide_that_is_gone_when_the_result_is_assembled_leaves_nobody_at_work(
+    sample_slide: Path, tmp_path: Path
+) -> None:
+    slide = tmp_path / "slide.svs"
+    shutil.copy(sample_slide, slide)
+    attempt = Attempt(SegmentationRequest(slide=str(slide), out=str(tmp_path / "out")))
+    for chunk in range(len(attempt.plan().chunk_tiles)):
+        attempt.segment(chunk)
+    slide.rename(tmp_path / "elsewhere.svs")
+    with pytest.raises(SlideMissing):
+        attempt.assemble()
+    thread("labels").submit(lambda: None).result()
+    assert list(attempt.staging.glob("result*")) == []
+
+
+class FullForLabels(Disk):
+    """Has room for everything but the label image."""
+
+    def step(self, what: str, path: Path) -> None:  # noqa: ARG002 - the disk's
+        if what == "shard":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_ends_the_label_image_ends_the_assembly(attempt: Attempt) -> None:
+    for chunk in range(len(attempt.plan().chunk_tiles)):
+        attempt.segment(chunk)
+    with pytest.raises(StorageFull, match="full"):
+        attempt.assemble(FullForLabels())
+    assert attempt.assemble().cells > 0
+
+
+def test_a_long_thin_slide_can_be_planned(tmp_path: Path) -> None:
+    slide = tmp_path / "thin.tif"
+    tifffile.imwrite(
+        slide, np.full((16, 48_000, 3), 240, np.uint8), tile=(256, 256), photometric="rgb"
+    )
+    request = SegmentationRequest(slide=str(slide), out=str(tmp_path / "out"), mpp=0.5)
+    assert Attempt(request).plan().chunk_tiles == ()
 
 
 @pytest.mark.parametrize("chunk_tiles", [1, 16])

@@ -120,7 +120,10 @@ def means_around(image: F32, labels: I32, runs: I32, runs_at: I32, reach: int) -
     "Array(i4, 1, 'C', readonly=True))"
 )
 def paint(block: U32, left: int, top: int, ids: U32, runs: I32, runs_at: I32) -> None:
-    """Write the cells' ids into the block whose corner lies at (left, top), the last cell first."""
+    """Write cells into the block whose corner lies at (left, top); where they meet the first wins.
+
+    Cell i has ``runs[runs_at[i]:runs_at[i + 1]]``.
+    """
     height, width = block.shape
     for i in range(len(ids) - 1, -1, -1):
         for r in range(runs_at[i], runs_at[i + 1]):
