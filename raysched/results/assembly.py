@@ -13,7 +13,6 @@ import numpy as np
 
 from raysched.errors import ChunksMissing, SlideUnreadable
 from raysched.imaging.plan import SlidePlan
-from raysched.imaging.slide import open_slide
 from raysched.results.cells import CellParts
 from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
 from raysched.results.labels import write_labels
@@ -52,23 +51,21 @@ def build(
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
     # Neither needs the other, and both spend their time outside of Python.
-    with open_slide(slide_path) as slide:
-        over = Event()
-        labels = thread("labels").submit(
-            write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
-        )
-        try:
-            preview = Preview(slide, plan, staged.tissue)
-            digest = _write_cells(
-                folder / "cells", plan, survivors, preview, _also_of(labels, check), disk
-            )
-        except BaseException:
-            over.set()
-            raise
-        finally:
-            wait([labels])
-        labels.result()
-        disk.write(folder / "preview.png", preview.png(survivors))
+    over = Event()
+    labels = thread("labels").submit(
+        write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
+    )
+    try:
+        preview = Preview(slide_path, plan, staged.tissue)
+        cells_check = _also_of(labels, check)
+        digest = _write_cells(folder / "cells", plan, survivors, preview, cells_check, disk)
+    except BaseException:
+        over.set()
+        raise
+    finally:
+        wait([labels])
+    labels.result()
+    disk.write(folder / "preview.png", preview.png(survivors))
     disk.step("copy", folder / PICTURE)
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import SlidePlan
-from raysched.imaging.slide import Slide, open_slide
+from raysched.imaging.slide import open_slide
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import flat
 from raysched.results.pictures import (
@@ -50,12 +50,16 @@ GAP_PX = 16
 
 
 class Preview:
-    """Collects cells tile by tile, then makes ``preview.png``."""
+    """Collects cells tile by tile, then makes ``preview.png``.
 
-    def __init__(self, slide: Slide, plan: SlidePlan, tissue: TissueMask) -> None:
-        self._slide = slide
+    Meanwhile the slide is closed: an open one holds what was read last.
+    """
+
+    def __init__(self, slide_path: str, plan: SlidePlan, tissue: TissueMask) -> None:
+        self._slide_path = slide_path
         self._plan = plan
-        self._view = overview(slide, plan, OVERVIEW_PX)
+        with open_slide(slide_path) as slide:
+            self._view = overview(slide, plan, OVERVIEW_PX)
         self._outlines = NUCLEUS_UM / self._mpp >= SMALLEST_OUTLINE_PX
         height, width = self._view.rgb.shape[:2]
         self._density = np.zeros((-(-height // BIN_PX), -(-width // BIN_PX)), np.float32)
@@ -142,7 +146,8 @@ class Preview:
 
     def _detail(self, rect: Rect, zoom: int, survivors: Survivors) -> Rgb:
         """A region with outlines, enlarged ``zoom`` times."""
-        rgb = read_view(self._slide, self._plan.grid, rect)
+        with open_slide(self._slide_path) as slide:
+            rgb = read_view(slide, self._plan.grid, rect)
         size = rect.width * zoom, rect.height * zoom
         large = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), np.uint8)
         view = View(large, rect.x0, rect.y0, 1 / zoom)

@@ -419,7 +419,7 @@ def test_a_slide_that_is_gone_when_the_result_is_assembled_leaves_nobody_at_work
 class FullForLabels(Disk):
     """Has room for everything but the label image."""
 
-    def step(self, what: str, path: Path) -> None:  # noqa: ARG002 - the disk's
+    def step(self, what: str, path: Path) -> None:
         if what == "shard":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
