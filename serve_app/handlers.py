@@ -13,6 +13,8 @@ from pydantic import AwareDatetime
 from raysched.core.model import JobId, WorkflowId
 from raysched.results.exports.export import Export
 from raysched.results.exports.formats import PACKED, Format, Shape
+from raysched.results.report.page import POLICY
+from raysched.results.report.report import Report
 from serve_app.desk import At
 from serve_app.models import (
     Alive,
@@ -35,6 +37,7 @@ IdempotencyKey = Annotated[
 WantedFormat = Annotated[
     Format, Query(description="geojson is for QuPath; formats that are folders come as a zip")
 ]
+PAGE_POLICY = f"{POLICY}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 Gzip = Annotated[bool, Query(description="gzip what is text")]
 
 
@@ -136,6 +139,14 @@ async def export_job(
     if export.kind.beside:
         answer.headers["Link"] = ", ".join(map(_link, export.kind.beside))
     return _download(answer, f"{name}{export.kind.suffix}{packed}")
+
+
+async def get_report(at: At, job: str) -> StreamingResponse:
+    """The result as one self-contained page of HTML: picture, counts, plots, provenance."""
+    folder = await at.results(JobId(job))
+    report = await asyncio.to_thread(Report, folder)
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": PAGE_POLICY}
+    return StreamingResponse(report.pieces(), media_type="text/html", headers=headers)
 
 
 async def healthz() -> Alive:

@@ -55,6 +55,8 @@ ROUTES = (
           _streams("application/octet-stream")),
     Route("GET", "/jobs/{job}/export", do.export_job, 200, "results",
           _streams(*EXPORT_MEDIA)),
+    Route("GET", "/jobs/{job}/report", do.get_report, 200, "results",
+          _streams("text/html")),
 )  # fmt: skip
 
 PROBES = (

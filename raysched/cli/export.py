@@ -38,7 +38,7 @@ class ExportOptions(Common):
 
 def export(options: ExportOptions, voice: Voice) -> None:
     """Write the cells of a job or results folder in a format that other tools open."""
-    folder = _folder(options)
+    folder = folder_meant(options.what, options.address)
     from raysched.results.exports.export import Export, export_files, paths_of
 
     if str(options.out) == "-":
@@ -74,16 +74,16 @@ def readable_size(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB" if size_bytes > 1e5 else f"{size_bytes / 1e3:,.1f} kB"
 
 
-def _folder(options: ExportOptions) -> Path:
+def folder_meant(what: str, address: str | None) -> Path:
     """The folder meant: the one given, or that of a job of the running service."""
-    path = Path(options.what)
+    path = Path(what)
     if path.is_dir():
         return path.absolute()
-    if not options.what.startswith("job-"):
+    if not what.startswith("job-"):
         raise NotFound(
             f"There is no folder {path}.", remedy="Give a results folder or the id of a job."
         )
     from serve_app.results import cells_of
 
-    job = JobId(options.what)
-    return cells_of(ask(settings(options.address), lambda gateway: gateway.job(LOCAL_USER, job)))
+    job = JobId(what)
+    return cells_of(ask(settings(address), lambda gateway: gateway.job(LOCAL_USER, job)))

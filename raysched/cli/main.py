@@ -13,6 +13,7 @@ from raysched.cli.export import export
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.options import verb
+from raysched.cli.report import report
 from raysched.cli.run import run
 from raysched.cli.sim import sim
 from raysched.cli.submit import submit
@@ -43,6 +44,7 @@ for function, panel in (
     (cancel, SERVICE),
     (retry, SERVICE),
     (export, SERVICE),
+    (report, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)

@@ -162,6 +162,21 @@ def test_exports_hold_every_cell(service: Service, done: dict[str, Any]) -> None
     assert f"{done['id']}.geojson" in shapes.headers["content-disposition"]
 
 
+def test_the_report_is_a_page_that_may_run_nothing(service: Service, done: dict[str, Any]) -> None:
+    answer = service.http.get(f"/jobs/{done['id']}/report")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert answer.text.startswith("<!DOCTYPE html>")
+    assert answer.text.endswith("</html>\n")
+    assert f"{done['cells']:,} cells" in answer.text
+    assert done["checksum"] in answer.text
+    for folder in (service.slides, service.config.state):
+        assert str(folder) not in answer.text
+
+
 @pytest.mark.parametrize("wanted", Format)
 def test_every_format_is_served_under_its_name_and_type(
     wanted: Format, service: Service, done: dict[str, Any]
@@ -230,6 +245,7 @@ def test_a_slide_outside_the_slide_folders_does_not_exist(slide: str, service: S
         ("GET", "/jobs/job-none/results.zip"),
         ("GET", "/jobs/job-none/results/manifest.json"),
         ("GET", "/jobs/job-none/export"),
+        ("GET", "/jobs/job-none/report"),
         ("POST", "/jobs/job-none/cancel"),
         ("POST", "/jobs/job-none/retry"),
     ],
@@ -244,6 +260,7 @@ def test_a_cancelled_job_has_no_results_and_says_why(service: Service) -> None:
     service.until(job, "cancelled")
     assert service.http.get(f"/jobs/{job}/explain").json()["reason"] == "cancelled"
     assert code_of(service.http.get(f"/jobs/{job}/results")) == (409, "not_ready")
+    assert code_of(service.http.get(f"/jobs/{job}/report")) == (409, "not_ready")
     assert service.http.post(f"/jobs/{job}/cancel").json()["state"] == "cancelled"
 
 
