@@ -20,6 +20,8 @@ from raysched.imaging.engine import Engine, Labels, Overview, Rgb
 
 F32 = npt.NDArray[np.float32]
 
+MOST_SAID = 500
+"""Characters of an engine's own words: they go into the journal."""
 FOR_KERNELS: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 """In one piece and writable: compiled kernels take no other. Copied only if need be."""
 
@@ -33,7 +35,7 @@ def ask_context(
         try:
             kept = json.loads(json.dumps(context, allow_nan=False))
         except (TypeError, ValueError) as error:
-            raise _wrong(engine, f"a context that is no JSON ({error})") from error
+            raise _wrong(engine, f"a context that is no JSON ({str(error)[:MOST_SAID]})") from error
     if not isinstance(kept, dict):
         raise _wrong(engine, "a context that is no dict")
     return kept
@@ -115,7 +117,7 @@ def _blaming(engine: Engine, when: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise EngineFailed(
-            f"Engine {engine.name!r} failed {when}: {error!r}.",
+            f"Engine {engine.name!r} failed {when}: {repr(error)[:MOST_SAID]}.",
             remedy="Try other parameters or another engine; -v shows where it failed.",
             engine=engine.name,
         ) from error

@@ -5,7 +5,7 @@
     def test_my_engine_keeps_the_contract():
         check_engine(MyEngine())
 
-It draws a picture of round dark nuclei as wide as the engine's halo asks for. An engine that finds
+It draws a picture of round nuclei, as wide as the engine's halo asks for. An engine that finds
 other things is given a picture in which it finds some: (h, w, 3) uint8 at its ``target_mpp``.
 """
 
@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,13 @@ from raysched.imaging.asking import ask_context, ask_densities, run_engine
 from raysched.imaging.engine import MEMBERS, Engine, Labels, Overview, Rgb
 
 PAPER, STROMA, NUCLEUS = (245, 243, 246), (225, 160, 200), (95, 60, 140)
-PITCH_UM, RADIUS_UM = 16.0, 4.0
-"""Of the nuclei of the usual picture: on a square grid, each a little off its place."""
-OUTSIDE_UM = 24.0
+PITCH_UM, RADII_UM, STAINED = 20.0, (2.5, 6.0), (0.4, 1.0)
+"""Of the nuclei of the usual picture: on a square grid, each a little off its place, some small or
+pale, so that an engine is not sure of all of them."""
+OUTSIDE_UM = 44.0
 """How much of the picture lies beyond the halo of its middle."""
+MOST_CELLS = 8
+"""Whose surroundings are changed: those nearest to the middle of the picture."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 STRANGE = "no_parameter_has_this_name"
 
@@ -107,6 +111,8 @@ class Case:
 
 
 Check = Callable[[Case], Iterator[str]]
+Mask = npt.NDArray[np.bool_]
+Window = tuple[slice, slice]
 
 
 def usual_picture(mpp: float, halo_um: float) -> Rgb:
@@ -117,12 +123,14 @@ def usual_picture(mpp: float, halo_um: float) -> Rgb:
     y, x = np.meshgrid(around * mpp, around * mpp, indexing="ij")
     across = int(side * mpp / PITCH_UM) + 3
     shift = random.uniform(-2.0, 2.0, (across, across, 2))
-    cell_y, cell_x = (np.round(axis / PITCH_UM).astype(np.int64) for axis in (y, x))
-    shift[0, 0] = 0.0  # the nucleus in the middle
-    off_y, off_x = np.moveaxis(shift[cell_y, cell_x], -1, 0)
-    distance = np.hypot(y - cell_y * PITCH_UM - off_y, x - cell_x * PITCH_UM - off_x)
-    rgb = np.where((distance < RADIUS_UM)[..., None], NUCLEUS, STROMA)
-    return np.asarray(rgb + random.integers(-4, 5, rgb.shape), np.uint8)
+    radius, stained = (random.uniform(*each, (across, across)) for each in (RADII_UM, STAINED))
+    shift[0, 0], radius[0, 0], stained[0, 0] = 0.0, 4.0, 1.0  # the nucleus in the middle
+    row, column = (np.round(axis / PITCH_UM).astype(np.int64) for axis in (y, x))
+    off_y, off_x = np.moveaxis(shift[row, column], -1, 0)
+    distance = np.hypot(y - row * PITCH_UM - off_y, x - column * PITCH_UM - off_x)
+    share = np.where(distance < radius[row, column], stained[row, column], 0.0)[..., None]
+    rgb = np.array(STROMA) * (1 - share) + np.array(NUCLEUS) * share
+    return np.asarray(np.clip(rgb + random.integers(-12, 13, rgb.shape), 0, 255), np.uint8)
 
 
 # --- what an engine says of itself ---------------------------------------------------------------
@@ -261,27 +269,35 @@ def _saturated(case: Case) -> Iterator[str]:
 
 def _reach(case: Case) -> Iterator[str]:
     """A cell does not depend on what lies further than ``halo_um`` from its centroid."""
-    found = _middle_cell(case.labels(case.picture))
-    if found is None:
+    cells = _middle_cells(case.labels(case.picture))
+    if not cells:
         yield "it finds no cell in the picture: give one in which it finds some (picture=...)"
         return
-    near = _window(found, case.halo_px)
-    if not _leaves_room(near, case.picture.shape):
+    near = [_window(cell, case.halo_px) for cell in cells]
+    if not _leaves_room(near[0], case.picture.shape):
         yield "the picture is too small: nothing in it lies beyond the halo of its middle cell"
         return
+    halo = f"halo_um = {case.engine.halo_um} um"
     for what, elsewhere in _elsewhere(case.picture):
-        changed = elsewhere.copy()
-        changed[near] = case.picture[near]
-        if not _has_exactly(case.labels(changed), found):
+        if not all(map(partial(_stays, case, elsewhere), cells, near)):
             yield (
-                f"a cell changes when what is more than halo_um = {case.engine.halo_um} um away "
-                f"turns into {what}: it looks further"
+                f"a cell changes when what is more than {halo} away turns into {what}: it looks "
+                "further"
             )
-    if not _has_nearly(case.labels(case.picture[near]), found[near]):
-        yield (
-            f"a tile that ends halo_um = {case.engine.halo_um} um from a cell does not show the "
-            "cell as it is, more than half in common: the halo is too small"
-        )
+    for cell, window in zip(cells, near, strict=True):
+        if not _has_nearly(case.labels(case.picture[window]), cell[window]):
+            yield (
+                f"a tile that ends {halo} from a cell does not show the cell as it is, more than "
+                "half in common: the halo is too small"
+            )
+            return
+
+
+def _stays(case: Case, elsewhere: Rgb, cell: Mask, near: Window) -> bool:
+    """Whether a cell is the same in another picture that is as it was near the cell."""
+    changed = elsewhere.copy()
+    changed[near] = case.picture[near]
+    return _has_exactly(case.labels(changed), cell)
 
 
 STAGES: tuple[tuple[Check, ...], ...] = (
@@ -293,9 +309,6 @@ STAGES: tuple[tuple[Check, ...], ...] = (
 
 
 # --- pictures and cells --------------------------------------------------------------------------
-
-Mask = npt.NDArray[np.bool_]
-Window = tuple[slice, slice]
 
 
 def _noise(shape: tuple[int, ...]) -> Rgb:
@@ -309,15 +322,13 @@ def _elsewhere(picture: Rgb) -> Iterator[tuple[str, Rgb]]:
     yield "other tissue", np.ascontiguousarray(np.roll(picture, (11, 17), axis=(0, 1)))
 
 
-def _middle_cell(labels: Labels) -> Mask | None:
-    """The mask of the cell that has the pixel next to the picture's middle."""
+def _middle_cells(labels: Labels) -> list[Mask]:
+    """The masks of the cells that have the pixels next to the picture's middle, nearest first."""
     y, x = np.nonzero(labels)
-    if not len(y):
-        return None
-    middle = np.array(labels.shape) / 2
-    nearest = np.argmin(np.hypot(y - middle[0], x - middle[1]))
-    mask: Mask = labels == labels[y[nearest], x[nearest]]
-    return mask
+    away = np.hypot(*(np.stack([y, x]) - np.array(labels.shape)[:, None] / 2))
+    names = labels[y, x][np.argsort(away, kind="stable")]
+    nearest = dict.fromkeys(names.tolist())
+    return [labels == name for name in list(nearest)[:MOST_CELLS]]
 
 
 def _window(mask: Mask, halo_px: int) -> Window:

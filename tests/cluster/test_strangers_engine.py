@@ -29,6 +29,11 @@ class Raising(SpotsEngine):
     def segment(self, *asked):
         raise RuntimeError("out of memory")
 
+class Unready(SpotsEngine):
+    name = "unready"
+    def prepare(self, *asked):
+        raise OSError("no weights")
+
 class Wide(SpotsEngine):
     name = "wide"
     def segment(self, *asked):
@@ -42,6 +47,7 @@ class Cropped(SpotsEngine):
 """A second package, which leans on the first."""
 WORDS = {
     "raising": "Engine 'raising' failed on a tile: RuntimeError('out of memory').",
+    "unready": "Engine 'unready' failed while preparing a slide: OSError('no weights').",
     "wide": "Engine 'wide' answered with int64 of ",
     "cropped": "Engine 'cropped' answered with float32 of ",
 }

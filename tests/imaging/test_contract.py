@@ -12,6 +12,7 @@ from rough import RoughEngine
 
 from raysched.errors import EngineFailed
 from raysched.imaging.asking import ask_context, ask_densities, run_engine
+from raysched.imaging.classical import ClassicalEngine
 from raysched.imaging.engine import engine_names, load_engine
 from raysched.testing.engines import (
     ContractBroken,
@@ -373,6 +374,16 @@ def test_an_engine_that_breaks_the_contract_is_told_how(kind: type) -> None:
         check_engine(kind())
 
 
+def test_a_halo_that_is_too_small_for_a_real_engine_is_noticed() -> None:
+    """Its nuclei here reach 4 um on the mean, their surroundings 8 um on, smoothing 1 um."""
+
+    class Hasty(ClassicalEngine):
+        halo_um = 10.0
+
+    faults = engine_faults(Hasty())
+    assert faults and all("it looks further" in fault for fault in faults)
+
+
 def test_an_engine_is_broken_in_one_thing_only() -> None:
     assert engine_faults(Good()) == ()
     for kind in (Reusing, Painting, SquareOnly, NearsEdges, NoisyStains, Wide):
@@ -381,7 +392,8 @@ def test_an_engine_is_broken_in_one_thing_only() -> None:
 
 
 def test_a_picture_in_which_nothing_lies_beyond_the_halo_proves_nothing() -> None:
-    (fault,) = engine_faults(Good(), picture=usual_picture(0.5, 0.0))
+    middle = usual_picture(0.5, 24.0)[100:173, 100:173]
+    (fault,) = engine_faults(Good(), picture=middle)
     assert "the picture is too small" in fault
 
 
@@ -424,6 +436,16 @@ def test_arrays_however_they_lie_in_memory_reach_the_kernels_in_one_piece() -> N
 def test_stains_of_another_kind_fail_the_job_and_name_the_engine(kind: type[Good]) -> None:
     with pytest.raises(EngineFailed, match="Engine 'good' answered with"):
         ask_densities(kind(), usual_picture(0.5, 24.0), {})
+
+
+def test_an_engine_that_talks_without_end_is_cut_short() -> None:
+    class Talking(Good):
+        def segment(self, *_: Any) -> Any:
+            raise RuntimeError("x" * 10**6)
+
+    with pytest.raises(EngineFailed) as caught:
+        run_engine(Talking(), usual_picture(0.5, 24.0), 0.5, {}, GoodParams())
+    assert len(caught.value.message) < 600
 
 
 @pytest.mark.parametrize("kind", [Arrays, NotANumber, ListContext])
