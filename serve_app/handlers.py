@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import AwareDatetime
 
 from raysched.core.model import JobId, WorkflowId
+from raysched.imaging.catalogue import catalogue
 from raysched.results.exports.export import Export
 from raysched.results.exports.formats import PACKED, Format, Shape
 from raysched.results.report.page import POLICY
@@ -18,6 +19,7 @@ from raysched.results.report.report import Report
 from serve_app.desk import At
 from serve_app.models import (
     Alive,
+    Engines,
     HttpSubmission,
     Job,
     Jobs,
@@ -89,6 +91,11 @@ async def retry_job(at: At, job: str) -> Job:
 async def answer_job(at: At, job: str, body: MppAnswer) -> Job:
     """Tell a job that asks for it the pixel size of its slide."""
     return Job.of(await at.gateway.answer_mpp(at.user, JobId(job), body.mpp))
+
+
+async def list_engines() -> Engines:
+    """The engines that a job may name, with the JSON schema of their parameters."""
+    return Engines.of(await asyncio.to_thread(catalogue), in_full=False)
 
 
 async def list_results(at: At, job: str) -> Results:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from raysched.cluster.submission import JobRequest, Submission
 from raysched.core.model import Failure, JobState, Reason, Stage
 from raysched.core.views import Explanation, JobView, WorkflowView
+from raysched.imaging.catalogue import Catalogue
 from raysched.imaging.request import SegmentationRequest
 from serve_app.paths import conceal
 
@@ -156,6 +157,48 @@ class Results(Shown):
     job: str
     size_bytes: int
     files: tuple[ResultFile, ...]
+
+
+class Engine(Shown):
+    """An engine that a job may name. ``target_mpp``: um per px that it sees; ``halo_um``: how far
+    it looks."""
+
+    name: str
+    version: str
+    package: str
+    target_mpp: float
+    halo_um: float
+    parameters: Annotated[dict[str, Any], Field(description="JSON schema of its parameters")]
+
+
+class UnusableEngine(Shown):
+    """An engine that is installed and cannot be used. ``why`` may be for the operator alone."""
+
+    name: str
+    package: str
+    why: str
+
+
+class Engines(Shown):
+    """All installed engines, by name."""
+
+    engines: tuple[Engine, ...]
+    unusable: tuple[UnusableEngine, ...]
+
+    @classmethod
+    def of(cls, found: Catalogue, *, in_full: bool) -> Engines:
+        """What is installed; unless in full, without what an engine's code said, which may name
+        anything on the server."""
+        short = "It does not work here; `raysched engines` on the server says why."
+        return cls(
+            engines=tuple(Engine.model_validate(each) for each in found.engines),
+            unusable=tuple(
+                UnusableEngine(
+                    name=each.name, package=each.package, why=each.why if in_full else short
+                )
+                for each in found.unusable
+            ),
+        )
 
 
 class Alive(Shown):

@@ -48,6 +48,7 @@ ROUTES = (
     Route("POST", "/jobs/{job}/cancel", do.cancel_job),
     Route("POST", "/jobs/{job}/retry", do.retry_job),
     Route("POST", "/jobs/{job}/answer", do.answer_job),
+    Route("GET", "/engines", do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", do.list_results, tag="results"),
     Route("GET", "/jobs/{job}/results.zip", do.get_results_zip, 200, "results",
           _streams("application/zip")),

@@ -8,6 +8,7 @@ import typer
 
 from raysched import __version__
 from raysched.cli.demo import demo
+from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
@@ -35,6 +36,7 @@ for function, panel in (
     (run, HERE),
     (up, HERE),
     (sim, HERE),
+    (engines, HERE),
     (evaluate, HERE),
     (submit, SERVICE),
     (status, SERVICE),

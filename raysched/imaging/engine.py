@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
-from raysched.errors import InvalidSetting, UnknownEngine, faults_in_words
+from raysched.errors import EngineFailed, InvalidSetting, UnknownEngine, faults_in_words
 
 Rgb = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
@@ -62,16 +61,16 @@ class Engine(Protocol):
 
 def engine_names() -> tuple[str, ...]:
     """Names of the installed engines, sorted."""
-    return tuple(sorted(point.name for point in _points()))
+    return tuple(sorted({point.name for point in engine_points()}))
 
 
 @cache
 def load_engine(name: str) -> Engine:
-    """The engine of that name, one instance per process. Raises ``UnknownEngine``."""
-    for point in _points():
+    """The engine of that name, one instance per process. Raises ``UnknownEngine``, and
+    ``EngineFailed`` where its package is broken."""
+    for point in engine_points():
         if point.name == name:
-            engine: Engine = point.load()()
-            return engine
+            return _loaded(point)
     raise UnknownEngine(
         f"There is no engine named {name!r}.",
         remedy=f"Choose one of: {', '.join(engine_names())}.",
@@ -91,5 +90,30 @@ def engine_params(name: str, params: dict[str, Any]) -> BaseModel:
         ) from None
 
 
-def _points() -> Iterable[Any]:
-    return entry_points(group=ENTRY_POINT_GROUP)
+def engine_points() -> tuple[EntryPoint, ...]:
+    """What installed packages say they have; of one name the first is used."""
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+
+
+MEMBERS = ("version", "Params", "target_mpp", "halo_um", "prepare", "segment", "optical_density")
+
+
+def _loaded(point: EntryPoint) -> Engine:
+    try:
+        engine: Engine = point.load()()
+    except Exception as error:
+        raise EngineFailed(
+            f"Engine {point.name!r} cannot be loaded: {error!r}.",
+            remedy="Install what its package needs, on all nodes, or use another engine.",
+            engine=point.name,
+        ) from error
+    lacking = [member for member in MEMBERS if not hasattr(engine, member)]
+    called = getattr(engine, "name", None)
+    fault = f"has no {', '.join(lacking)}" if lacking else f"calls itself {called!r}"
+    if lacking or called != point.name:
+        raise EngineFailed(
+            f"Engine {point.name!r} cannot be used: it {fault}.",
+            remedy="Report this to its author: docs/engines.md says what an engine has.",
+            engine=point.name,
+        )
+    return engine

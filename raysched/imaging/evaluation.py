@@ -19,11 +19,11 @@ from pydantic import BaseModel
 
 from raysched.imaging.accuracy import Tally, overlap, tally
 from raysched.imaging.annotated import Pair, read_pair
+from raysched.imaging.asking import ask_context, run_engine
 from raysched.imaging.engine import Engine, Labels, Overview, Rgb, engine_params, load_engine
 from raysched.imaging.frames import read_working, working_grid
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.planning import tissue_samples
-from raysched.imaging.segment import run_engine
 from raysched.imaging.tissue import TISSUE_MPP, TissueMask, read_overview
 
 
@@ -84,7 +84,7 @@ class Evaluation:
         field = Field(rgb)
         grid = working_grid(field, self.mpp, self.engine.target_mpp)
         working = read_working(field, grid, grid.extent)
-        context = self.engine.prepare(self._overview(field, grid), grid.mpp, self.params)
+        context = ask_context(self.engine, self._overview(field, grid), grid.mpp, self.params)
         labels = run_engine(self.engine, working, grid.mpp, context, self.params)
         return at_level_0(labels, grid, rgb.shape[:2])
 

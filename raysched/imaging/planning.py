@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from raysched.imaging.asking import ask_context
 from raysched.imaging.engine import Overview, Rgb, engine_params, load_engine
 from raysched.imaging.frames import Levels, read_working, working_grid
 from raysched.imaging.geometry import Rect
@@ -31,7 +32,8 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
     """All global facts of a slide for one request, its tissue mask, and the picture of the whole
     slide that the mask was found on, of the mask's size.
 
-    Raises ``MppMissing``, ``SlideUnreadable``, ``UnknownEngine``, ``InvalidSetting``.
+    Raises ``MppMissing``, ``SlideUnreadable``, ``UnknownEngine``, ``InvalidSetting``,
+    ``EngineFailed``.
     """
     engine = load_engine(request.engine)
     params = engine_params(request.engine, request.params)
@@ -46,7 +48,7 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
         engine=engine.name,
         engine_version=engine.version,
         params=params.model_dump(mode="json"),
-        context=engine.prepare(overview, grid.mpp, params),
+        context=ask_context(engine, overview, grid.mpp, params),
         tile_px=request.tile_px,
         halo_px=math.ceil(engine.halo_um / grid.mpp),
         seam_px=SEAM_PX,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from raysched.imaging.asking import ask_context
 from raysched.imaging.engine import Engine, Overview
 from raysched.imaging.geometry import Rect, Tile
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
@@ -39,7 +40,7 @@ def rehearse(engine: Engine) -> int:
         engine=engine.name,
         engine_version=engine.version,
         params=params.model_dump(mode="json"),
-        context=engine.prepare(overview, mpp, params),
+        context=ask_context(engine, overview, mpp, params),
         tile_px=SIDE_PX,
         halo_px=0,
         seam_px=0,

@@ -8,13 +8,11 @@ reconciled later (``raysched.results.seams``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
-from raysched.errors import EngineFailed
+from raysched.imaging.asking import ask_densities, run_engine
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.engine import Engine, Labels, Rgb, engine_params
 from raysched.imaging.geometry import Rect, Tile
@@ -49,29 +47,7 @@ def segment_tile(
     shape = moments(_in_slide(runs, tile), owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
     masks = _masks_of(chosen, runs, owner)
-    return _batch(tile, labels, masks, engine.optical_density(rgb, plan.context))
-
-
-def run_engine(
-    engine: Engine, rgb: Rgb, mpp: float, context: dict[str, Any], params: BaseModel
-) -> Labels:
-    """Ask the engine and check its answer; whatever it raises becomes ``EngineFailed``."""
-    try:
-        labels = engine.segment(rgb, mpp, context, params)
-    except Exception as error:
-        raise EngineFailed(
-            f"Engine {engine.name!r} failed on a tile: {error!r}.",
-            remedy="Try other parameters or another engine; -v shows where it failed.",
-            engine=engine.name,
-        ) from error
-    fits = isinstance(labels, np.ndarray) and labels.shape == rgb.shape[:2]
-    if not fits or labels.dtype != np.int32 or labels.min(initial=0) < 0:
-        raise EngineFailed(
-            f"Engine {engine.name!r} answered with something else than int32 labels of the tile.",
-            remedy="Report this to the engine's author.",
-            engine=engine.name,
-        )
-    return labels
+    return _batch(tile, labels, masks, ask_densities(engine, rgb, plan.context))
 
 
 def _in_slide(runs: I32, tile: Tile) -> I32:

@@ -27,6 +27,7 @@ from raysched.errors import (
     SlideMissing,
     StorageFull,
 )
+from raysched.imaging.classical import ClassicalEngine, ClassicalParams
 from serve_app.models import HttpJob, HttpSubmission
 from serve_app.paths import conceal, find_slide
 from serve_app.results import find_result, pulled, zip_folder
@@ -184,6 +185,32 @@ def test_openapi_describes_every_route_and_its_problems(config: Config) -> None:
     assert set(schema["components"]["schemas"]["Problem"]["required"]) == {
         *("type", "title", "status", "detail", "code", "remedy")
     }
+
+
+def test_engines_are_listed_with_the_schema_of_their_parameters(config: Config) -> None:
+    listed = ask(config, "GET", "/api/v1/engines").json()
+    (classical,) = (each for each in listed["engines"] if each["name"] == "classical")
+    assert classical["version"] == ClassicalEngine.version
+    assert (classical["target_mpp"], classical["halo_um"]) == (0.5, ClassicalEngine.halo_um)
+    assert classical["parameters"] == ClassicalParams.model_json_schema()
+    assert classical["package"].startswith("raysched ")
+
+
+def test_what_an_engine_that_cannot_be_loaded_says_stays_on_the_server(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "secret-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: secret\nVersion: 1\n")
+    points = "[raysched.engines]\nabsent = no_such_module_here:Engine\n"
+    (metadata / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    answer = ask(config, "GET", "/api/v1/engines")
+    assert "no_such_module_here" not in answer.text
+    assert [(each["name"], each["package"]) for each in answer.json()["unusable"]] == [
+        ("absent", "secret 1")
+    ]
+    assert "classical" in [each["name"] for each in answer.json()["engines"]]
 
 
 def taken(field: FieldInfo) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from raysched.imaging.frames import box_mean
 
@@ -22,6 +22,8 @@ DARK = 190
 
 class RoughParams(BaseModel):
     """There is nothing to choose."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class RoughEngine:

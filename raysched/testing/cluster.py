@@ -1,4 +1,4 @@
-"""Fakes that obey the same contracts as the real thing, for tests of every layer.
+"""The fake of everything around the core, for tests of every layer.
 
 ``FakeCluster`` stands where ``raysched.cluster`` stands: it carries the core's commands out in
 virtual time and answers each run with exactly one event. It imports the core only.

@@ -1,0 +1,145 @@
+"""The engine of docs/engines.md, installed as a stranger's package: found, checked, run on Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from driving import Cluster, open_cluster
+
+from raysched.core.model import JobState
+from raysched.errors import InvalidSetting
+from raysched.imaging.engine import engine_params, load_engine
+from raysched.imaging.synthetic import write_synthetic_slide
+from raysched.testing.engines import check_engine
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLE = DOCS / "example-engine"
+FAULTY = """
+from spots_engine import SpotsEngine
+
+class Raising(SpotsEngine):
+    name = "raising"
+    def segment(self, *asked):
+        raise RuntimeError("out of memory")
+
+class Unready(SpotsEngine):
+    name = "unready"
+    def prepare(self, *asked):
+        raise OSError("no weights")
+
+class Wide(SpotsEngine):
+    name = "wide"
+    def segment(self, *asked):
+        return super().segment(*asked).astype("int64")
+
+class Cropped(SpotsEngine):
+    name = "cropped"
+    def optical_density(self, rgb, context):
+        return super().optical_density(rgb[1:], context)
+"""
+"""A second package, which leans on the first."""
+WORDS = {
+    "raising": "Engine 'raising' failed on a tile: RuntimeError('out of memory').",
+    "unready": "Engine 'unready' failed while preparing a slide: OSError('no weights').",
+    "wide": "Engine 'wide' answered with int64 of ",
+    "cropped": "Engine 'cropped' answered with float32 of ",
+}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with both packages, on the path of this process and of those it starts."""
+    folder = tmp_path_factory.mktemp("packages")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    pip += ["--disable-pip-version-check", "--no-index", "--target", str(folder), str(EXAMPLE)]
+    subprocess.run(pip, check=True, capture_output=True)
+    (folder / "faulty.py").write_text(FAULTY)
+    metadata = folder / "faulty-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
+    points = [f"{name} = faulty:{name.capitalize()}" for name in WORDS]
+    (metadata / "entry_points.txt").write_text("\n".join(["[raysched.engines]", *points]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *_python_path()]))
+        yield folder
+    load_engine.cache_clear()
+
+
+def _python_path() -> list[str]:
+    return [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+
+
+@pytest.fixture(scope="module")
+def cluster(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A lane whose process sees the packages; what fails is not tried again."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with open_cluster(folder, scheduling={"max_retries": 0}, lanes=1) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("file", ["spots_engine.py", "pyproject.toml"])
+def test_the_documentation_shows_the_very_files_that_are_tested(file: str) -> None:
+    text = (DOCS / "engines.md").read_text()
+    shown = re.search(rf"`{re.escape(file)}`:\n\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == (EXAMPLE / file).read_text()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_strangers_engine_is_listed_with_the_schema_of_its_parameters() -> None:
+    command = [sys.executable, "-c", "from raysched.cli.main import main; main()", "engines"]
+    done = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
+    listed = {each["name"]: each for each in json.loads(done.stdout)["engines"]}
+    spots = listed["spots"]
+    assert (spots["version"], spots["package"]) == ("1", "spots-engine 1.0")
+    assert (spots["target_mpp"], spots["halo_um"]) == (0.5, 24.0)
+    assert spots["parameters"]["properties"]["darkness"] == {
+        "default": 0.5,
+        "description": "least darkness of a cell",
+        "maximum": 1.0,
+        "minimum": 0.1,
+        "title": "Darkness",
+        "type": "number",
+    }
+    assert spots["parameters"]["additionalProperties"] is False
+    assert "classical" in listed
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_strangers_engine_keeps_the_contract() -> None:
+    check_engine(load_engine("spots"))
+    check_engine(load_engine("spots"), {"darkness": 0.4, "longest_um": 15})
+
+
+@pytest.mark.usefixtures("installed")
+def test_parameters_outside_its_schema_are_refused_by_name() -> None:
+    with pytest.raises(InvalidSetting, match=r"'spots' does not take .*darkness: .*colour: "):
+        engine_params("spots", {"darkness": 7, "colour": "blue"})
+
+
+@pytest.mark.ray
+def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    slide = tmp_path / "slide.tif"
+    write_synthetic_slide(slide, width_px=900, height_px=700, nuclei=60)
+    faulty = {name: cluster.submit(slide, engine=name, branch=name).job for name in WORDS}
+    good = cluster.submit(slide, engine="spots", branch="good")
+    for name, job in faulty.items():
+        ended = cluster.until(job, lambda view: view.state.is_final)
+        assert ended.state is JobState.FAILED and ended.failure is not None
+        assert ended.failure.code == "engine_failed"
+        assert ended.failure.message.startswith(WORDS[name])
+        assert ended.failure.remedy
+    ended = cluster.finish(good.job)
+    manifest = json.loads((Path(json.loads(ended.request)["out"]) / "manifest.json").read_text())
+    assert (manifest["engine"], manifest["engine_version"]) == ("spots", "1")
+    assert manifest["counts"]["cells"] == ended.cells > 30
