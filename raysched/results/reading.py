@@ -55,8 +55,15 @@ class CellFolder:
             yield from self._of_parts()
             return
         for tile in self._survivors.tiles:
-            with storage(self._folder):
+            try:
                 ids, table = self._survivors.read(tile, SCHEMA.names)
+            except OSError as error:
+                raise StorageFailed(
+                    f"The cells in {self._folder} cannot be read any more: "
+                    f"{error.strerror or error}.",
+                    remedy="If the job has finished, read its results; else check the disk.",
+                    path=str(self._folder),
+                ) from error
             cells = published(ids, table, self._grid)
             if settled:
                 cells = cells.filter(pa.array(self._survivors.settled(tile)))

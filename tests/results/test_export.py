@@ -262,7 +262,7 @@ def test_a_job_that_is_published_while_it_is_exported_says_so(attempt: Attempt) 
     attempt.publish()
     with pytest.raises(StorageFailed, match="cannot be read any more") as caught:
         export.stream(io.BytesIO())
-    assert "export it again" in caught.value.remedy
+    assert "read its results" in caught.value.remedy
 
 
 @pytest.mark.parametrize("wanted", WHOLE)

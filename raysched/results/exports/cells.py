@@ -131,16 +131,9 @@ class Cells:
                 raise self._damaged(f"the checksum of {', '.join(differ)} differs")
 
     def _read(self) -> Iterator[Any]:
-        try:
-            for batch in self._source.batches():
-                for first in range(0, batch.num_rows, BATCH_CELLS):
-                    yield batch.slice(first, BATCH_CELLS).cast(CELLS)
-        except OSError as error:
-            raise StorageFailed(
-                f"The cells in {self.folder} cannot be read any more: {error.strerror or error}.",
-                remedy="If the job has finished meanwhile, export it again; else check the disk.",
-                path=str(self.folder),
-            ) from error
+        for batch in self._source.batches():
+            for first in range(0, batch.num_rows, BATCH_CELLS):
+                yield batch.slice(first, BATCH_CELLS).cast(CELLS)
 
     def _known(self) -> dict[str, Any]:
         manifest = read_manifest(self.folder)
