@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 DEFAULT_ENGINE = "classical"
 MOST_PICTURES = 3
+"""Of the best and of the worst images each."""
 MOST_NAME_BYTES = 160
 """Of an image's name in that of its picture: file systems allow 255 in all."""
-"""Of the best and of the worst images each."""
 NUMBERS_WIDTH = 68
 SHORTEST_NAME, LONGEST_NAME = 12, 255
 """Characters that a row of the table takes without its name, and those left to a name."""

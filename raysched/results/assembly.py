@@ -18,6 +18,8 @@ from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, f
 from raysched.results.labels import write_labels
 from raysched.results.manifest import (
     MANIFEST,
+    PREVIEW,
+    RECEIPTS,
     Manifest,
     Timings,
     context_sha256,
@@ -33,8 +35,6 @@ from raysched.results.staging import PICTURE, Staged
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
 from raysched.results.threads import thread
-
-RECEIPTS = "receipts.json"
 
 
 def build(
@@ -65,7 +65,7 @@ def build(
     finally:
         wait([labels])
     labels.result()
-    disk.write(folder / "preview.png", preview.png(survivors))
+    disk.write(folder / PREVIEW, preview.png(survivors))
     disk.step("copy", folder / PICTURE)
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))

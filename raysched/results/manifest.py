@@ -17,7 +17,7 @@ from raysched import __version__
 from raysched.imaging.plan import SlidePlan
 from raysched.results.chunks import Receipt
 
-MANIFEST = "manifest.json"
+MANIFEST, RECEIPTS, PREVIEW = "manifest.json", "receipts.json", "preview.png"
 MANIFEST_FORMAT = 1
 PACKAGES = (
     "numpy",

@@ -21,9 +21,9 @@ from raysched.imaging.planning import make_plan
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.segment import segment_tile
 from raysched.imaging.slide import Slide, open_slide
-from raysched.results.assembly import RECEIPTS, build
+from raysched.results.assembly import build
 from raysched.results.chunks import RECEIPT_LIST, ChunkWriter, Receipt, batch_table
-from raysched.results.manifest import Manifest, read_manifest
+from raysched.results.manifest import RECEIPTS, Manifest, read_manifest
 from raysched.results.pixels import pixels_ahead
 from raysched.results.preview import tissue_png
 from raysched.results.staging import FreshPlan, Staged, load_plan, save_plan, staging_folder

@@ -18,7 +18,14 @@ from pydantic import ValidationError
 from raysched.errors import NotReady, StorageFailed
 from raysched.results.cells import GROUP_CELLS
 from raysched.results.chunks import RECEIPT_LIST, Receipt
-from raysched.results.manifest import MANIFEST, Manifest, SlideNote, read_manifest
+from raysched.results.manifest import (
+    MANIFEST,
+    PREVIEW,
+    RECEIPTS,
+    Manifest,
+    SlideNote,
+    read_manifest,
+)
 from raysched.results.report.units import round_step
 from raysched.results.schema import MEASURES
 from raysched.results.storage import storage
@@ -33,7 +40,6 @@ MAP_SQUARES = 100
 SMALLEST_SQUARE_UM = 50.0
 """Smaller ones hold too few cells to say how dense they lie."""
 AGAIN = "Restore the results from a copy, or run the job again into another folder."
-RECEIPTS, PREVIEW = "receipts.json", "preview.png"  # as the assembly names them
 
 
 class Histogram:
