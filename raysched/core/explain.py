@@ -109,9 +109,11 @@ def _computing(state: State, job: Job) -> Explanation:
 
 
 def seconds_per_tile(state: State, job: Job) -> float:
-    """The job's own measure once it has one, else that of its kind."""
+    """The job's own measure once it has one, else that of its kind. A job that reuses what an equal
+    one has done has none: it did not compute most of it."""
     progress = job.progress
-    if progress is not None and progress.tiles_done and progress.seconds > 0:
+    measured = progress is not None and not progress.plan.reused and progress.seconds > 0
+    if progress is not None and measured and progress.tiles_done:
         return progress.seconds / progress.tiles_done
     return rate_s(state, job.spec.kind, Stage.SEGMENT)
 

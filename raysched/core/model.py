@@ -109,10 +109,16 @@ class PlanFacts:
     ``fingerprint`` names the plan's content: an attempt that plans the same again keeps the
     chunks that are already done. ``chunk_tiles[i]`` is the number of tiles in chunk ``i``.
     ``chunk_tiles`` may be empty (no tissue): the job then goes straight on to assemble.
+
+    ``work`` names what the chunks compute, without what is only measured from it: two plans of one
+    user with equal ``work`` can use each other's chunks ("" equals no other). ``reused``: every
+    chunk is done already, in the result of a job of equal work.
     """
 
     fingerprint: str
     chunk_tiles: tuple[int, ...]
+    work: str = ""
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

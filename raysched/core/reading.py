@@ -44,6 +44,7 @@ def view_job(state: State, job: Job, now: float) -> JobView:
         question=job.question,
         failure=job.failure,
         request=job.spec.request,
+        reused=progress is not None and progress.plan.reused,
     )
 
 

@@ -35,6 +35,7 @@ from raysched.core.model import (
     SEGMENT,
     SEGMENTING,
     Failure,
+    PlanFacts,
     RunId,
     Stage,
 )
@@ -108,15 +109,33 @@ def apply_planned(state: State, event: SlidePlanned, step: Step) -> None:
     job = _close(state, event.run, event.seconds, step)
     if _was_coming_to_rest(state, job, step):
         return
-    if job.progress is None or job.progress.plan.fingerprint != event.plan.fingerprint:
-        job.progress = Progress(event.plan, list(range(len(event.plan.chunk_tiles))))
-        job.cells = 0
-    if job.progress.pending:
+    progress = _progress_of(job, event.plan)
+    if progress.pending:
         move(job, Cause.PLANNED)
         job.stage = SEGMENT
     else:
         move(job, Cause.PLANNED_NOTHING_LEFT)
         job.stage = ASSEMBLE
+
+
+def _progress_of(job: Job, plan: PlanFacts) -> Progress:
+    """What is done of a plan that was just made; kept in the job.
+
+    A plan that no longer reuses an equal job's chunks begins from nothing, since those counted as
+    done and may be gone; the job's own leave their receipts again at once.
+    """
+    progress = job.progress
+    known = progress.plan if progress is not None else plan
+    lost = known.reused and not plan.reused
+    if progress is None or known.fingerprint != plan.fingerprint or lost:
+        progress = job.progress = Progress(plan, list(range(len(plan.chunk_tiles))))
+        job.cells = 0
+    progress.plan = plan
+    if plan.reused:  # cells are known once they are assembled
+        progress.pending = []
+        progress.chunks_done = len(plan.chunk_tiles)
+        progress.tiles_done = sum(plan.chunk_tiles)
+    return progress
 
 
 def apply_mpp_missed(state: State, event: MppMissed, step: Step) -> None:

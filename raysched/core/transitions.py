@@ -53,7 +53,7 @@ TABLE: dict[tuple[JobState, Cause], tuple[JobState, str]] = {
     (_S.PLANNING, _C.PLANNED): (_S.SEGMENTING, "the plan is known and chunks are left to do"),
     (_S.PLANNING, _C.PLANNED_NOTHING_LEFT): (
         _S.ASSEMBLING,
-        "the plan has no chunks, or an earlier attempt has done them all",
+        "the plan has no chunks, or an earlier attempt or an equal job has done them all",
     ),
     (_S.PLANNING, _C.MPP_MISSED): (_S.NEEDS_MPP, "the slide does not say its pixel size"),
     (_S.NEEDS_MPP, _C.MPP_ANSWERED): (_S.WAITING, "a person said the pixel size"),

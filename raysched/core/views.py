@@ -54,6 +54,8 @@ class JobView:
     question: str | None
     failure: Failure | None
     request: str
+    reused: bool
+    """Whether its plan found every chunk done, in the result of a job of equal work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from raysched.core.events import (
     WorkflowSubmitted,
 )
 from raysched.core.limits import Limits
-from raysched.core.model import JobSpec, JobState, PlanFacts, Stage
+from raysched.core.model import JobSpec, JobState, PlanFacts, RunId, Stage
 from raysched.errors import (
     Conflict,
     IllegalMove,
@@ -55,6 +55,10 @@ REPORT_OF = {
     ChunksMissed: Stage.ASSEMBLE,
     ResultPublished: Stage.PUBLISH,
 }
+
+
+REUSED = ChunkFinished(0.0, RunId("an equal job's"), 0.0, 0, 0, "")
+"""Stands for a chunk of an equal job's result: its cells are known when they are assembled."""
 
 
 @dataclass(eq=False)

@@ -110,6 +110,12 @@ ASK = st.tuples(
     st.integers(0, 9),
     st.sampled_from((0.5, 0.25, 9.0)),
 )
+USUAL = PlanFacts("p2", TILES[:2])
+PLANS = st.sampled_from(
+    [PlanFacts(f"p{chunks}", TILES[:chunks]) for chunks in range(5)]
+    + [PlanFacts("p2", TILES[:2], "slide"), PlanFacts("p4", TILES, "slide")]
+    + [PlanFacts("p2", TILES[:2], "slide", True), PlanFacts("p2", TILES[:2], "other slide")]
+)
 SECONDS = st.sampled_from((0.0, 0.5, 4.0))
 
 
@@ -248,6 +254,16 @@ class Life(RuleBasedStateMachine):
                     if not mine.state.is_final:
                         self.tell(JobCancelRequested(self.now, user, mine.spec.job))
 
+    @precondition(lambda self: any(j.state is JobState.FAILED for j in self.model.jobs.values()))
+    @rule(more=st.integers(1, 4))
+    def retry_without_room(self, more: int) -> None:
+        """A person asks for a failed job again, having submitted up to the limit meanwhile."""
+        name = self.some_job("retry", 1, 0)
+        user = self.model.jobs[name].user
+        for _ in range(more):
+            self.submit(user, [("x", "k", [])], 1, False)
+        self.tell(JobRetryRequested(self.now, UserId(user), name, self.name("key")))
+
     def some_job(self, what: str, state: int, which: int) -> JobId:
         """A job in a state chosen first, so that rare states are met as well."""
         jobs = self.model.jobs
@@ -264,13 +280,12 @@ class Life(RuleBasedStateMachine):
         reports=st.lists(
             st.tuples(st.integers(0, 3), st.sampled_from(ANSWERS), SECONDS), min_size=1, max_size=5
         ),
-        chunks=st.integers(0, 4),
+        plan=PLANS,
     )
-    def report(self, reports: list[tuple[int, str, float]], chunks: int) -> None:
+    def report(self, reports: list[tuple[int, str, float]], plan: PlanFacts) -> None:
         for which, how, seconds in reports:
             if self.model.runs:
                 run = sorted(self.model.runs)[which % len(self.model.runs)]
-                plan = PlanFacts(f"p{chunks}", TILES[:chunks])
                 event = self.report_of(run, how, self.clock(seconds), seconds, plan)
                 self.tell(event)
                 if how == "missed":
@@ -295,7 +310,7 @@ class Life(RuleBasedStateMachine):
         """The next run ends well, or a person answers, or time passes to the wake-up; if any."""
         asking = [n for n, job in self.model.jobs.items() if job.state is JobState.NEEDS_MPP]
         if self.model.runs:
-            self.report([(0, "well", seconds)], 2)
+            self.report([(0, "well", seconds)], USUAL)
         elif asking:
             user = UserId(self.model.jobs[asking[0]].user)
             self.tell(MppAnswered(self.now, user, JobId(asking[0]), 0.5))
@@ -338,9 +353,10 @@ class Life(RuleBasedStateMachine):
             case _, Stage.SEGMENT:
                 return ChunkFinished(at, run, seconds, 5, 1, "sum")
             case "missed", Stage.ASSEMBLE if self.model.runs[name].job.done:
-                done = self.model.runs[name].job.done
-                left = len(done) - 1
-                return ChunksMissed(at, run, seconds, (min(done),), 5 * left, left)
+                first, *left = sorted(self.model.runs[name].job.done.items())
+                cells = sum(receipt.cells for _, receipt in left)
+                failed = sum(receipt.tiles_failed for _, receipt in left)
+                return ChunksMissed(at, run, seconds, (first[0],), cells, failed)
             case _, Stage.ASSEMBLE:
                 return ResultAssembled(at, run, seconds, 5)
             case _:
