@@ -62,6 +62,12 @@ class SegmentationSettings(Section):
     chunk_tiles: int = Field(default=4, ge=1, le=256)
 
 
+class ReuseSettings(Section):
+    """How much of what jobs have computed is kept for the same user's later jobs."""
+
+    most_gb_per_user: float = Field(default=20.0, ge=0)
+
+
 class Config(BaseSettings):
     """The settings of one process. Build with ``load_config``."""
 
@@ -76,6 +82,7 @@ class Config(BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
+    reuse: ReuseSettings = ReuseSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -88,6 +95,11 @@ class Config(BaseSettings):
     def results(self) -> Path:
         """Where results go when a request names no folder."""
         return self.state / "results"
+
+    @property
+    def shelf(self) -> Path:
+        """Where what jobs have computed is kept for later ones, a folder for each user."""
+        return self.state / "shelf"
 
     @property
     def uploads(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from ray.exceptions import RayError, TaskCancelledError
 
 from raysched.cluster import tasks
 from raysched.cluster.lanes import Lanes, Report
-from raysched.config import ClusterSettings
+from raysched.config import Config
 from raysched.core.commands import RunUnit
 from raysched.core.events import (
     ChunkFinished,
@@ -31,9 +32,9 @@ from raysched.core.events import (
     RunStopped,
     SlidePlanned,
 )
-from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit
+from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
 from raysched.errors import InternalError
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.results import stages
 
@@ -56,8 +57,9 @@ class LiveRun:
 class Runs:
     """All runs in flight of one life, by id."""
 
-    def __init__(self, settings: ClusterSettings, lanes: Lanes, report: Report) -> None:
-        self._settings = settings
+    def __init__(self, config: Config, lanes: Lanes, report: Report) -> None:
+        self._config = config
+        self._settings = config.cluster
         self._lanes = lanes
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
@@ -108,7 +110,7 @@ class Runs:
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
-        live.order = _order(command)
+        live.order = _order(command, self._config)
         live.ref = tasks.run_unit.options(
             name=_title(command.unit, live.order.request),
             num_cpus=self._lanes.cpus,
@@ -144,11 +146,17 @@ class Lost:
     cause: str
 
 
-def _order(command: RunUnit) -> tasks.Order:
-    request = SegmentationRequest.model_validate_json(command.request)
+def _order(command: RunUnit, config: Config) -> tasks.Order:
+    request = read_request(command.kind, command.request)
     if command.mpp is not None:
         request = request.model_copy(update={"mpp": command.mpp})
-    return tasks.Order(command.run, command.unit, request)
+    return tasks.Order(command.run, command.unit, request, _shelf_of(command.user, config))
+
+
+def _shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
+    """A folder for each user, under a name that any user's name can be made into."""
+    name = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))
 
 
 def _failed(unit: Unit, error: Exception) -> tasks.Failed:
@@ -170,7 +178,9 @@ def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost
     that are no UTF-8, which the journal could not give back as they are."""
     match ending:
         case stages.Planned():
-            facts = PlanFacts(ending.fingerprint, ending.chunk_tiles)
+            facts = PlanFacts(
+                ending.fingerprint, ending.chunk_tiles, ending.work, reused=ending.reused
+            )
             return SlidePlanned(at, run, seconds, facts)
         case stages.Receipt():
             failed = len(ending.tiles_failed)
@@ -198,7 +208,7 @@ def _cause(error: RayError) -> str:
     return f"{type(error).__name__}: {first[0][:200]}"
 
 
-def _title(unit: Unit, request: SegmentationRequest) -> str:
+def _title(unit: Unit, request: SlideRequest) -> str:
     """How the task is called in the Ray dashboard."""
     slide = Path(request.slide).stem
     if unit.stage is Stage.SEGMENT:

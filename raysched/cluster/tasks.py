@@ -28,19 +28,29 @@ from raysched.errors import (
 )
 from raysched.imaging.engine import load_engine
 from raysched.imaging.rehearsal import rehearse
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import SlideRequest
 from raysched.results import stages
+from raysched.results.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class ShelfPlace:
+    """Where a user's shelf is, and how much it may hold; 0: nothing is used again."""
+
+    folder: Path
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """One unit to do, with all that it needs."""
+    """One unit to do, with all that it needs. ``shelf``: what the user's jobs have left."""
 
     run: RunId
     unit: Unit
-    request: SegmentationRequest
+    request: SlideRequest
+    shelf: ShelfPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +143,20 @@ def _may_pass(error: RayschedError, stage: Stage) -> bool:
 def _do(order: Order) -> Outcome:
     request, job = order.request, order.unit.job
     should_stop = _marker_check(order)
+    shelf = Shelf(order.shelf.folder, order.shelf.most_bytes)
     match order.unit.stage:
         case Stage.PLAN:
-            return stages.plan_slide(request, job)
+            return stages.plan_slide(request, job, shelf=shelf)
         case Stage.SEGMENT:
-            return stages.segment_chunk(request, job, order.unit.chunk, should_stop)
+            return stages.segment_chunk(request, job, order.unit.chunk, should_stop, shelf=shelf)
         case Stage.ASSEMBLE:
             _release_memory()
             try:
-                return stages.assemble(request, job, should_stop)
+                return stages.assemble(request, job, should_stop, shelf=shelf)
             finally:
                 _release_memory()
         case Stage.PUBLISH:
-            return stages.publish(request, job)
+            return stages.publish(request, job, shelf=shelf)
 
 
 def _release_memory() -> None:
@@ -156,7 +167,7 @@ def _release_memory() -> None:
         trim(0)
 
 
-def stop_marker(request: SegmentationRequest, run: RunId, job: str) -> Path:
+def stop_marker(request: SlideRequest, run: RunId, job: str) -> Path:
     """The file whose existence tells a run to stop at the next tile."""
     return stages.staging_folder(Path(request.out), job) / f"stop.{run}"
 
