@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raysched.imaging.planning import content_hash
@@ -77,7 +77,8 @@ class Shelf:
             fresh.replace(path)
         except OSError as error:
             log.warning("%s cannot be kept for later jobs: %s.", path, error.strerror)
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
     @contextmanager
     def one_at_a_time(self, kind: str, key: str) -> Iterator[None]:
@@ -110,8 +111,9 @@ class Shelf:
         for _, size, path in entries:
             if total <= self._most_bytes * ROOM_LEFT:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            with suppress(OSError):  # tried again by the next job
+                path.unlink(missing_ok=True)
+                total -= size
 
 
 NO_SHELF = Shelf(None)
@@ -124,7 +126,7 @@ def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
             path = Path(top) / name
             try:
                 status = path.stat()
-            except FileNotFoundError:  # a twin trims too
+            except OSError:  # a twin trims too
                 continue
             if not name.startswith("."):
                 yield status.st_mtime, status.st_size, path
