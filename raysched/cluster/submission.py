@@ -11,9 +11,9 @@ import json
 from base64 import b32encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from raysched.cluster.sweeps import expanded, jobs_of
 from raysched.config import Config
@@ -23,12 +23,10 @@ from raysched.errors import (
     InvalidWorkflow,
     LimitReached,
     OutputNotEmpty,
-    faults_in_words,
 )
 from raysched.imaging.engine import engine_params
 from raysched.imaging.request import (
     KINDS,
-    Asked,
     MeasureParams,
     SegmentationRequest,
     SlideRequest,
@@ -39,13 +37,10 @@ from raysched.imaging.slide import open_slide
 from raysched.results.manifest import read_provenance
 from raysched.results.staging import staging_folder
 
-G = TypeVar("G", bound=Asked)
 Sweep = Annotated[
     dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
     Field(max_length=8, description="values of parameters: a job for each combination"),
 ]
-Given = dict[str, Any] | None
-"""Values of a group of parameters; the group's own model checks them."""
 ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
 
 
@@ -65,8 +60,8 @@ class JobRequest(BaseModel):
     out: str | None = Field(default=None, max_length=4096, description="results folder")
     engine: str | None = Field(default=None, min_length=1, max_length=64)
     params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
-    tissue: Given = Field(default=None, description="what counts as tissue: TissueParams")
-    measure: Given = Field(default=None, description="how cells are measured: MeasureParams")
+    tissue: TissueParams | None = None
+    measure: MeasureParams | None = None
     sweep: Sweep = Field(default_factory=dict)
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tile_px: int | None = Field(default=None, ge=64, le=8192)
@@ -188,7 +183,7 @@ def _spec(job: JobRequest, id_: JobId, ids: dict[str, JobId], config: Config) ->
 def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
     slide = _path(job.slide, "slide")
     out = config.results.absolute() / id_ if job.out is None else _path(job.out, "results folder")
-    tissue = _group(TissueParams, "tissue", job.tissue)
+    tissue = job.tissue or TissueParams()
     if job.kind == "tissue_mask":
         if given := [name for name in ENGINE_ONLY if getattr(job, name)]:
             raise InvalidWorkflow(
@@ -200,30 +195,18 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
     defaults = config.segmentation
     engine = defaults.engine if job.engine is None else job.engine
     params = engine_params(engine, job.params)
-    measure = _group(MeasureParams, "measure", job.measure)
     refuse_taken(out, id_)
     return SegmentationRequest(
         slide=str(slide),
         out=str(out),
         tissue=tissue,
-        measure=measure,
+        measure=job.measure or MeasureParams(),
         engine=engine,
         params=params.model_dump(mode="json"),
         mpp=job.mpp,
         tile_px=job.tile_px or defaults.tile_px,
         chunk_tiles=job.chunk_tiles or defaults.chunk_tiles,
     )
-
-
-def _group(kind: type[G], name: str, given: Given) -> G:
-    """A group of parameters. Raises ``InvalidSetting`` naming each bad field."""
-    try:
-        return kind.model_validate(given or {})
-    except ValidationError as error:
-        raise InvalidSetting(
-            f"These {name} parameters do not do: {faults_in_words(error.errors())}.",
-            remedy=f"Known parameters: {', '.join(kind.model_fields)}.",
-        ) from None
 
 
 def refuse_taken(out: Path, job: JobId) -> None:

@@ -14,7 +14,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysched.errors import InvalidWorkflow
+from pydantic import ValidationError
+
+from raysched.errors import InvalidSetting, InvalidWorkflow, faults_in_words
 
 if TYPE_CHECKING:
     from raysched.cluster.submission import JobRequest
@@ -53,7 +55,7 @@ def _depending(on: Iterable[str], names: Mapping[str, tuple[str, ...]]) -> tuple
 
 
 def _laid_out(job: JobRequest) -> tuple[JobRequest, ...]:
-    keys = list(job.sweep)
+    keys, described = list(job.sweep), job.model_dump(exclude_unset=True)
     found = []
     for number, values in enumerate(itertools.product(*job.sweep.values()), start=1):
         update: dict[str, Any] = {"sweep": {}, "name": f"{job.name}-{number}"[-LONGEST_BRANCH:]}
@@ -61,28 +63,39 @@ def _laid_out(job: JobRequest) -> tuple[JobRequest, ...]:
             f"{key.rpartition('.')[2]}-{_word(value)}"
             for key, value in zip(keys, values, strict=True)
         )
-        # Begins with the number: long labels are cut, and branches of one sweep are all different.
-        branch = f"{job.branch}/{number} {label}"
-        update["branch"] = branch[:LONGEST_BRANCH].rstrip()
+        # Whatever is cut off, the number stays: branches of one sweep are all different.
+        lead = job.branch[: LONGEST_BRANCH - len(f"/{number}")]
+        update["branch"] = f"{lead}/{number} {label}"[:LONGEST_BRANCH].rstrip()
         if job.out is not None:
             update["out"] = f"{job.out}/{number} {label}"[:4096]
         for key, value in zip(keys, values, strict=True):
             group, _, field = key.rpartition(".")
             group = group or "params"
-            given = update.get(group) or dict(getattr(job, group, None) or {})
-            _refuse_unknown(job, key, group, field)
-            update[group] = given | {field: value}
-        found.append(job.model_copy(update=update))
+            given = described.get(group) or {}
+            _refuse_unknown(job, key, field, given if group in ("params", *GROUPS) else None)
+            update[group] = given | update.get(group, {}) | {field: value}
+        found.append(_checked(job, described | update))
     return tuple(found)
 
 
-def _refuse_unknown(job: JobRequest, key: str, group: str, field: str) -> None:
-    if not field or group not in ("params", *GROUPS):
+def _checked(job: JobRequest, described: dict[str, Any]) -> JobRequest:
+    try:
+        return type(job).model_validate(described)
+    except ValidationError as error:
+        raise InvalidSetting(
+            f"The sweep of job {job.name} asks for what is not possible: "
+            f"{faults_in_words(error.errors())}.",
+            remedy="Leave these values out.",
+        ) from None
+
+
+def _refuse_unknown(job: JobRequest, key: str, field: str, given: Mapping[str, Any] | None) -> None:
+    if not field or given is None:
         raise InvalidWorkflow(
             f"The sweep of job {job.name} names {key!r}, which is no parameter.",
             remedy="Write NAME for the engine's own, tissue.NAME and measure.NAME for others.",
         )
-    if field in (getattr(job, group) or {}):
+    if field in given:
         raise InvalidWorkflow(
             f"Job {job.name} gives {key!r} and sweeps over it.", remedy="Leave out one of the two."
         )

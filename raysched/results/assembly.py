@@ -70,11 +70,6 @@ def build(
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))
     disk.write(folder / RECEIPTS, everything)
-    timings = Timings(
-        plan_s=round(staged.receipt.seconds, 3),
-        segment_s=round(sum(receipt.seconds for receipt in receipts.values()), 3),
-        assemble_s=round(perf_counter() - begun, 3),
-    )
     manifest = Manifest(
         job=staged.receipt.job,
         created_at=staged.receipt.created_at,
@@ -91,7 +86,7 @@ def build(
         grid=grid_note(plan),
         chunk_tiles=tuple(len(chunk) for chunk in plan.chunks),
         counts=counts(plan, receipts, survivors.count),
-        timings=timings,
+        timings=_timings(staged, receipts, begun),
         reused=staged.receipt.reused + _labels_note(receipts.values()),
         versions=versions(),
         files=tuple(file_notes(folder)),
@@ -99,6 +94,14 @@ def build(
     disk.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
     disk.sync_tree(folder)
     return manifest
+
+
+def _timings(staged: Staged[SlidePlan], receipts: Mapping[int, Receipt], begun: float) -> Timings:
+    return Timings(
+        plan_s=round(staged.receipt.seconds, 3),
+        segment_s=round(sum(receipt.seconds for receipt in receipts.values()), 3),
+        assemble_s=round(perf_counter() - begun, 3),
+    )
 
 
 def _unless(over: Event, check: Callable[[], None]) -> Callable[[], None]:
