@@ -38,6 +38,8 @@ class ClusterSettings(Section):
     namespace: str = "raysched"
     lanes: int | None = Field(default=None, ge=1, le=4096)
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
+    lane_gb: float = Field(default=8.0, gt=0)
+    unit_limit_s: float = Field(default=600.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
     stop_force_s: float = Field(default=3.0, ge=0)
@@ -100,6 +102,11 @@ class Config(BaseSettings):
     def shelf(self) -> Path:
         """Where what jobs have computed is kept for later ones, a folder for each user."""
         return self.state / "shelf"
+
+    @property
+    def notes(self) -> Path:
+        """Where a process that is ended leaves the reason for the scheduler."""
+        return self.state / "notes"
 
     @property
     def uploads(self) -> Path:

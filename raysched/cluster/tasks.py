@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import ray
 
+from raysched.cluster.guard import guarded
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -45,12 +46,18 @@ class ShelfPlace:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One unit to do, with all that it needs. ``shelf``: what the user's jobs have left."""
+    """One unit to do, with all that it needs.
+
+    ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
+    is ended for that, the reason is among ``notes``.
+    """
 
     run: RunId
     unit: Unit
     request: SlideRequest
     shelf: ShelfPlace
+    most_bytes: float
+    notes: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,8 @@ def run_unit(order: Order) -> Outcome:
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        return _do(order)
+        with guarded(order.unit, order.run, order.most_bytes, order.notes):
+            return _do(order)
     except stages.Stopped:
         return Halted()
     except MppMissing as error:
