@@ -13,7 +13,7 @@ from raysched.core.model import RunId
 
 RUN = RunId("1-7")
 WORK = """
-import sys, time
+import sys, threading
 from pathlib import Path
 from raysched.cluster.guard import guarded
 from raysched.core.model import JobId, RunId, Stage, Unit
@@ -21,7 +21,8 @@ held = bytearray(b"x" * int(sys.argv[1]))
 with guarded(Unit(JobId("job-1"), 1, Stage.SEGMENT), RunId("1-7"), 600e6, Path(sys.argv[3])):
     print("began", flush=True)
     held += b"x" * int(sys.argv[2])
-    time.sleep(0.5)
+    if int(sys.argv[2]) > 600e6:
+        threading.Event().wait(60)  # to be ended long before
 print("ended", flush=True)
 """
 
