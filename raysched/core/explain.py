@@ -142,6 +142,8 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
         return _behind_in_branch(state, job, head, now)
     if job.unmet:
         return _behind_dependencies(state, job)
+    if job.awaits is not None:
+        return _behind_equal_work(state, state.jobs[job.awaits])
     if job.user in state.queue:
         return _behind_in_queue(state, job, now)
     if job.user in state.yielding:
@@ -183,6 +185,15 @@ def _behind_dependencies(state: State, job: Job) -> Explanation:
         Reason.WAITING_FOR_DEPENDENCY,
         f"waiting for job {first} ({_word(state.jobs[first].state)}){more} to succeed",
         eta_s=_last_s([eta_s(state, state.jobs[name]) for name in job.unmet]),
+    )
+
+
+def _behind_equal_work(state: State, other: Job) -> Explanation:
+    return Explanation(
+        Reason.WAITING_FOR_EQUAL_WORK,
+        f"waiting for job {other.id} ({_word(other.state)}), which computes the same: "
+        "its results will be used",
+        eta_s=eta_s(state, other),
     )
 
 

@@ -54,6 +54,8 @@ class JobView:
     question: str | None
     failure: Failure | None
     request: str
+    awaits: JobId | None
+    """The job of the same user that computes the same, if this one waits for it."""
     reused: bool
     """Whether its plan found every chunk done, in the result of a job of equal work."""
 

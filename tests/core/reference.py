@@ -118,6 +118,19 @@ class Reference(Facts):
             self._stop(job)
         else:
             self._end(job, S.CANCELLED)
+        self._release()
+
+    def _wait(self, job: JobFacts, other: JobFacts) -> None:
+        """Another one computes the same."""
+        job.state, job.awaits = S.WAITING, other
+        self._release()
+
+    def _release(self) -> None:
+        """Nobody waits for a job that is not at work any more."""
+        for job in self.jobs.values():
+            if job.awaits is not None and not self.is_at_work(job.awaits):
+                job.awaits = None
+                self.touched.append(job)
 
     def _stop(self, job: JobFacts) -> None:
         for name, run in self.runs.items():
@@ -127,11 +140,12 @@ class Reference(Facts):
 
     def _end(self, job: JobFacts, state: JobState) -> None:
         job.state, job.begun, job.will_retry, job.retry_at = state, False, None, None
+        job.awaits = None
         self.touched.append(job)
         at = [job]
         if state is S.SUCCEEDED:
             self.touched += job.followers
-            return
+            at = []
         while at:  # whatever waits, directly or not, for what will not come
             following = []
             for other in [other for one in at for other in one.followers]:
@@ -140,6 +154,7 @@ class Reference(Facts):
                     following.append(other)
             self.touched += following
             at = following
+        self._release()
 
     def _retry(self, root: JobFacts) -> None:
         revived = self.revived_by(root)
@@ -207,6 +222,7 @@ class Reference(Facts):
             doubled = self.limits.retry_backoff_s * 2 ** (job.tries - 1)
             job.state, job.will_retry = S.RETRY_WAITING, None
             job.retry_at = self.now + min(doubled, self.limits.retry_backoff_max_s)
+            self._release()
         else:
             self._end(job, S.FAILED)
 
@@ -254,8 +270,11 @@ class Reference(Facts):
         for chunk in chunks:
             del job.done[chunk]
         job.losses.append((Stage.ASSEMBLE, -1))
+        other = self.equal_at_work(job)
         if job.losses.count((Stage.ASSEMBLE, -1)) > self.limits.max_losses_per_unit:
             self._fail(job, True)
+        elif other is not None:
+            self._wait(job, other)
 
     def _go_on(self, job: JobFacts, event: Event) -> None:
         """A unit went well, and nobody wants the job to stop."""
@@ -268,7 +287,11 @@ class Reference(Facts):
                 if plan.reused:
                     chunks = range(len(plan.chunk_tiles))
                     job.done = {chunk: job.done.get(chunk, REUSED) for chunk in chunks}
-                job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
+                other = self.equal_at_work(job)
+                if self.pending(job) and other is not None:
+                    self._wait(job, other)
+                else:
+                    job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
             case ChunkFinished():
                 is_done = not self.pending(job) and not self.flights(job)
                 job.state = S.ASSEMBLING if is_done else S.SEGMENTING

@@ -20,6 +20,8 @@ def seen_jobs(jobs: dict[str, JobFacts]) -> dict[str, tuple[object, ...]]:
             job.retry_at,
             job.skipped_by,
             job.checksum,
+            job.awaits and job.awaits.spec.job,
+            job.plan,
             {n for n in job.spec.depends_on if jobs[n].state is not S.SUCCEEDED},
             sorted(job.done) if job.plan and job.state not in ENDED_EARLY else None,
             len(job.done),
@@ -47,7 +49,8 @@ def core_jobs(state: State) -> dict[str, tuple[object, ...]]:
         )
         unmet = set(job.unmet)
         asked = (job.state, job.attempt, job.tries, job.retry_at, job.skipped_by)
-        seen[str(name)] = (*asked, job.checksum, unmet, done, *counts)
+        plan = progress and progress.plan
+        seen[str(name)] = (*asked, job.checksum, job.awaits, plan, unmet, done, *counts)
     return seen
 
 

@@ -56,12 +56,12 @@ BODY = (
     '"chunks_done":1,"tiles_done":4,'
     '"tiles_failed":1,"cells":120,"seconds":2.5},"mpp":0.25,"runs":{},"losses":{"segment 1":2},'
     '"verdict":null,"retry_at":null,"retry_key":"k2","earlier_retry_keys":["k0","k1"],'
-    '"skipped_by":null,"failure":{"code":"boom",'
+    '"skipped_by":null,"awaits":null,"failure":{"code":"boom",'
     '"message":"It broke.","remedy":"Fix it."},"question":null,"cells":120,"checksum":null,'
     '"started_at":2.0,"ended_at":9.0}]}'
 )
 
-BEFORE_REUSE = BODY.replace(',"work":"s1","reused":false', "")
+BEFORE_REUSE = BODY.replace(',"work":"s1","reused":false', "").replace(',"awaits":null', "")
 EARLIER = BEFORE_REUSE.replace('"earlier_retry_keys":["k0","k1"],', "")
 """What was written before those fields came: on people's disks, read for ever."""
 
