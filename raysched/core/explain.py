@@ -37,7 +37,12 @@ def explain(state: State, job: Job, now: float) -> Explanation:
 
 
 def _done(state: State, job: Job, now: float) -> Explanation:
-    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}")
+    if job.progress is not None and not job.progress.plan.chunk_tiles and not job.cells:
+        return Explanation(Reason.DONE, "done")  # a kind without chunks, or a slide without tissue
+    used = (
+        ", those of an equal job" if job.progress is not None and job.progress.plan.reused else ""
+    )
+    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}{used}")
 
 
 def _failed(state: State, job: Job, now: float) -> Explanation:
