@@ -136,6 +136,7 @@ def warm_up(engine: str) -> None:
     where it is the job's failure."""
     try:
         rehearse(load_engine(engine))
+        pa.array([0])  # Arrow loads pandas at its first array, where that is installed: 0.7 s
     except Exception:
         log.exception("Engine %r could not be warmed up.", engine)
 
