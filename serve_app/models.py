@@ -61,13 +61,14 @@ class Fault(Shown):
 AS_IN_THE_VIEW = (
     *("workflow", "branch", "kind", "state", "stage", "attempt"),
     *("tiles_done", "tiles_total", "tiles_failed", "chunks_done", "chunks_total"),
-    *("cells", "tiles_per_s", "eta_s", "checksum", "reused"),
+    *("cells", "tiles_per_s", "eta_s", "checksum", "reused", "awaits"),
 )
 
 
 class Job(Shown):
     """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells;
-    ``reused``: they are those of an equal job. What a kind does not take is null."""
+    ``reused``: they are those of an equal job; ``awaits`` is a job of yours at work on the same.
+    What a kind does not take is null."""
 
     id: str
     workflow: str
@@ -93,6 +94,7 @@ class Job(Shown):
     question: str | None
     failure: Fault | None
     reused: bool
+    awaits: str | None
     mpp: float | None
     tissue: TissueParams
     engine: str | None = None
