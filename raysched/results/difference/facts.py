@@ -142,7 +142,10 @@ def gather(first: Path, second: Path) -> Facts:
     partners = Partners(len(a), len(b))
     for pairs in _pairs(a, b):
         partners.add(pairs)
-    return _added_up(a, b, partners.settled())
+    facts = _added_up(a, b, partners.settled())
+    for side in (a, b):
+        side.forget()
+    return facts
 
 
 def differing(first: Manifest, second: Manifest) -> list[tuple[str, Any, Any]]:

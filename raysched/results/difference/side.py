@@ -131,6 +131,11 @@ class Side:
                 values[name][here] = table.column(name).to_numpy()[rows]
         return values
 
+    def forget(self) -> None:
+        """Keep no row group in memory: what comes next reads others."""
+        self._outlines.cache_clear()
+        self._columns.cache_clear()
+
     def _read_outlines(self, place: int) -> Outlines:
         table = self.read(place, (GEOMETRY, COVERING)).combine_chunks()
         corners = table.column(COVERING).combine_chunks()

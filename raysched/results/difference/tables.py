@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from raysched.results.difference.facts import CENTROID, Facts
 from raysched.results.difference.status import COLOURS, Status
+from raysched.results.exports.cells import BATCH_CELLS
 from raysched.results.exports.geojson import BETWEEN, uuids
 from raysched.results.exports.rings import joined, number_texts, ring_texts
 from raysched.results.schema import CELLS, COVERING, GEOMETRY
@@ -88,9 +89,9 @@ def write_geojson(facts: Facts, note: dict[str, Any], to: BinaryIO) -> None:
     to.write(f'{{"type":"FeatureCollection","raysched":{json.dumps(note)},"features":[\n'.encode())
     between = ""
     for table in tables(facts):
-        if table.num_rows:
+        for first in range(0, table.num_rows, BATCH_CELLS):
             to.write(between.encode())
-            to.write(_features(table.combine_chunks(), facts))
+            to.write(_features(table.slice(first, BATCH_CELLS).combine_chunks(), facts))
             between = BETWEEN
     to.write(b"\n]}\n")
 

@@ -1,0 +1,460 @@
+"""Two results compared: what is reckoned by hand, an oracle that tries every pair, real stages."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import geopandas
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import tifffile
+from typer.testing import CliRunner, Result
+
+from raysched.cli.main import app
+from raysched.errors import DifferentSlides, NotReady, StorageFailed
+from raysched.imaging.request import SegmentationRequest
+from raysched.results.difference.difference import IN_A_FOLDER, Difference
+from raysched.results.difference.facts import WINDOW_UM, Change, gather
+from raysched.results.difference.matching import MATCHING_IOU, Pairs, Partners, one_to_one
+from raysched.results.difference.status import COLOURS, Status
+from raysched.results.difference.tables import tables
+from raysched.results.difference.windows import windows
+from raysched.results.manifest import MANIFEST
+from raysched.results.schema import CELLS, COVERING, MEASURES, SIDES
+from raysched.testing.engines import NUCLEUS, PAPER, STROMA
+from tests.results.conftest import MPP, Attempt
+from tests.results.test_report import HOSTILE, Page, stands_alone
+
+PITCH, LARGE_PX, SMALL_PX = 85, 10, 6
+SIDE_PX = 2048
+"""Of the slide that made-up results are of: four windows across at a um per px."""
+
+
+# --- results, from the real stages and made up ----------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slide of 12 large and 13 small nuclei, far apart."""
+    rgb = np.full((480, 480, 3), PAPER, np.uint8)
+    rgb[20:460, 20:460] = STROMA
+    for place in range(25):
+        row, column = divmod(place, 5)
+        centre = 70 + PITCH * column, 70 + PITCH * row
+        cv2.circle(rgb, centre, LARGE_PX if (row + column) % 2 else SMALL_PX, NUCLEUS, -1)
+    path = tmp_path_factory.mktemp("discs") / "discs.tif"
+    soft = cv2.GaussianBlur(rgb, (0, 0), 0.8)
+    tifffile.imwrite(path, soft, tile=(256, 256), photometric="rgb", metadata=None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def found(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Results of that slide: of all nuclei, of the large ones, on another grid, of none."""
+    folder = tmp_path_factory.mktemp("found")
+    wanted: dict[str, dict[str, Any]] = {
+        "all": {},
+        "large": {"tile_px": 200, "params": {"min_area_um2": 50}},
+        "scaled": {"mpp": 0.4},
+        "none": {"params": {"min_area_um2": 100}},
+    }
+    for name, given in wanted.items():
+        request = {"mpp": MPP, "tile_px": 160, "chunk_tiles": 9, **given}
+        request |= {"slide": str(discs), "out": str(folder / name)}
+        Attempt(SegmentationRequest(**request), f"job-{name}").run()
+    return {name: folder / name for name in wanted}
+
+
+def made(result: Path, to: Path, polygons: list[Any], group: int = 7, **measured: Any) -> Path:
+    """A result of these outlines in small row groups, in the order given, on a larger slide."""
+    shutil.copytree(result, to)
+    shapes = np.array(polygons, object)
+    count = len(shapes)
+    centres = shapely.get_coordinates(shapely.centroid(shapes)).reshape(-1, 2)
+    corners = shapely.bounds(shapes).reshape(-1, 4).T
+    columns: dict[str, Any] = {
+        **{name: np.zeros(count) for name in CELLS.names[4:13]},
+        "id": np.arange(1, count + 1),
+        "geometry": shapely.to_wkb(shapes, byte_order=1),
+        "centroid_x_px": centres[:, 0],
+        "centroid_y_px": centres[:, 1],
+        **measured,
+    }
+    sides = [pa.array(np.ascontiguousarray(corner), pa.float64()) for corner in corners]
+    cast = {name: pa.array(value, CELLS.field(name).type) for name, value in columns.items()}
+    cast[COVERING] = pa.StructArray.from_arrays(sides, names=list(SIDES))
+    table = pa.table({name: cast[name] for name in CELLS.names}, schema=CELLS)
+    pq.write_table(table, to / "cells" / "part-00000.parquet", row_group_size=group)
+    manifest = json.loads((to / MANIFEST).read_text())
+    manifest["counts"]["cells"] = count
+    manifest["slide"] |= {"width": SIDE_PX, "height": SIDE_PX, "mpp": 1.0}
+    (to / MANIFEST).write_text(json.dumps(manifest))
+    return to
+
+
+def statuses(first: Path, second: Path) -> list[tuple[str, int | None, int | None]]:
+    """Every row of the difference without its geometry."""
+    rows = pa.concat_tables(tables(gather(first, second))).to_pylist()
+    return [(row["status"], row["id_first"], row["id_second"]) for row in rows]
+
+
+# --- by hand --------------------------------------------------------------------------------------
+
+
+def test_squares_are_matched_above_one_half_and_never_at_it(done: Attempt, tmp_path: Path) -> None:
+    box = shapely.box
+    one = [box(0, 0, 10, 10), box(100, 0, 110, 10), box(200, 0, 210, 10), box(300, 0, 310, 10)]
+    two = [box(305, 0, 315, 10), box(200, 0, 210, 5), box(102, 0, 112, 10), box(0, 0, 10, 10)]
+    first = made(done.out, tmp_path / "a", one, area_um2=[100, 100, 100, 100])
+    second = made(done.out, tmp_path / "b", two, area_um2=[100, 50, 104, 100])
+    assert statuses(first, second) == [
+        ("matched", 1, 4), ("matched", 2, 3), ("lost", 3, None), ("lost", 4, None),
+        ("gained", None, 1), ("gained", None, 2),
+    ]  # fmt: skip
+    told = Difference(first, second).numbers()
+    assert (told["matched"], told["lost"], told["gained"]) == (2, 2, 2)
+    assert told["f1"] == {"0.5": 0.5, "0.6": 0.5, "0.7": 0.25, "0.8": 0.25, "0.9": 0.25}
+    assert told["jaccard"] == pytest.approx(2 / 6, abs=1e-6)
+    assert told["mean_iou"] == pytest.approx((1 + 8 / 12) / 2, abs=1e-6)
+    area = told["changes"]["area_um2"]
+    assert (area["cells"], area["median"], area["p95"]) == (2, 0.0, pytest.approx(4, abs=0.01))
+
+
+def test_of_rivals_the_better_match_wins_wherever_their_windows_are(
+    done: Attempt, tmp_path: Path
+) -> None:
+    edge = WINDOW_UM
+    one = [
+        shapely.box(edge - 11, 0, edge + 9, 10),  # the middles of these two lie on either side
+        shapely.box(edge - 9, 0, edge + 11, 10),
+    ]
+    two = [shapely.box(edge - 8.5, 0, edge + 11.5, 10), shapely.box(edge - 4, 0, edge + 16, 10)]
+    first, second = made(done.out, tmp_path / "a", one), made(done.out, tmp_path / "b", two)
+    # 1-1 and 2-1 are above one half, 2-2 too; 2-1 is best, and 2 has no more to give.
+    assert statuses(first, second) == [
+        ("lost", 1, None), ("matched", 2, 1), ("gained", None, 2),
+    ]  # fmt: skip
+
+
+def test_rivals_are_told_apart_in_the_order_of_iou_then_of_ids() -> None:
+    u32 = np.uint32
+    pairs = Pairs(
+        np.array([1, 1, 2, 2, 3], u32), np.array([1, 2, 1, 3, 3], u32),
+        np.array([0.8, 0.7, 0.9, 0.6, 0.6]),
+    )  # fmt: skip
+    kept = one_to_one(pairs)
+    assert sorted(zip(kept.first.tolist(), kept.second.tolist(), strict=True)) == [
+        (1, 2), (2, 1), (3, 3),
+    ]  # fmt: skip
+    partners = Partners(3, 3)
+    for cell in (3, 1, 2):
+        partners.add(pairs.take(pairs.first == cell))
+    settled = partners.settled()
+    assert settled.second.tolist() == [0, 2, 1, 3]
+    assert settled.first.tolist() == [0, 2, 1, 3]
+    assert settled.iou.tolist() == [0, 0.7, 0.9, 0.6]
+
+
+def test_quantiles_of_changes_are_exact_to_half_a_step_and_none_is_zero() -> None:
+    change = Change((0.0, 10.0), (0.0, 30.0))
+    assert np.isnan(change.quantile(0.5))
+    change.add(np.array([-1.0, 0.0, 0.0, 2.5, np.nan, 30.0]))
+    assert change.count == 5
+    assert change.quantile(0.5) == 0.0
+    quantiles = [change.quantile(share) for share in (0.05, 0.75, 1.0)]
+    assert quantiles == pytest.approx([-1.0, 2.5, 30.0], abs=30 / (1 << 16))
+
+
+# --- every pair -----------------------------------------------------------------------------------
+
+
+def crowd(rng: np.random.Generator) -> list[Any]:
+    """Random outlines, some of them over window borders and over each other."""
+    centres = rng.uniform(200, SIDE_PX - 200, (50, 2))
+    centres[:25] = np.round(centres[:25] / WINDOW_UM) * WINDOW_UM + rng.normal(0, 6, (25, 2))
+    turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    around = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    radii = rng.uniform(15, 30, (50, 12, 1))
+    return [shapely.Polygon(c + r * around) for c, r in zip(centres, radii, strict=True)]
+
+
+def moved(shapes: list[Any], rng: np.random.Generator) -> list[Any]:
+    """Most of them in another order and a little elsewhere, some as they were."""
+    shifts = rng.normal(0, 4, (len(shapes), 2)) * (rng.random((len(shapes), 1)) < 0.8)
+    each = [
+        shapely.Polygon(shapely.get_coordinates(shape) + shift)
+        for shape, shift in zip(shapes, shifts, strict=True)
+    ]
+    return [each[place] for place in rng.permutation(len(each))[:40]] + crowd(rng)[:10]
+
+
+def every_pair(one: list[Any], two: list[Any]) -> dict[int, tuple[int, float]]:
+    """Partner and IoU of each id that has one, by trying all."""
+    tried = [
+        (shapely.intersection(a, b).area / shapely.union(a, b).area, i, j)
+        for i, a in enumerate(one, start=1)
+        for j, b in enumerate(two, start=1)
+    ]
+    found: dict[int, tuple[int, float]] = {}
+    for iou, i, j in sorted(tried, key=lambda pair: (-pair[0], *pair[1:])):
+        if iou > MATCHING_IOU and i not in found and all(j != other for other, _ in found.values()):
+            found[i] = j, iou
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_windows_and_row_groups_change_no_match(seed: int, done: Attempt, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    one = crowd(rng)
+    two = moved(one, rng)
+    first = made(done.out, tmp_path / "a", one, group=int(rng.integers(1, 60)))
+    second = made(done.out, tmp_path / "b", two, group=int(rng.integers(1, 60)))
+    partners = gather(first, second).partners
+    want = every_pair(one, two)
+    assert len(want) > 15
+    assert {i: int(j) for i, j in enumerate(partners.second) if j} == {
+        i: j for i, (j, _) in want.items()
+    }
+    for i, (_, iou) in want.items():
+        assert partners.iou[i] == pytest.approx(iou, abs=1e-9)
+    back = gather(second, first).partners
+    assert back.second.tolist() == partners.first.tolist()
+
+
+# --- the real stages ------------------------------------------------------------------------------
+
+
+def test_a_result_is_no_different_from_itself(found: dict[str, Path]) -> None:
+    told = Difference(found["all"], found["all"]).numbers()
+    assert (told["matched"], told["lost"], told["gained"]) == (25, 0, 0)
+    assert (told["f1"]["0.9"], told["jaccard"], told["mean_iou"]) == (1.0, 1.0, 1.0)
+    assert told["differing"] == []
+    for change in told["changes"].values():
+        assert (change["cells"], change["median"], change["p05"], change["p95"]) == (25, 0, 0, 0)
+
+
+def test_exactly_the_small_ones_are_lost_when_only_large_ones_are_looked_for(
+    found: dict[str, Path],
+) -> None:
+    areas = pq.read_table(found["all"] / "cells").column("area_um2").to_numpy()
+    small = np.flatnonzero(areas < 50) + 1
+    rows = statuses(found["all"], found["large"])
+    assert [first for status, first, _ in rows if status == "lost"] == small.tolist()
+    told = Difference(found["all"], found["large"]).numbers()
+    assert (told["matched"], told["lost"], told["gained"]) == (12, 13, 0)
+    assert told["mean_iou"] == 1.0
+    assert told["differing"] == [
+        {"setting": "params.min_area_um2", "first": 5.0, "second": 50.0},
+        {"setting": "grid.tile_px", "first": 160, "second": 200},
+    ]
+
+
+def test_results_on_other_working_grids_are_compared_in_level_0(found: dict[str, Path]) -> None:
+    told = Difference(found["all"], found["scaled"]).numbers()
+    assert (told["matched"], told["lost"], told["gained"]) == (25, 0, 0)
+    assert 0.7 < told["mean_iou"] < 1
+    assert {"slide.mpp", "grid.l0_per_w"} <= {each["setting"] for each in told["differing"]}
+
+
+def test_without_cells_everything_is_lost_or_nothing_differs(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
+    told = Difference(found["all"], found["none"]).numbers()
+    assert (told["matched"], told["lost"], told["gained"]) == (0, 25, 0)
+    assert (told["f1"]["0.5"], told["mean_iou"], told["jaccard"]) == (0, 0, 0)
+    assert told["changes"]["area_um2"]["median"] is None
+    nothing = Difference(found["none"], found["none"])
+    assert (nothing.numbers()["jaccard"], nothing.numbers()["matched"]) == (1.0, 0)
+    nothing.folder(tmp_path / "diff")
+    page = Page((tmp_path / "diff" / "diff.html").read_text())
+    assert "No cell was matched" in page.text
+    assert "no cell was lost or gained" in page.text
+    assert re.search(r"\bnan\b", page.text) is None
+    assert (
+        json.loads(gzip.decompress((tmp_path / "diff" / "diff.geojson.gz").read_bytes()))[
+            "features"
+        ]
+        == []
+    )
+    assert len(geopandas.read_parquet(tmp_path / "diff" / "diff.parquet")) == 0
+
+
+def test_other_slides_unfinished_jobs_and_damage_are_refused(
+    found: dict[str, Path], done: Attempt, attempt: Attempt, tmp_path: Path
+) -> None:
+    with pytest.raises(DifferentSlides) as refused:
+        Difference(found["all"], done.out)
+    assert "discs.tif" in refused.value.message
+    assert "crop.tif" in refused.value.message
+    attempt.plan()
+    with pytest.raises(NotReady) as early:
+        Difference(done.out, attempt.staging)
+    assert "raysched watch" in early.value.remedy
+    shutil.copytree(done.out, tmp_path / "cut")
+    part = tmp_path / "cut" / "cells" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-9])
+    shutil.copytree(done.out, tmp_path / "short")
+    pq.write_table(CELLS.empty_table(), tmp_path / "short" / "cells" / "part-00000.parquet")
+    (shutil.copytree(done.out, tmp_path / "blind") / "tissue.png").write_text("no picture")
+    for name in ("cut", "short"):
+        with pytest.raises(StorageFailed):
+            Difference(tmp_path / name, done.out)
+    with pytest.raises(StorageFailed):
+        Difference(tmp_path / "blind", done.out).folder(tmp_path / "diff")
+    assert not (tmp_path / "diff").exists()
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_the_files_say_of_every_cell_what_became_of_it(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
+    written = Difference(found["all"], found["large"]).folder(tmp_path / "diff")
+    assert {path.name for path in written} == {f"diff{suffix}" for suffix in IN_A_FOLDER}
+    assert set((tmp_path / "diff").iterdir()) == set(written)
+    table = geopandas.read_parquet(tmp_path / "diff" / "diff.parquet")
+    assert table.status.value_counts().to_dict() == {"lost": 13, "matched": 12}
+    assert table.geometry.is_valid.all()
+    cells = geopandas.read_parquet(found["all"] / "cells")
+    assert table.geometry.to_list() == cells.geometry.to_list()
+    assert table.iou.isna().tolist() == (table.status == "lost").tolist()
+    whole = json.loads(gzip.decompress((tmp_path / "diff" / "diff.geojson.gz").read_bytes()))
+    assert whole["raysched"]["matched"] == 12
+    features = whole["features"]
+    assert len({feature["id"] for feature in features}) == len(table)
+    for feature, status in zip(features, table.status, strict=True):
+        told = feature["properties"]
+        colour = list(COLOURS[Status(status)])
+        assert told["objectType"] == "detection"
+        assert told["classification"] == {"name": status.capitalize(), "color": colour}
+        names = {"matched": ["First ID", "Second ID", "IoU"], "lost": ["First ID"]}[status]
+        assert list(told["measurements"]) == names
+    outlines = shapely.from_geojson(json.dumps(whole))
+    assert shapely.get_num_geometries(outlines) == len(table)
+    (tmp_path / "swapped").mkdir()
+    Difference(found["large"], found["all"]).file(tmp_path / "swapped" / "d.geojson")
+    gained = json.loads((tmp_path / "swapped" / "d.geojson").read_text())["features"][12:]
+    assert {each["properties"]["classification"]["name"] for each in gained} == {"Gained"}
+    assert [list(each["properties"]["measurements"]) for each in gained] == [["Second ID"]] * 13
+
+
+def test_the_map_shows_each_status_in_its_colour_where_its_cells_are(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
+    difference = Difference(found["all"], found["large"])
+    difference.file(tmp_path / "d.png")
+    picture = cv2.imread(str(tmp_path / "d.png"))[:, :, ::-1].astype(int)
+    panel = (picture.shape[1] - 2 * 16) // 3
+    assert panel == picture.shape[0] - 48
+    scale = panel / 480
+    for place in range(25):
+        row, column = divmod(place, 5)
+        x, y = (round((70 + PITCH * at) * scale) for at in (column, row))
+        for i, status in enumerate(Status):
+            left = i * (panel + 16) + x
+            patch = picture[y + 45 : y + 52, left - 3 : left + 4].reshape(-1, 3)
+            seen = np.median(patch, axis=0)  # a frame may pass
+            want = Status.MATCHED if (row + column) % 2 else Status.LOST
+            assert (np.ptp(seen) > 60) == (status is want), (place, status, seen)
+            if status is want:
+                nearest = min(Status, key=lambda each: np.abs(seen - COLOURS[each]).sum())
+                assert nearest is status
+
+
+def test_windows_hold_the_cells_that_were_lost(found: dict[str, Path]) -> None:
+    shown = windows(gather(found["all"], found["large"]))
+    assert 1 <= len(shown) <= 4
+    lost = [window.count(Status.LOST) for window in shown]
+    assert lost == sorted(lost, reverse=True)
+    assert lost[0] >= 2
+    for window in shown:
+        for outline in window.first[Status.LOST]:
+            box = shapely.box(
+                window.x, window.y, window.x + window.side_px, window.y + window.side_px
+            )
+            assert outline.intersects(box)
+
+
+def test_the_page_stands_alone_and_no_name_becomes_markup(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
+    for name in ("all", "large"):
+        shutil.copytree(found[name], tmp_path / name)
+        path = tmp_path / name / MANIFEST
+        manifest = json.loads(path.read_text())
+        manifest["slide"]["name"] = manifest["engine"] = manifest["job"] = HOSTILE + name
+        manifest["params"][HOSTILE] = f"{HOSTILE}{name}"
+        path.write_text(json.dumps(manifest))
+    difference = Difference(tmp_path / "all", tmp_path / "large")
+    page = Page(b"".join(difference.pieces()).decode())
+    stands_alone(page)
+    assert len(page.named("img")) == len(page.named("title")) == 1
+    assert page.text.count("<script>alert(1)</script>") >= 6
+    for said in ("Matched 12 ", "Lost 13 ", "Gained 0 ", "F1 0.649", "Mean IoU 1.000"):
+        assert said in page.text
+    assert "params.min_area_um2 5.0 50" in page.text
+    assert len(page.named("table")) == 3
+    assert len(MEASURES) == page.text.count(" 0 0 0 12 ")
+
+
+# --- the verb -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAYSCHED_STATE", str(tmp_path / "state"))
+    return tmp_path
+
+
+def raysched(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_the_verb_says_the_numbers_and_writes_what_the_name_asks_for(
+    found: dict[str, Path], here: Path
+) -> None:
+    said = raysched("diff", found["all"], found["large"])
+    assert said.exit_code == 0
+    assert "12 matched, 13 lost, 0 gained of 25 and 12 cells of discs.tif" in said.stdout
+    assert "params.min_area_um2: 5.0 -> 50.0" in said.stdout
+    assert len(list((here / "all-large.diff").iterdir())) == len(IN_A_FOLDER)
+    told = raysched("diff", found["all"], found["large"], "-o", "d.json", "--json")
+    (line,) = told.stdout.splitlines()
+    numbers = json.loads(line)["diff"]
+    assert (numbers.pop("out"), numbers.pop("files")) == (
+        str(here / "d.json"),
+        [str(here / "d.json")],
+    )
+    assert json.loads((here / "d.json").read_text()) == numbers
+    assert numbers == Difference(found["all"], found["large"]).numbers()
+    page = raysched("diff", found["all"], found["large"], "-o", "-").stdout_bytes
+    assert page == (here / "all-large.diff" / "diff.html").read_bytes()
+
+
+def test_the_verb_overwrites_nothing_and_refuses_in_two_lines(
+    found: dict[str, Path], done: Attempt, here: Path
+) -> None:
+    (here / "mine.html").write_text("mine")
+    again = raysched("diff", found["all"], found["large"], "--out", "mine.html")
+    assert (again.exit_code, "mine.html exists already" in again.stderr) == (2, True)
+    assert (here / "mine.html").read_text() == "mine"
+    other = raysched("diff", found["all"], done.out)
+    assert other.exit_code == 2
+    assert len(other.stderr.splitlines()) == 2
+    assert "their SHA-256 differ" in other.stderr
+    told = json.loads(raysched("diff", found["all"], done.out, "--json").stdout)
+    assert told["error"]["code"] == "different_slides"
+    unknown = raysched("diff", found["all"], "nothing")
+    assert (unknown.exit_code, "There is no folder nothing" in unknown.stderr) == (2, True)
+    assert [path.name for path in here.iterdir()] == ["mine.html"]
