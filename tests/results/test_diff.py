@@ -305,7 +305,13 @@ def test_other_slides_unfinished_jobs_and_damage_are_refused(
     shutil.copytree(done.out, tmp_path / "short")
     pq.write_table(CELLS.empty_table(), tmp_path / "short" / "cells" / "part-00000.parquet")
     (shutil.copytree(done.out, tmp_path / "blind") / "tissue.png").write_text("no picture")
-    for name in ("cut", "short"):
+    cells = pq.read_table(done.out / "cells" / "part-00000.parquet")
+    junk = pa.array([b"no polygon"] * cells.num_rows, pa.binary())
+    place = cells.schema.get_field_index("geometry")
+    shutil.copytree(done.out, tmp_path / "junk")
+    spoilt = cells.set_column(place, cells.schema.field(place), junk)
+    pq.write_table(spoilt, tmp_path / "junk" / "cells" / "part-00000.parquet")
+    for name in ("cut", "short", "junk"):
         with pytest.raises(StorageFailed):
             Difference(tmp_path / name, done.out)
     with pytest.raises(StorageFailed):

@@ -58,8 +58,14 @@ class Outlines:
         return Outlines(self.ids[places], self.boxes[places], self.wkb.take(pa.array(places)))
 
     def polygons(self) -> Polygons:
-        """The outlines as shapely polygons."""
-        made: Polygons = shapely.from_wkb(self.wkb.to_numpy(zero_copy_only=False))
+        """The outlines as shapely polygons. Raises ``StorageFailed`` when one is none."""
+        try:
+            made: Polygons = shapely.from_wkb(self.wkb.to_numpy(zero_copy_only=False))
+        except shapely.errors.GEOSException as error:
+            raise StorageFailed(
+                f"The outline of a cell from {self.ids[0]} to {self.ids[-1]} is damaged: {error}.",
+                remedy=AGAIN,
+            ) from error
         return made
 
 
