@@ -110,12 +110,14 @@ def statuses(first: Path, second: Path) -> list[tuple[str, int | None, int | Non
 # --- by hand --------------------------------------------------------------------------------------
 
 
-def test_squares_are_matched_above_one_half_and_never_at_it(done: Attempt, tmp_path: Path) -> None:
+def test_squares_are_matched_above_one_half_and_never_at_it(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
     box = shapely.box
     one = [box(0, 0, 10, 10), box(100, 0, 110, 10), box(200, 0, 210, 10), box(300, 0, 310, 10)]
     two = [box(305, 0, 315, 10), box(200, 0, 210, 5), box(102, 0, 112, 10), box(0, 0, 10, 10)]
-    first = made(done.out, tmp_path / "a", one, area_um2=[100, 100, 100, 100])
-    second = made(done.out, tmp_path / "b", two, area_um2=[100, 50, 104, 100])
+    first = made(found["all"], tmp_path / "a", one, area_um2=[100, 100, 100, 100])
+    second = made(found["all"], tmp_path / "b", two, area_um2=[100, 50, 104, 100])
     assert statuses(first, second) == [
         ("matched", 1, 4), ("matched", 2, 3), ("lost", 3, None), ("lost", 4, None),
         ("gained", None, 1), ("gained", None, 2),
@@ -130,7 +132,7 @@ def test_squares_are_matched_above_one_half_and_never_at_it(done: Attempt, tmp_p
 
 
 def test_of_rivals_the_better_match_wins_wherever_their_windows_are(
-    done: Attempt, tmp_path: Path
+    found: dict[str, Path], tmp_path: Path
 ) -> None:
     edge = WINDOW_UM
     one = [
@@ -138,7 +140,7 @@ def test_of_rivals_the_better_match_wins_wherever_their_windows_are(
         shapely.box(edge - 9, 0, edge + 11, 10),
     ]
     two = [shapely.box(edge - 8.5, 0, edge + 11.5, 10), shapely.box(edge - 4, 0, edge + 16, 10)]
-    first, second = made(done.out, tmp_path / "a", one), made(done.out, tmp_path / "b", two)
+    first, second = made(found["all"], tmp_path / "a", one), made(found["all"], tmp_path / "b", two)
     # 1-1 and 2-1 are above one half, 2-2 too; 2-1 is best, and 2 has no more to give.
     assert statuses(first, second) == [
         ("lost", 1, None), ("matched", 2, 1), ("gained", None, 2),
@@ -212,12 +214,14 @@ def every_pair(one: list[Any], two: list[Any]) -> dict[int, tuple[int, float]]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_windows_and_row_groups_change_no_match(seed: int, done: Attempt, tmp_path: Path) -> None:
+def test_windows_and_row_groups_change_no_match(
+    seed: int, found: dict[str, Path], tmp_path: Path
+) -> None:
     rng = np.random.default_rng(seed)
     one = crowd(rng)
     two = moved(one, rng)
-    first = made(done.out, tmp_path / "a", one, group=int(rng.integers(1, 60)))
-    second = made(done.out, tmp_path / "b", two, group=int(rng.integers(1, 60)))
+    first = made(found["all"], tmp_path / "a", one, group=int(rng.integers(1, 60)))
+    second = made(found["all"], tmp_path / "b", two, group=int(rng.integers(1, 60)))
     partners = gather(first, second).partners
     want = every_pair(one, two)
     assert len(want) > 15
