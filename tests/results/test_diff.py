@@ -114,21 +114,24 @@ def test_squares_are_matched_above_one_half_and_never_at_it(
     found: dict[str, Path], tmp_path: Path
 ) -> None:
     box = shapely.box
-    one = [box(0, 0, 10, 10), box(100, 0, 110, 10), box(200, 0, 210, 10), box(300, 0, 310, 10)]
-    two = [box(305, 0, 315, 10), box(200, 0, 210, 5), box(102, 0, 112, 10), box(0, 0, 10, 10)]
-    first = made(found["all"], tmp_path / "a", one, area_um2=[100, 100, 100, 100])
-    second = made(found["all"], tmp_path / "b", two, area_um2=[100, 50, 104, 100])
+    one = [box(at, 0, at + 10, 10) for at in (0, 100, 200, 300, 400)]
+    two = [
+        box(305, 0, 315, 10), box(200, 0, 210, 5), box(102, 0, 112, 10), box(0, 0, 10, 10),
+        box(400, 0, 410, 5.1),
+    ]  # fmt: skip
+    first = made(found["all"], tmp_path / "a", one, area_um2=[100] * 5)
+    second = made(found["all"], tmp_path / "b", two, area_um2=[100, 50, 104, 100, 100])
     assert statuses(first, second) == [
         ("matched", 1, 4), ("matched", 2, 3), ("lost", 3, None), ("lost", 4, None),
-        ("gained", None, 1), ("gained", None, 2),
+        ("matched", 5, 5), ("gained", None, 1), ("gained", None, 2),
     ]  # fmt: skip
     told = Difference(first, second).numbers()
-    assert (told["matched"], told["lost"], told["gained"]) == (2, 2, 2)
-    assert told["f1"] == {"0.5": 0.5, "0.6": 0.5, "0.7": 0.25, "0.8": 0.25, "0.9": 0.25}
-    assert told["jaccard"] == pytest.approx(2 / 6, abs=1e-6)
-    assert told["mean_iou"] == pytest.approx((1 + 8 / 12) / 2, abs=1e-6)
+    assert (told["matched"], told["lost"], told["gained"]) == (3, 2, 2)
+    assert told["f1"] == {"0.5": 0.6, "0.6": 0.4, "0.7": 0.2, "0.8": 0.2, "0.9": 0.2}
+    assert told["jaccard"] == pytest.approx(3 / 7, abs=1e-6)
+    assert told["mean_iou"] == pytest.approx((1 + 8 / 12 + 0.51) / 3, abs=1e-6)
     area = told["changes"]["area_um2"]
-    assert (area["cells"], area["median"], area["p95"]) == (2, 0.0, pytest.approx(4, abs=0.01))
+    assert (area["cells"], area["median"], area["p95"]) == (3, 0.0, pytest.approx(4, abs=0.01))
 
 
 def test_of_rivals_the_better_match_wins_wherever_their_windows_are(

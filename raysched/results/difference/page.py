@@ -204,5 +204,8 @@ def _results(facts: Facts) -> Iterable[Html]:
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Html:
     head = tag("thead", tag("tr", *(tag("th", each) for each in heads)))
-    lines = (tag("tr", *(tag("td", tag("bdi", cell)) for cell in row)) for row in rows)
+    lines = (
+        tag("tr", *(tag("td" if at else "th", tag("bdi", cell)) for at, cell in enumerate(row)))
+        for row in rows
+    )
     return tag("table", head, tag("tbody", *lines))

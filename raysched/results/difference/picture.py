@@ -102,4 +102,5 @@ def _frame(pen: ImageDraw.ImageDraw, at: npt.NDArray[np.float64], name: str) -> 
     x, y = at[:2] + (at[2] - side) / 2
     box = (x, y + HEAD_PX, x + side, y + side + HEAD_PX)
     pen.rectangle(box, outline=(20, 20, 20), width=2)
-    pen.text((x + 6, y + HEAD_PX + 2), name, (20, 20, 20), ImageFont.load_default(22))
+    corner = (x + 6, y + 2) if side > 2 * SMALLEST_FRAME_PX else (x + side + 4, y - 6)
+    pen.text((corner[0], corner[1] + HEAD_PX), name, (20, 20, 20), ImageFont.load_default(22))
