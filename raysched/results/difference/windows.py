@@ -46,14 +46,17 @@ def places(facts: Facts) -> list[tuple[float, float, float]]:
     summed = cv2.boxFilter(
         changed, -1, (across, across), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
+    rows, columns = summed.shape
+    left, top = (
+        np.clip((np.arange(squares) + 0.5) * counted.side_px - side / 2, 0.0, whole - side)
+        for squares, whole in ((columns, slide.width), (rows, slide.height))
+    )
     found: list[tuple[float, float, float]] = []
     while len(found) < MOST_WINDOWS and summed.max() >= 1:
-        row, column = (int(at) for at in np.unravel_index(int(summed.argmax()), summed.shape))
-        x = min(max((column + 0.5) * counted.side_px - side / 2, 0.0), slide.width - side)
-        y = min(max((row + 0.5) * counted.side_px - side / 2, 0.0), slide.height - side)
+        row, column = np.unravel_index(int(summed.argmax()), summed.shape)
+        x, y = float(left[column]), float(top[row])
         found.append((x, y, side))
-        top, left = max(0, row - across), max(0, column - across)
-        summed[top : row + across + 1, left : column + across + 1] = 0
+        summed[np.ix_(np.abs(top - y) < side, np.abs(left - x) < side)] = 0
     return found
 
 
