@@ -397,6 +397,18 @@ def test_the_legend_of_the_picture_below_is_no_part_of_the_map(
     assert picture[-20:, :900].min() > 240
 
 
+def test_the_first_window_is_where_most_cells_were_lost(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
+    many = [shapely.box(x, 900, x + 8, 908) for x in range(1500, 1560, 12)]
+    one = [shapely.box(100, 100, 108, 108), *many, shapely.box(1000, 1500, 1008, 1508)]
+    first = made(found["all"], tmp_path / "a", one)
+    second = made(found["all"], tmp_path / "b", one[-1:])
+    shown = windows(gather(first, second))
+    assert [window.count(Status.LOST) for window in shown] == [len(many), 1]
+    assert {window.count(Status.MATCHED) for window in shown} == {0}
+
+
 def test_windows_hold_the_cells_that_were_lost(found: dict[str, Path]) -> None:
     shown = windows(gather(found["all"], found["large"]))
     assert 1 <= len(shown) <= 4
