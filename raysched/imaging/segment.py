@@ -41,13 +41,25 @@ def segment_tile(
 
     ``rgb``: the pixels of ``tile.read``, (h, w, 3) uint8. Raises ``EngineFailed``.
     """
+    return measure_tile(rgb, find_labels(rgb, plan, engine), plan, tissue, tile, engine)
+
+
+def find_labels(rgb: Rgb, plan: SlidePlan, engine: Engine) -> Labels:
+    """What the engine finds on the pixels of a tile: (h, w) int32. Raises ``EngineFailed``."""
     params = engine_params(plan.engine, plan.params)
-    labels = run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
+    return run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
+
+
+def measure_tile(
+    rgb: Rgb, labels: Labels, plan: SlidePlan, tissue: TissueMask, tile: Tile, engine: Engine
+) -> CellBatch:
+    """The cells that a tile with these labels reports, measured. Raises ``EngineFailed``."""
     runs, owner = mask_runs(labels)
     shape = moments(_in_slide(runs, tile), owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
     masks = _masks_of(chosen, runs, owner)
-    return _batch(tile, labels, masks, ask_densities(engine, rgb, plan.context))
+    ring_px = max(1, round(plan.measure.ring_um / plan.grid.mpp))
+    return _batch(tile, labels, masks, ask_densities(engine, rgb, plan.context), ring_px)
 
 
 def _in_slide(runs: I32, tile: Tile) -> I32:
@@ -108,6 +120,7 @@ def _batch(
     labels: Labels,
     masks: _Masks,
     stains: tuple[F32, F32],
+    ring_px: int,
 ) -> CellBatch:
     in_slide = _in_slide(masks.runs, tile)
     shape = moments(in_slide, masks.owner, len(masks.at) - 1)
@@ -126,7 +139,7 @@ def _batch(
         solidity=np.minimum(solid, 1.0).astype(np.float32),
         haematoxylin_od=haematoxylin,
         eosin_od=eosin,
-        confidence=_confidence(haematoxylin, stains[0], labels, masks),
+        confidence=_confidence(haematoxylin, stains[0], labels, masks, ring_px),
         polygon_xy=ring_xy + np.array([tile.read.x0, tile.read.y0]),
         polygon_at=ring_at,
         runs=in_slide,
@@ -134,17 +147,14 @@ def _batch(
     )
 
 
-def _confidence(inside: F32, haematoxylin: F32, labels: Labels, masks: _Masks) -> F32:
+def _confidence(inside: F32, haematoxylin: F32, labels: Labels, masks: _Masks, ring_px: int) -> F32:
     """How much darker a cell is than the ring of background around it, squashed to 0..1.
 
     1 - exp(-difference / 0.1 OD): 0.63 for a nucleus 0.1 OD above its surroundings. The ring is
-    the ``RING_PX`` px around, all cells left out.
+    the ``ring_px`` px around, all cells left out.
     """
     from raysched.imaging.kernels import runs
 
-    around = runs.means_around(haematoxylin, labels, masks.runs, masks.at, RING_PX)
+    around = runs.means_around(haematoxylin, labels, masks.runs, masks.at, ring_px)
     above = np.maximum(inside - around, 0.0)
     return np.asarray(1.0 - np.exp(-above / 0.1), np.float32)
-
-
-RING_PX = 4
