@@ -240,8 +240,15 @@ def test_windows_and_row_groups_change_no_match(
 # --- the real stages ------------------------------------------------------------------------------
 
 
-def test_a_result_is_no_different_from_itself(found: dict[str, Path]) -> None:
-    told = Difference(found["all"], found["all"]).numbers()
+def test_a_result_is_no_different_from_itself_or_from_the_same_work_done_again(
+    found: dict[str, Path], tmp_path: Path
+) -> None:
+    again = shutil.copytree(found["all"], tmp_path / "again")
+    manifest = json.loads((again / MANIFEST).read_text())
+    manifest |= {"job": "job-again", "reused": ["plan"], "created_at": "2026-01-01T00:00:00Z"}
+    manifest["timings"]["plan_s"] += 1
+    (again / MANIFEST).write_text(json.dumps(manifest))
+    told = Difference(found["all"], again).numbers()
     assert (told["matched"], told["lost"], told["gained"]) == (25, 0, 0)
     assert (told["f1"]["0.9"], told["jaccard"], told["mean_iou"]) == (1.0, 1.0, 1.0)
     assert told["differing"] == []

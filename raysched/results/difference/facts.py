@@ -36,7 +36,7 @@ CHANGE_STEPS = 1 << 15
 """Steps of a change to either side of 0, up to the largest that could be."""
 NOT_SETTINGS = {
     *("job", "created_at", "fingerprint", "timings", "files", "format", "chunk_tiles"),
-    *("checksum", "column_checksums", "counts"),
+    *("checksum", "column_checksums", "counts", "reused"),
 }
 DERIVED = {f"grid.{name}" for name in ("width", "height", "columns", "rows")}
 """What follows from the scale and the tiles."""
