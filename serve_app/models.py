@@ -165,6 +165,51 @@ class Results(Shown):
     files: tuple[ResultFile, ...]
 
 
+class ComparedResult(Shown):
+    """One of two results that are compared; ``checksum`` names its cells."""
+
+    job: str
+    cells: int
+    checksum: str
+
+
+class ChangedMeasure(Shown):
+    """How a measurement of the matched cells changed: the second's minus the first's. None where
+    no cell has a finite value in both."""
+
+    unit: str
+    cells: int
+    median: float | None
+    p05: float | None
+    p95: float | None
+
+
+class DifferingSetting(Shown):
+    """What made the two results and is not the same; null where one of them has no such value."""
+
+    setting: str
+    first: Any
+    second: Any
+
+
+class Diff(Shown):
+    """What two results of one slide have in common. ``matched``: cells of both, by an IoU of their
+    outlines above 0.5. ``lost``: of the first alone. ``gained``: of the second alone."""
+
+    first: ComparedResult
+    second: ComparedResult
+    slide: str
+    slide_sha256: str
+    matched: int
+    lost: int
+    gained: int
+    f1: Annotated[dict[str, float], Field(description="by the IoU above which cells match")]
+    jaccard: float
+    mean_iou: Annotated[float, Field(description="of the matched cells")]
+    changes: dict[str, ChangedMeasure]
+    differing: tuple[DifferingSetting, ...]
+
+
 class Engine(Shown):
     """An engine that a job may name. ``target_mpp``: um per px that it sees; ``halo_um``: how far
     it looks."""
