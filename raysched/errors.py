@@ -73,6 +73,20 @@ class NotFound(RequestError):
     status = 404
 
 
+class Unauthorized(RequestError):
+    """It is not known who asks: no key, or one that opens nothing."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(RequestError):
+    """It is known who asks, and they may not."""
+
+    code = "forbidden"
+    status = 403
+
+
 class NotReady(RequestError):
     """The thing exists, but what was asked of it does not exist yet."""
 

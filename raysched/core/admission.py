@@ -14,7 +14,7 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
     if head is None:
         user.branches.pop(branch_name, None)
         user.turns.forget(branch_name)
-    elif state.jobs[head].has_unit():
+    elif state.jobs[head].has_unit() and not state.is_held(state.jobs[head]):
         if branch_name not in user.turns.ready:
             user.turns.wake(branch_name)
     else:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raysched.core.accounts import KeyKind, Role
 from raysched.core.limits import Limits
 from raysched.core.model import (
     Failure,
     JobId,
     JobSpec,
+    KeyId,
     LaneId,
     PlanFacts,
     RunId,
@@ -86,6 +88,83 @@ class UserWeighted:
     at: float
     user: UserId
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserCreated:
+    """An administrator took a user in, under an id that is never given out again. ``tag`` makes
+    asking twice harmless."""
+
+    at: float
+    user: UserId
+    name: str
+    role: Role
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserChanged:
+    """An administrator changed what is given here; None leaves as it is. Quotas: 0 is none of the
+    user's own."""
+
+    at: float
+    user: UserId
+    name: str | None = None
+    weight: float | None = None
+    max_jobs: int | None = None
+    max_bytes: int | None = None
+    disabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserDeleted:
+    """An administrator deleted a user: their jobs end and their keys open nothing any more."""
+
+    at: float
+    user: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMade:
+    """A user has one more key, or a one-time login. ``digest`` is the SHA-256 of the whole key,
+    whose secret is in no event."""
+
+    at: float
+    user: UserId
+    key: KeyId
+    kind: KeyKind
+    name: str
+    role: Role
+    digest: str
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevoked:
+    """A key or session opens nothing any more."""
+
+    at: float
+    user: UserId
+    key: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsed:
+    """A key was used, a minute or more after the use that is known."""
+
+    at: float
+    key: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A session began with a key; a one-time login is spent with that."""
+
+    at: float
+    key: KeyId
+    session: KeyId
+    digest: str
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +294,13 @@ Event = (
     | JobRetryRequested
     | MppAnswered
     | UserWeighted
+    | UserCreated
+    | UserChanged
+    | UserDeleted
+    | KeyMade
+    | KeyRevoked
+    | KeyUsed
+    | LoggedIn
     | LaneOpened
     | LaneLost
     | SlidePlanned
@@ -228,3 +314,6 @@ Event = (
     | RunStopped
     | TimePassed
 )
+
+IdentityEvent = UserCreated | UserChanged | UserDeleted | KeyMade | KeyRevoked | KeyUsed | LoggedIn
+"""Those that say who may ask."""

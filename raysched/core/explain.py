@@ -149,6 +149,10 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
         return _behind_dependencies(state, job)
     if job.awaits is not None:
         return _behind_equal_work(state, state.jobs[job.awaits])
+    if state.is_held(job):
+        return Explanation(
+            Reason.WAITING_FOR_ACCOUNT, "waiting: its user is disabled, so nothing new begins"
+        )
     if job.user in state.queue:
         return _behind_in_queue(state, job, now)
     if job.user in state.yielding:

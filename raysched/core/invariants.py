@@ -36,6 +36,7 @@ def check(scheduler: Scheduler) -> None:
     _check_turns(state)
     _check_alarms(state)
     _check_nothing_idles(state)
+    _check_identities(state)
 
 
 def _hold(condition: bool, name: str, *facts: object) -> None:
@@ -207,9 +208,34 @@ def _ready_branches(state: State, name: UserId) -> set[BranchName]:
     for branch_name, branch in state.users[name].branches.items():
         line = [state.jobs[job] for job in branch.line.jobs()]
         head = next((job for job in line if job.id == branch.current), line[0])
-        if _has_unit(state, head):
+        if _has_unit(state, head) and not _is_held(state, head):
             found.add(branch_name)
     return found
+
+
+def _is_held(state: State, job: Job) -> bool:
+    account = state.identities.accounts.get(job.user)
+    is_open = account is None or (account.disabled_at, account.deleted_at) == (None, None)
+    return not is_open and job.state is JobState.WAITING and job.started_at is None
+
+
+def _check_identities(state: State) -> None:
+    """I16: a key is somebody's and opens no more than its user may; of the deleted nothing is left
+    to be done and nothing opens."""
+    accounts, keys = state.identities.accounts, state.identities.keys
+    for name, key in keys.items():
+        _hold(key.user in accounts, "I16 a key without an account", name)
+        _hold(accounts[key.user].role.covers(key.role), "I16 a key beyond its user", name)
+        parent = keys.get(key.parent) if key.parent is not None else None
+        is_held_up = parent is not None and parent.revoked_at is None
+        _hold(key.parent is None or is_held_up, "I16 a session without its key", name)
+        is_gone = accounts[key.user].deleted_at is not None
+        _hold(not is_gone or key.revoked_at is not None, "I16 a key of the deleted", name)
+    for who, account in accounts.items():
+        user = state.users.get(who)
+        if account.deleted_at is not None and user is not None:
+            still = {state.jobs[name].state for name in user.open}
+            _hold(still <= {JobState.CANCELLING}, "I16 work of the deleted", who, still)
 
 
 def _has_unit(state: State, job: Job) -> bool:

@@ -15,9 +15,15 @@ WorkflowId = NewType("WorkflowId", str)
 JobId = NewType("JobId", str)
 BranchName = NewType("BranchName", str)
 LaneId = NewType("LaneId", str)
+KeyId = NewType("KeyId", str)
+"""The public part of a key: names it, opens nothing."""
 RunId = NewType("RunId", str)
 """Names one dispatch of one unit of work to one lane; never used twice. Reports carry it alone,
 so that a late or repeated report of an old dispatch is recognised and ignored."""
+
+
+LOCAL_USER = UserId("local")
+"""The operator: whoever uses the command line, which talks to the cluster itself."""
 
 
 class JobState(StrEnum):
@@ -74,6 +80,7 @@ class Reason(StrEnum):
     WAITING_FOR_BRANCH = "waiting_for_branch"
     WAITING_FOR_DEPENDENCY = "waiting_for_dependency"
     WAITING_FOR_EQUAL_WORK = "waiting_for_equal_work"
+    WAITING_FOR_ACCOUNT = "waiting_for_account"
     WAITING_FOR_SLOT = "waiting_for_slot"
     WAITING_FOR_RUNNING_CAP = "waiting_for_running_cap"
     WAITING_FOR_LANE = "waiting_for_lane"

@@ -23,7 +23,7 @@ from raysched.core.retirement import is_retired
 from raysched.core.state import Job, State, Workflow
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
-from raysched.errors import Conflict, InvalidSetting, LimitReached, NotFound
+from raysched.errors import Conflict, Forbidden, InvalidSetting, LimitReached, NotFound
 
 MPP_MIN_UM = 0.08
 MPP_MAX_UM = 2.0
@@ -103,15 +103,19 @@ def _check_size(state: State, jobs: int) -> None:
 
 
 def _check_room(state: State, name: UserId, more: int) -> None:
-    limits = state.limits
+    if state.identities.is_shut(name):
+        raise Forbidden(
+            f"The user {name} is disabled or deleted: nothing new is taken in.",
+            remedy="Ask an administrator to enable it.",
+        )
+    most = state.identities.most_jobs(name, state.limits.max_jobs_per_user)
     user = state.users.get(name)
     have = len(user.open) if user is not None else 0
-    if have + more > limits.max_jobs_per_user:
+    if have + more > most:
         raise LimitReached(
-            f"You have {have} unfinished jobs; {more} more would pass the limit of "
-            f"{limits.max_jobs_per_user}.",
+            f"You have {have} unfinished jobs; {more} more would pass the limit of {most}.",
             remedy="Wait until some have finished, or cancel some.",
-            limit=limits.max_jobs_per_user,
+            limit=most,
             unfinished=have,
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from raysched.core import reports, requests
+from raysched.core import identity, reports, requests
 from raysched.core.commands import Command, Retire
 from raysched.core.decision import Decision, decision_of
 from raysched.core.dispatch import cycle
@@ -20,8 +20,12 @@ from raysched.core.events import (
     Event,
     JobCancelRequested,
     JobRetryRequested,
+    KeyMade,
+    KeyRevoked,
+    KeyUsed,
     LaneLost,
     LaneOpened,
+    LoggedIn,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -32,6 +36,9 @@ from raysched.core.events import (
     SchedulerStarted,
     SlidePlanned,
     TimePassed,
+    UserChanged,
+    UserCreated,
+    UserDeleted,
     UserWeighted,
     WorkflowSubmitted,
 )
@@ -53,6 +60,13 @@ _HANDLERS: dict[type[Event], tuple[_Check, _Apply]] = {
     JobRetryRequested: (requests.check_retry, requests.apply_retry),
     MppAnswered: (requests.check_mpp, requests.apply_mpp),
     UserWeighted: (requests.check_weighted, requests.apply_weighted),
+    UserCreated: (identity.check_created, identity.apply_created),
+    UserChanged: (identity.check_changed, identity.apply_changed),
+    UserDeleted: (identity.check_deleted, identity.apply_deleted),
+    KeyMade: (identity.check_key_made, identity.apply_key_made),
+    KeyRevoked: (identity.check_key_revoked, identity.apply_key_revoked),
+    KeyUsed: (identity.check_key_used, identity.apply_key_used),
+    LoggedIn: (identity.check_logged_in, identity.apply_logged_in),
     LaneOpened: (reports.check_lane_opened, reports.apply_lane_opened),
     LaneLost: (reports.check_lane_lost, reports.apply_lane_lost),
     SlidePlanned: (reports.is_news, reports.apply_planned),

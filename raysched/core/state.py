@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from raysched.core.accounts import Identities
 from raysched.core.fairness import FairQueue
 from raysched.core.limits import Limits
 from raysched.core.line import JobLine
@@ -205,6 +206,8 @@ class State:
     unfinished: dict[WorkflowId, int] = field(default_factory=dict)
     """Open jobs of each workflow that has any (index)."""
     users: dict[UserId, User] = field(default_factory=dict)
+    identities: Identities = field(default_factory=Identities)
+    """Accounts and keys; scheduling looks at who is disabled and at quotas, and at nothing else."""
     lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
     runs: dict[RunId, Run] = field(default_factory=dict)
     slots: OrderedDict[UserId, float] = field(default_factory=OrderedDict)
@@ -227,6 +230,11 @@ class State:
     """Slot holders whose tenure is over while others wait (index)."""
     alarms: list[tuple[float, int, JobId]] = field(default_factory=list)
     """Ends of back-offs, sorted (index)."""
+
+    def is_held(self, job: Job) -> bool:
+        """Whether a job has not begun and may not, since its user is disabled."""
+        is_new = job.state is WAITING and job.started_at is None
+        return is_new and self.identities.is_shut(job.user)
 
     def user(self, name: UserId) -> User:
         """A user; made if this is the first that is heard of them."""

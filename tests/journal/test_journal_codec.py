@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysched.core import events as ev
+from raysched.core.accounts import KeyKind, Role
 from raysched.core.limits import Limits
 from raysched.core.model import (
     BranchName,
     Failure,
     JobId,
     JobSpec,
+    KeyId,
     LaneId,
     PlanFacts,
     RunId,
@@ -28,6 +30,7 @@ from raysched.errors import InternalError, JournalDamaged, JournalTooNew
 from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
 
 ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
+KEY = KeyId("0a1b")
 SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
 
 # What is written now. When a field with a default is added to an event, its old line moves to
@@ -60,6 +63,34 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
     ("user_weighted", 1): (
         ev.UserWeighted(1.5, ANN, 2.0),
         '{"at":1.5,"user":"ann","weight":2.0}',
+    ),
+    ("user_created", 1): (
+        ev.UserCreated(1.5, ANN, "Ann Ω", Role.READ_ONLY, "t1"),
+        '{"at":1.5,"user":"ann","name":"Ann Ω","role":"read-only","tag":"t1"}',
+    ),
+    ("user_changed", 1): (
+        ev.UserChanged(1.5, ANN, "Anna", 2.0, 9, 2**40, True),
+        (
+            '{"at":1.5,"user":"ann","name":"Anna","weight":2.0,"max_jobs":9,'
+            '"max_bytes":1099511627776,"disabled":true}'
+        ),
+    ),
+    ("user_deleted", 1): (ev.UserDeleted(1.5, ANN), '{"at":1.5,"user":"ann"}'),
+    ("key_made", 1): (
+        ev.KeyMade(1.5, ANN, KEY, KeyKind.API, "laptop", Role.USER, "d1", 9.5),
+        (
+            '{"at":1.5,"user":"ann","key":"0a1b","kind":"api","name":"laptop","role":"user",'
+            '"digest":"d1","expires_at":9.5}'
+        ),
+    ),
+    ("key_revoked", 1): (
+        ev.KeyRevoked(1.5, ANN, KEY),
+        '{"at":1.5,"user":"ann","key":"0a1b"}',
+    ),
+    ("key_used", 1): (ev.KeyUsed(1.5, KEY), '{"at":1.5,"key":"0a1b"}'),
+    ("logged_in", 1): (
+        ev.LoggedIn(1.5, KEY, KeyId("2c3d"), "d2", 9.5),
+        '{"at":1.5,"key":"0a1b","session":"2c3d","digest":"d2","expires_at":9.5}',
     ),
     ("lane_opened", 1): (ev.LaneOpened(1.5, LANE), '{"at":1.5,"lane":"lane-0"}'),
     ("lane_lost", 1): (
