@@ -54,6 +54,8 @@ class ServeSettings(Section):
     port: int = Field(default=8000, ge=0, le=65535)
     replicas: int = Field(default=1, ge=1, le=64)
     slide_folders: tuple[Path, ...] = ()
+    session_hours: float = Field(default=12.0, gt=0, le=720)
+    secure_cookie: bool = False
 
 
 class SegmentationSettings(Section):

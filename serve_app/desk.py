@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from raysched.cluster.accounts import Accounts
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.health import Health
 from raysched.cluster.submission import Prepared, digest_of, prepare, workflow_id
@@ -16,7 +17,7 @@ from raysched.config import Config
 from raysched.core.model import JobId, UserId
 from raysched.core.views import WorkflowView
 from raysched.errors import ClusterError, Conflict, NotFound
-from serve_app.identity import caller
+from serve_app.identity import Asking, caller
 from serve_app.models import HttpSubmission
 from serve_app.paths import find_slide
 from serve_app.results import results_of
@@ -30,7 +31,17 @@ class Desk:
 
     config: Config
     gateway: Gateway
-    user: UserId
+    asking: Asking
+
+    @property
+    def user(self) -> UserId:
+        """Whose things are asked for."""
+        return self.asking.user
+
+    @property
+    def accounts(self) -> Accounts:
+        """Users and keys."""
+        return Accounts(self.gateway)
 
     async def submit(self, body: HttpSubmission, key: str) -> tuple[WorkflowView, bool]:
         """The workflow, and whether it is new. A key that is known is not checked against the
@@ -60,25 +71,26 @@ class Desk:
         """The results folder of a job. Raises ``NotFound``, ``NotReady``."""
         return results_of(await self.gateway.job(self.user, job))
 
-    async def health(self) -> Health:
-        """How the scheduler is. Raises ``ClusterError`` unless it can take work right now."""
-        try:
-            health = await asyncio.wait_for(self.gateway.health(), HEALTH_WAIT_S)
-        except TimeoutError:
-            raise ClusterError(
-                "The scheduler does not answer.", remedy="Ask again in a moment."
-            ) from None
-        if not health.ready:
-            raise ClusterError(
-                f"The scheduler is not ready: {health.trouble or 'it is closing'}",
-                remedy="Ask again in a moment; see its log if this lasts.",
-            )
-        return health
+
+async def ready(gateway: Gateway) -> Health:
+    """How the scheduler is. Raises ``ClusterError`` unless it can take work right now."""
+    try:
+        health = await asyncio.wait_for(gateway.health(), HEALTH_WAIT_S)
+    except TimeoutError:
+        raise ClusterError(
+            "The scheduler does not answer.", remedy="Ask again in a moment."
+        ) from None
+    if not health.ready:
+        raise ClusterError(
+            f"The scheduler is not ready: {health.trouble or 'it is closing'}",
+            remedy="Ask again in a moment; see its log if this lasts.",
+        )
+    return health
 
 
-def desk(request: Request, user: Annotated[UserId, Depends(caller)]) -> Desk:
+def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
     """The desk that a request comes to."""
-    return Desk(request.app.state.config, request.app.state.gateway, user)
+    return Desk(request.app.state.config, request.app.state.gateway, asking)
 
 
 At = Annotated[Desk, Depends(desk)]

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import Annotated
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import AwareDatetime
 
@@ -17,7 +17,7 @@ from raysched.results.exports.export import Export
 from raysched.results.exports.formats import PACKED, Format, Shape
 from raysched.results.report.page import POLICY
 from raysched.results.report.report import Report
-from serve_app.desk import At
+from serve_app.desk import At, ready
 from serve_app.models import (
     Alive,
     Diff,
@@ -178,9 +178,9 @@ async def healthz() -> Alive:
     return Alive()
 
 
-async def readyz(at: At) -> Ready:
+async def readyz(request: Request) -> Ready:
     """The scheduler can take work; 503 otherwise."""
-    health = await at.health()
+    health = await ready(request.app.state.gateway)
     return Ready(
         ready=health.ready,
         version=health.version,

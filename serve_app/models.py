@@ -114,9 +114,9 @@ class Job(Shown):
             id=view.job,
             slide=Path(request.slide).name,
             why=Why.of(view.explanation, folders),
-            submitted_at=_utc(view.submitted_at),
-            started_at=_utc_or_none(view.started_at),
-            ended_at=_utc_or_none(view.ended_at),
+            submitted_at=utc(view.submitted_at),
+            started_at=utc_or_none(view.started_at),
+            ended_at=utc_or_none(view.ended_at),
             question=conceal(view.question, folders) if view.question else None,
             failure=Fault.of(view.failure, folders) if view.failure else None,
         )
@@ -145,9 +145,7 @@ class Workflow(Shown):
     def of(cls, view: WorkflowView) -> Workflow:
         """The owner's view of a workflow."""
         jobs = tuple(Job.of(job) for job in view.jobs)
-        return cls(
-            id=view.workflow, name=view.name, submitted_at=_utc(view.submitted_at), jobs=jobs
-        )
+        return cls(id=view.workflow, name=view.name, submitted_at=utc(view.submitted_at), jobs=jobs)
 
 
 class ResultFile(Shown):
@@ -341,9 +339,11 @@ class MppAnswer(BaseModel):
     mpp: Annotated[float, Field(ge=0.08, le=2.0, description="um per level-0 px")]
 
 
-def _utc(at: float) -> datetime:
+def utc(at: float) -> datetime:
+    """Seconds since the epoch as a time in UTC."""
     return datetime.fromtimestamp(at, UTC)
 
 
-def _utc_or_none(at: float | None) -> datetime | None:
-    return None if at is None else _utc(at)
+def utc_or_none(at: float | None) -> datetime | None:
+    """The same, where there may be none."""
+    return None if at is None else utc(at)

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from raysched.errors import InternalError, LimitReached, RayschedError, SlideMissing
+from raysched.errors import InternalError, LimitReached, RayschedError, SlideMissing, Unauthorized
 from serve_app.models import Problem
 from serve_app.paths import conceal, server_folders
 
@@ -71,6 +71,8 @@ async def _ours(request: Request, error: Exception) -> ProblemResponse:
     facts = {name: value for name, value in error.facts.items() if name not in PATH_FACTS}
     message, remedy = (conceal(text, folders) for text in (error.message, error.remedy))
     answer = problem(status, error.code, message, remedy, facts)
+    if isinstance(error, Unauthorized):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="raysched"'
     if status == 503 or isinstance(error, LimitReached):
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer

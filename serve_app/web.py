@@ -15,14 +15,25 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
 from serve_app.body import BodyLimit
+from serve_app.identity import COOKIE
 from serve_app.models import Problem
-from serve_app.routes import PROBES, ROUTES, router
+from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
 
-Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (RFC 9457) with a
-stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
-`Idempotency-Key` to make it so."""
+Send a key as `Authorization: Bearer rsk_...`, or log in. Times are ISO 8601 in UTC, durations are
+seconds. Every error is problem JSON (RFC 9457) with a stable `code` and a `remedy`. Repeating any
+call is harmless; give `POST /workflows` an `Idempotency-Key` to make it so."""
+
+SECURITY = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key: rsk_ID_SECRET."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "Set by logging in; changes also need the header X-CSRF-Token.",
+    },
+}
 
 
 def create_app(config: Config, gateway: Gateway) -> FastAPI:
@@ -30,7 +41,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
     app.include_router(router(ROUTES, "/api/v1"))
-    app.include_router(router(PROBES))
+    app.include_router(router(AT_THE_ROOT))
     app.add_middleware(BodyLimit)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -45,5 +56,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         )
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = Problem.model_json_schema()
+        schema["components"]["securitySchemes"] = SECURITY
+        schema["security"] = [{name: []} for name in SECURITY]
         app.openapi_schema = schema
     return app.openapi_schema

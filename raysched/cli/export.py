@@ -12,10 +12,9 @@ import typer
 from raysched.cli.options import Common
 from raysched.cli.session import ask, settings
 from raysched.cli.voice import Voice
-from raysched.core.model import JobId
+from raysched.core.model import LOCAL_USER, JobId
 from raysched.errors import NotFound, OutputNotEmpty
 from raysched.results.exports.formats import KINDS, Format
-from serve_app.identity import LOCAL_USER
 
 
 @dataclass(frozen=True, kw_only=True)

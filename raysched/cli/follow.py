@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from raysched.core.model import JobId, JobState
-from serve_app.identity import LOCAL_USER
+from raysched.core.model import LOCAL_USER, JobId, JobState
 
 if TYPE_CHECKING:
     from raysched.cluster.gateway import Gateway

@@ -12,8 +12,7 @@ import typer
 from raysched.cli.options import Common, OneJob
 from raysched.cli.session import ask, settings
 from raysched.cli.voice import Interrupted, Voice
-from raysched.core.model import JobId, JobState
-from serve_app.identity import LOCAL_USER
+from raysched.core.model import LOCAL_USER, JobId, JobState
 
 if TYPE_CHECKING:
     from raysched.core.views import JobView

@@ -20,6 +20,7 @@ from raysched.cli.run import run
 from raysched.cli.sim import sim
 from raysched.cli.submit import submit
 from raysched.cli.up import up
+from raysched.cli.users import app as users
 
 app = typer.Typer(
     name="raysched",
@@ -52,6 +53,7 @@ for function, panel in (
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)
+app.add_typer(users, name="user", rich_help_panel=SERVICE)
 
 
 def _print_version(wanted: bool) -> None:

@@ -26,6 +26,7 @@ from raysched.cli.options import (
 from raysched.cli.session import settings
 from raysched.cli.summary import Finished, say_finished
 from raysched.cli.voice import Interrupted, Voice
+from raysched.core.model import LOCAL_USER, JobState
 from raysched.errors import (
     InternalError,
     InvalidSetting,
@@ -33,7 +34,6 @@ from raysched.errors import (
     RayschedError,
     faults_in_words,
 )
-from serve_app.identity import LOCAL_USER
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -111,7 +111,6 @@ def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Fin
 async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) -> JobView:
     """Submit and follow to the end. Raises what kept the job from succeeding."""
     from raysched.cli.follow import follow_or_cancel, give_up
-    from raysched.core.model import JobState
 
     await gateway.submit(prepared)
     job = prepared.jobs[0].job

@@ -13,8 +13,8 @@ from raysched.cli.options import Common, Engine, Kind, Mpp, Name, Params, Sweep
 from raysched.cli.run import described, grouped, parse_params, parse_sweep
 from raysched.cli.session import ask, settings
 from raysched.cli.voice import Voice
+from raysched.core.model import LOCAL_USER
 from raysched.errors import InvalidWorkflow
-from serve_app.identity import LOCAL_USER
 
 if TYPE_CHECKING:
     from raysched.cluster.submission import Submission

@@ -12,6 +12,7 @@ import typer
 from raysched.cli.options import Common
 from raysched.cli.session import settings
 from raysched.cli.voice import Voice
+from raysched.core.model import LOCAL_USER
 from raysched.errors import Conflict
 
 if TYPE_CHECKING:
@@ -58,16 +59,25 @@ def _serve(session: Session, config: Config, voice: Voice) -> None:
 
 
 async def _until_stopped(session: Session, url: str, voice: Voice) -> None:
-    """Say where the service is and wait for the signal."""
+    """Say where the service is, and how to get in; wait for the signal."""
+    from raysched.cluster.accounts import Accounts
+
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     jobs_open = (await session.gateway.health()).jobs_open
+    accounts = Accounts(session.gateway)
+    key, token = await accounts.first_key(), await accounts.login_token()
+    login = f"{url}/login?token={token.text}"
     dashboard = f"http://{session.dashboard_url}" if session.dashboard_url else None
-    voice.emit(up={"url": url, "dashboard": dashboard, "jobs_open": jobs_open})
+    keys = {"login": login, "admin_key": key.text if key else None}
+    voice.emit(up={"url": url, "dashboard": dashboard, "jobs_open": jobs_open, **keys})
     if jobs_open:
         voice.say(_jobs(jobs_open))
     voice.say(f"raysched is at {url}  (API: {url}/docs)")
+    voice.say(f"open it, logged in as {LOCAL_USER}: {login}  (works once, for 10 minutes)")
+    if key:
+        voice.say(f"admin key, shown this once, keep it: {key.text}")
     if dashboard:
         voice.say(f"Ray dashboard: {dashboard}  (its token: ~/.ray/auth_token)")
     voice.say("Ctrl-C stops it; what was submitted is kept.")

@@ -10,21 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from raysched import __version__
 from raysched.cluster.health import Health
 from raysched.cluster.life import Life, failed_unexpectedly
 from raysched.cluster.submission import Prepared
 from raysched.config import Config
+from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
 from raysched.core.commands import Retire
 from raysched.core.events import (
+    IdentityEvent,
     JobCancelRequested,
     JobRetryRequested,
+    KeyMade,
+    KeyUsed,
+    LoggedIn,
     MppAnswered,
+    UserCreated,
     UserWeighted,
     WorkflowSubmitted,
 )
-from raysched.core.model import JobId, JobState, UserId, WorkflowId
+from raysched.core.identity import USED_STEP_S, account_view, account_views, identify, key_views
+from raysched.core.model import LOCAL_USER, JobId, JobState, KeyId, UserId, WorkflowId
 from raysched.core.requests import asks_the_same
 from raysched.core.scheduler import Scheduler
 from raysched.core.views import JobView, WorkflowView
@@ -58,6 +66,7 @@ class SchedulerActor:
         self._pause_s = RESTART_PAUSE_S
         self._watchers = 0
         self._replayed = (0, 0)
+        self._notes: set[asyncio.Task[None]] = set()
         self._lives = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
@@ -248,6 +257,71 @@ class SchedulerActor:
         finally:
             self._watchers -= 1
 
+    # --- who asks ---------------------------------------------------------------------------------
+
+    async def change_identity(self, event: IdentityEvent) -> None:
+        """See ``Gateway.change_identity``."""
+        life = await self._current()
+        await _ensure_local(life)
+        await life.post(replace(event, at=life.now()))
+
+    async def first_key(self, event: KeyMade) -> bool:
+        """See ``Gateway.first_key``."""
+        life = await self._current()
+        await _ensure_local(life)
+        views = key_views(life.core.state, event.user)
+        if any(key.kind is KeyKind.API and key.key != event.key for key in views):
+            return False
+        await life.post(replace(event, at=life.now()))
+        return True
+
+    async def log_in(self, digest: str, session: LoggedIn) -> Caller:
+        """See ``Gateway.log_in``."""
+        life = await self._current()
+        await life.settled()
+        now = life.now()
+        if session.session not in life.core.state.identities.keys:  # else asked once more
+            identify(life.core.state, session.key, digest, now)
+        await life.post(replace(session, at=now))
+        return identify(life.core.state, session.session, session.digest, life.now())
+
+    async def identify(self, key: KeyId, digest: str) -> Caller:
+        """See ``Gateway.identify``."""
+        life = await self._current()
+        await life.settled()
+        now = life.now()
+        caller = identify(life.core.state, key, digest, now)
+        self._note_use(life, key, now)
+        return caller
+
+    def _note_use(self, life: Life, key: KeyId, now: float) -> None:
+        """Have the use written down, once a minute; the caller does not wait for it."""
+        known = life.core.state.identities.keys[key].used_at
+        if known is None or now >= known + USED_STEP_S:
+            noted = asyncio.create_task(life.report(lambda at: KeyUsed(at, key)))
+            self._notes.add(noted)
+            noted.add_done_callback(self._notes.discard)
+
+    async def accounts(self) -> tuple[AccountView, ...]:
+        """See ``Gateway.accounts``."""
+        life = await self._current()
+        await _ensure_local(life)
+        await life.settled()
+        return account_views(life.core.state, life.now())
+
+    async def account(self, user: UserId) -> AccountView:
+        """See ``Gateway.account``."""
+        life = await self._current()
+        await _ensure_local(life)
+        await life.settled()
+        return account_view(life.core.state, user, life.now())
+
+    async def keys(self, user: UserId) -> tuple[KeyView, ...]:
+        """See ``Gateway.keys``."""
+        life = await self._current()
+        await life.settled()
+        return key_views(life.core.state, user)
+
     async def health(self) -> Health:
         """See ``Gateway.health``."""
         await self._is_ready(HEALTH_WAIT_S)
@@ -272,6 +346,12 @@ class SchedulerActor:
         """See ``Gateway.close``. Idempotent; returns when the journal is closed."""
         self._closing.set()
         await self._lives
+
+
+async def _ensure_local(life: Life) -> None:
+    """The operator's own user is there from the first time that anybody asks for users or keys."""
+    if LOCAL_USER not in life.core.state.identities.accounts:
+        await life.post(UserCreated(life.now(), LOCAL_USER, LOCAL_USER, Role.ADMIN, LOCAL_USER))
 
 
 async def _past_job(life: Life, user: UserId, job: JobId) -> JobView:

@@ -16,7 +16,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from raysched.cluster.health import Health
 from raysched.cluster.submission import Prepared
-from raysched.core.model import JobId, UserId, WorkflowId
+from raysched.core.accounts import AccountView, Caller, KeyView
+from raysched.core.events import IdentityEvent, KeyMade, LoggedIn
+from raysched.core.model import JobId, KeyId, UserId, WorkflowId
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import ClusterUnreachable, RayschedError
 
@@ -87,6 +89,47 @@ class Gateway:
         Returns the revision to pass next time.
         """
         answer: tuple[int, JobView] = await self._ask("watch", user, job, seen, wait_s)
+        return answer
+
+    # --- who asks ---------------------------------------------------------------------------------
+
+    async def identify(self, key: KeyId, digest: str) -> Caller:
+        """Who a key belongs to, by its id and the digest of all of it. Raises ``Unauthorized``.
+
+        Asked for each request and kept nowhere: a copy that is to forget a revoked key before the
+        next request would have to be checked with the actor as often, for the same one call.
+        """
+        answer: Caller = await self._ask("identify", key, digest)
+        return answer
+
+    async def log_in(self, digest: str, session: LoggedIn) -> Caller:
+        """Begin a session with a key whose digest is given. Raises ``Unauthorized``."""
+        answer: Caller = await self._ask("log_in", digest, session)
+        return answer
+
+    async def change_identity(self, event: IdentityEvent) -> None:
+        """Make a change of users or keys durable; the actor says when it was. Raises what the
+        core refuses. Meant for the operator and for ``raysched.cluster.accounts``."""
+        await self._ask("change_identity", event)
+
+    async def first_key(self, event: KeyMade) -> bool:
+        """Make a key, if its user never had one; whether it was made."""
+        answer: bool = await self._ask("first_key", event)
+        return answer
+
+    async def accounts(self) -> tuple[AccountView, ...]:
+        """All users that are not deleted, in order of creation."""
+        answer: tuple[AccountView, ...] = await self._ask("accounts")
+        return answer
+
+    async def account(self, user: UserId) -> AccountView:
+        """One user. Raises ``NotFound``."""
+        answer: AccountView = await self._ask("account", user)
+        return answer
+
+    async def keys(self, user: UserId) -> tuple[KeyView, ...]:
+        """A user's keys and sessions, without their secrets. Raises ``NotFound``."""
+        answer: tuple[KeyView, ...] = await self._ask("keys", user)
         return answer
 
     async def health(self) -> Health:

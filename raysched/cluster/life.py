@@ -64,8 +64,8 @@ class Life:
         self._snapshot_at = 0
         self._unsaved = False
         self.core = Scheduler(config.scheduling)
-        self._lanes = Lanes(config, self._report)
-        self._runs = Runs(config, self._lanes, self._report)
+        self._lanes = Lanes(config, self.report)
+        self._runs = Runs(config, self._lanes, self.report)
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -191,8 +191,8 @@ class Life:
     def _take(self, letter: Letter) -> None:
         self._mail.put_nowait(letter)
 
-    async def _report(self, event_at: Callable[[float], Event]) -> None:
-        """For lanes and runs: stamp and post; a pausing life has no use for reports."""
+    async def report(self, event_at: Callable[[float], Event]) -> None:
+        """For lanes, runs and uses of keys: stamp and post; a pausing life has no use for these."""
         try:
             await self.post(event_at(self.now()))
         except RequestError:
@@ -300,7 +300,7 @@ class Life:
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
-        tick = asyncio.create_task(self._report(TimePassed))
+        tick = asyncio.create_task(self.report(TimePassed))
         self._ticks.add(tick)
         tick.add_done_callback(self._ticks.discard)
 

@@ -138,12 +138,13 @@ def _tag(user: str, key: str) -> str:
 
 
 def _check_size(jobs: int, config: Config) -> None:
-    """What the core would refuse whatever else is there, before any slide is opened."""
-    most = min(config.scheduling.max_jobs_per_workflow, config.scheduling.max_jobs_per_user)
+    """What the core would refuse from anybody, before any slide is opened. How many unfinished jobs
+    a user may have is the core's to say: each may have a quota of their own."""
+    most = config.scheduling.max_jobs_per_workflow
     if jobs > most:
         raise LimitReached(
-            f"You may have {most} unfinished jobs; a workflow of {jobs} would pass that.",
-            remedy="Submit it in parts.",
+            f"A workflow may have {most} jobs, not {jobs}.",
+            remedy="Split it into several workflows.",
             limit=most,
         )
 

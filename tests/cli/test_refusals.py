@@ -125,7 +125,7 @@ def test_what_makes_no_sense_is_the_requests_fault(arguments: tuple[object, ...]
 
 @needs_data
 def test_a_workflow_beyond_the_limit_is_refused_before_any_slide_is_opened(tmp_path: Path) -> None:
-    error = error_of(raysched("submit", *["/no/such.svs"] * 51, "--json"))
+    error = error_of(raysched("submit", *["/no/such.svs"] * 10_001, "--json"))
     assert error["code"] == "limit_reached"
 
 

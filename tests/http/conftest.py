@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raysched.cluster.accounts import Accounts
 from raysched.cluster.session import Session, connect
 from raysched.config import Config, load_config
 
@@ -25,6 +27,19 @@ class Service:
     session: Session
     slides: Path
     http: httpx.Client
+    """Asks with the admin key, for the user ``local``."""
+    bare: httpx.Client
+    """Asks without any key."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Users and keys, as the command line reaches them."""
+        return Accounts(self.session.gateway)
+
+    def client(self, key: str) -> httpx.Client:
+        """Asks with that key; to be closed."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.bare.base_url, headers=headers, timeout=60)
 
     def submit(self, slide: str, *, key: str | None = None, **options: Any) -> dict[str, Any]:
         """Submit one job and return it."""
@@ -69,5 +84,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         connect(config) as session,
         serving(config, owned=True) as url,
         httpx.Client(base_url=f"{url}/api/v1", timeout=60) as http,
+        httpx.Client(base_url=f"{url}/api/v1", timeout=60) as bare,
     ):
-        yield Service(config, session, slides, http)
+        key = asyncio.run(Accounts(session.gateway).first_key())
+        assert key is not None
+        http.headers["Authorization"] = f"Bearer {key.text}"
+        yield Service(config, session, slides, http, bare)

@@ -29,10 +29,12 @@ class Up:
     process: subprocess.Popen[str]
     url: str
     jobs_open: int
+    login: str
+    admin_key: str | None
 
-    def job(self, id_: str) -> dict[str, Any]:
+    def job(self, id_: str, key: str) -> dict[str, Any]:
         """How a job is."""
-        response = httpx.get(f"{self.url}/api/v1/jobs/{id_}", timeout=60)
+        response = httpx.get(f"{self.url}/api/v1/jobs/{id_}", headers=bearer(key), timeout=60)
         view: dict[str, Any] = response.raise_for_status().json()
         return view
 
@@ -43,6 +45,10 @@ class Up:
         assert self.process.returncode == 0
         last: dict[str, Any] = json.loads(stdout.splitlines()[-1])["stopped"]
         return last
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
 
 @contextmanager
@@ -61,7 +67,7 @@ def up(state: Path, slides: Path) -> Iterator[Up]:
     assert process.stdout is not None
     try:
         said: dict[str, Any] = json.loads(process.stdout.readline())["up"]
-        yield Up(process, said["url"], said["jobs_open"])
+        yield Up(process, said["url"], said["jobs_open"], said["login"], said["admin_key"])
     finally:
         process.terminate()
         process.wait(STOP_WAIT_S)
@@ -71,18 +77,27 @@ def up(state: Path, slides: Path) -> Iterator[Up]:
 def test_unfinished_work_goes_on_after_a_stop_and_a_start(
     tmp_path: Path, sample_slide: Path
 ) -> None:
-    body = {"jobs": [{"slide": sample_slide.name, "tile_px": 256, "chunk_tiles": 1}]}
+    """Three jobs, one after the other: the first may be done before the service has stopped."""
+    slide = {"slide": sample_slide.name, "chunk_tiles": 1}
+    body = {"jobs": [{**slide, "tile_px": tile_px} for tile_px in (256, 264, 272)]}
     with up(tmp_path / "state", sample_slide.parent) as first:
-        created = httpx.post(f"{first.url}/api/v1/workflows", json=body, timeout=60)
-        job = created.raise_for_status().json()["jobs"][0]["id"]
+        key = first.admin_key
+        assert key is not None
+        url = f"{first.url}/api/v1/workflows"
+        assert httpx.post(url, json=body, timeout=60).status_code == 401
+        created = httpx.post(url, json=body, headers=bearer(key), timeout=60)
+        jobs = [job["id"] for job in created.raise_for_status().json()["jobs"]]
         assert first.jobs_open == 0
-        while first.job(job)["tiles_done"] == 0:
+        while first.job(jobs[0], key)["tiles_done"] == 0:
             pass
-        assert first.stop() == {"jobs_open": 1}
+        assert first.stop()["jobs_open"] > 0
     with up(tmp_path / "state", sample_slide.parent) as second:
-        view = second.job(job)
-        while view["state"] != "succeeded":
-            view = second.job(job)
-            assert view["failure"] is None
-        assert view["tiles_done"] == view["tiles_total"]
+        assert second.admin_key is None  # it was shown once
+        assert httpx.get(second.login).status_code == 303
+        for job in jobs:
+            view = second.job(job, key)
+            while view["state"] != "succeeded":
+                view = second.job(job, key)
+                assert view["failure"] is None
+            assert view["tiles_done"] == view["tiles_total"]
         assert second.stop() == {"jobs_open": 0}

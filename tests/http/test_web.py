@@ -16,9 +16,12 @@ import httpx
 import pytest
 from pydantic.fields import FieldInfo
 
+from raysched.cluster.accounts import Secret
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.submission import JobRequest, digest_of
 from raysched.config import Config, load_config
+from raysched.core.accounts import Caller, KeyKind, Role
+from raysched.core.model import LOCAL_USER, KeyId
 from raysched.errors import (
     InternalError,
     LimitReached,
@@ -31,6 +34,7 @@ from raysched.imaging.classical import ClassicalEngine, ClassicalParams
 from serve_app.models import HttpJob, HttpSubmission
 from serve_app.paths import conceal, find_slide
 from serve_app.results import find_result, pulled, zip_folder
+from serve_app.routes import AT_THE_ROOT, ROUTES
 from serve_app.web import create_app
 
 BODY_REMEDY = "See /docs for what this route takes."
@@ -41,13 +45,26 @@ def config(tmp_path: Path) -> Config:
     return load_config(state=tmp_path / "state", serve={"slide_folders": [tmp_path / "slides"]})
 
 
+KEY = Secret.new(KeyKind.API)
+
+
+class LetsIn(Gateway):
+    """Knows one key, whose user may do anything, and reaches no scheduler."""
+
+    async def identify(self, key: KeyId, digest: str) -> Caller:
+        assert (key, digest) == (KEY.key, KEY.digest)
+        return Caller(LOCAL_USER, "Local", Role.ADMIN, key, KeyKind.API, max_jobs=50)
+
+
 def ask(config: Config, method: str, path: str, **more: Any) -> httpx.Response:
     """One request to the application, as any ASGI server would pass it on."""
-    app = create_app(config, Gateway("nowhere", patience_s=0))
+    app = create_app(config, LetsIn("nowhere", patience_s=0))
 
     @app.get("/raise/{name}", include_in_schema=False)
     async def fail(name: str) -> None:
         raise ERRORS[name]
+
+    more["headers"] = {"Authorization": f"Bearer {KEY.text}", **more.get("headers", {})}
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -180,7 +197,7 @@ def test_the_documentation_needs_no_other_server(path: str, config: Config) -> N
 def test_openapi_describes_every_route_and_its_problems(config: Config) -> None:
     schema = ask(config, "GET", "/openapi.json").json()
     operations = [each for path in schema["paths"].values() for each in path.values()]
-    assert len(operations) == 18
+    assert len(operations) == len(ROUTES) + len(AT_THE_ROOT)
     assert [each for each in operations if "default" not in each["responses"]] == []
     assert set(schema["components"]["schemas"]["Problem"]["required"]) == {
         *("type", "title", "status", "detail", "code", "remedy")

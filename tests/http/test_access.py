@@ -1,0 +1,233 @@
+"""Who may ask what: every route, with every sort of key.
+
+The matrix is made from the route table, so a route without a row fails. A row says how the route
+is asked for something of the owner's, and what the owner or, where that is needed, the
+administrator is answered; what everybody else is answered follows from the role in the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from raysched.cluster.accounts import DAY_S, KeyWish, Secret
+from raysched.core.accounts import KeyKind, Role
+from serve_app.routes import AT_THE_ROOT, ROUTES, Route
+from serve_app.web import create_app
+from tests.http.conftest import Service
+
+pytestmark = [
+    pytest.mark.http,
+    # Ray Serve's own models, on import
+    pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
+]
+
+WHO = ("no key", "bad key", "revoked", "expired", "read-only", "other user", "owner", "admin")
+STRANGERS = WHO[:4]
+NOT_EVEN = {"jobs": [{"slide": "sample.svs", "params": {"no_such_parameter": 1}}]}
+COUNT = itertools.count()
+
+
+@dataclass(frozen=True)
+class World:
+    """The service with an owner whose job has succeeded, and a key of each sort."""
+
+    service: Service
+    keys: dict[str, str]
+    workflow: str
+    job: str
+
+    def headers(self, who: str) -> dict[str, str]:
+        if who == "no key":
+            return {}
+        named = {"X-User-ID": "owner"} if who == "admin" else {}
+        return {"Authorization": f"Bearer {self.keys[who]}", **named}
+
+    def new_user(self) -> str:
+        user = f"spare-{next(COUNT)}"
+        asyncio.run(self.service.accounts.create(user, user, Role.USER))
+        return user
+
+    def new_key(self, user: str = "owner") -> Secret:
+        return asyncio.run(self.service.accounts.make_key(user, KeyWish("spare")))
+
+
+@pytest.fixture(scope="module")
+def world(service: Service) -> World:
+    accounts = service.accounts
+
+    async def keys() -> dict[str, str]:
+        for user in ("owner", "other"):
+            await accounts.create(user, user.title(), Role.USER)
+        made = {
+            "owner": await accounts.make_key("owner", KeyWish("mine")),
+            "other user": await accounts.make_key("other", KeyWish("mine")),
+            "read-only": await accounts.make_key("owner", KeyWish("look", Role.READ_ONLY)),
+            "revoked": await accounts.make_key("owner", KeyWish("old")),
+            "expired": await accounts.make_key("owner", KeyWish("short", days=1.0 / DAY_S)),
+        }
+        await accounts.revoke("owner", made["revoked"].key)
+        unknown = Secret.new(KeyKind.API).text
+        return {"bad key": unknown, **{who: key.text for who, key in made.items()}}
+
+    found = asyncio.run(keys())
+    found["admin"] = service.http.headers["Authorization"].removeprefix("Bearer ")
+    owner = {"Authorization": f"Bearer {found['owner']}"}
+    body = {"jobs": [{"slide": "sample.svs"}]}
+    made = service.bare.post("/workflows", json=body, headers=owner).raise_for_status().json()
+    job = made["jobs"][0]["id"]
+    while service.bare.get(f"/jobs/{job}", headers=owner).json()["state"] != "succeeded":
+        pass
+    expired = {"Authorization": f"Bearer {found['expired']}"}
+    while service.bare.get("/me", headers=expired).status_code != 401:
+        pass
+    return World(service, found, made["id"], job)
+
+
+# --- the matrix -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a route is asked, and how it answers who may. ``names`` fills its path; ``owned``: what
+    it names is the owner's, so that another user is told that there is no such thing."""
+
+    status: int = 200
+    names: Callable[[World], dict[str, str]] = lambda world: {"job": world.job, "other": world.job}
+    body: Callable[[World], dict[str, Any] | None] = lambda _: None
+    query: Callable[[World], dict[str, str]] = lambda _: {}
+    owned: bool = True
+
+
+def mine(status: int = 200, **more: Any) -> Row:
+    """A row of a route that names nothing of anybody's."""
+    return Row(status, names=lambda _: {}, owned=False, **more)
+
+
+def with_spare_key(world: World) -> dict[str, str]:
+    return {"user": "owner", "key": world.new_key().key}
+
+
+def of_owner(_: World) -> dict[str, str]:
+    return {"user": "owner"}
+
+
+def login_token(world: World) -> dict[str, str]:
+    return {"token": asyncio.run(world.service.accounts.login_token()).text}
+
+
+ROWS: dict[str, Row] = {
+    "create_workflow": mine(422, body=lambda _: NOT_EVEN),  # past the gate, and made nothing
+    "get_workflow": Row(names=lambda world: {"workflow": world.workflow}),
+    "list_jobs": mine(),
+    "get_job": Row(),
+    "explain_job": Row(),
+    "cancel_job": Row(409),  # it has succeeded
+    "retry_job": Row(409),
+    "answer_job": Row(409, body=lambda _: {"mpp": 0.5}),
+    "list_engines": mine(),
+    "list_results": Row(),
+    "get_results_zip": Row(),
+    "get_result": Row(names=lambda world: {"job": world.job, "path": "manifest.json"}),
+    "export_job": Row(),
+    "get_report": Row(),
+    "get_diff": Row(),
+    "get_diff_page": Row(),
+    "log_in": mine(body=lambda world: {"key": world.keys["owner"]}),
+    "log_out": mine(204),
+    "get_me": mine(),
+    "list_my_keys": mine(),
+    "make_my_key": Row(201, names=lambda _: {}, owned=False, body=lambda _: {"role": "read-only"}),
+    "revoke_my_key": Row(204, names=with_spare_key),
+    "list_users": mine(),
+    "create_user": mine(201, body=lambda _: {"id": f"made-{next(COUNT)}"}),
+    "get_user": Row(names=of_owner),
+    "change_user": Row(names=of_owner, body=lambda _: {"name": f"Owner {next(COUNT)}"}),
+    "delete_user": Row(names=lambda world: {"user": world.new_user()}),
+    "list_user_keys": Row(names=of_owner),
+    "make_user_key": Row(201, names=lambda world: {"user": world.new_user()}, body=lambda _: {}),
+    "revoke_user_key": Row(204, names=with_spare_key),
+    "follow_login_link": mine(303, query=login_token),
+    "healthz": mine(),
+    "readyz": mine(),
+}
+OPEN_PAGES = {
+    *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/static-offline-docs")
+}
+"""What is served beside the table, to everybody: the documentation."""
+TABLE = [*(("/api/v1", route) for route in ROUTES), *(("", route) for route in AT_THE_ROOT)]
+
+
+def wanted(who: str, route: Route, row: Row) -> int:
+    """What the role in the table promises."""
+    if route.role is None:
+        return row.status
+    if who in STRANGERS:
+        return 401
+    has = {"read-only": Role.READ_ONLY, "admin": Role.ADMIN}.get(who, Role.USER)
+    if not has.covers(route.role):
+        return 403
+    return 404 if who == "other user" and row.owned else row.status
+
+
+def ask(world: World, prefix: str, route: Route, who: str) -> httpx.Response:
+    row = ROWS[route.handler.__name__]
+    path = route.path.replace("{path:path}", "{path}").format(**row.names(world))
+    base = world.service.bare.base_url
+    with httpx.Client(timeout=60) as client:  # one of its own: no cookie of another request
+        return client.request(
+            route.method,
+            base.copy_with(path=f"{prefix}{path}"),
+            json=row.body(world),
+            params=row.query(world),
+            headers=world.headers(who),
+        )
+
+
+def test_every_route_has_a_row_and_every_row_a_route(service: Service) -> None:
+    handlers = [route.handler.__name__ for _, route in TABLE]
+    assert sorted(handlers) == sorted(ROWS)
+    app = create_app(service.config, service.session.gateway)
+    served = {
+        (method.upper(), path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    }
+    paths = [prefix + route.path.replace(":path}", "}") for prefix, route in TABLE]
+    beside = {getattr(each, "path", None) for each in app.routes} - {None}
+    assert beside == OPEN_PAGES
+    assert served == {(route.method, path) for (_, route), path in zip(TABLE, paths, strict=True)}
+
+
+def test_the_table_asks_for_no_less_than_it_should() -> None:
+    """The matrix follows the table; this is what the table is held to."""
+    without = {route.handler.__name__ for _, route in TABLE if route.role is None}
+    assert without == {"log_in", "follow_login_link", "healthz", "readyz"}
+    for _, route in TABLE:
+        if route.path.startswith("/users"):
+            assert route.role is Role.ADMIN, route
+        elif route.method != "GET" and route.handler.__name__ not in {"log_in", "log_out"}:
+            assert route.role is Role.USER, route
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize(
+    ("prefix", "route"), TABLE, ids=[route.handler.__name__ for _, route in TABLE]
+)
+def test_a_route_answers_each_sort_of_key_as_the_table_says(
+    prefix: str, route: Route, who: str, world: World
+) -> None:
+    answer = ask(world, prefix, route, who)
+    status = wanted(who, route, ROWS[route.handler.__name__])
+    assert answer.status_code == status, answer.text
+    if status in (401, 403, 404):
+        assert answer.headers["content-type"] == "application/problem+json"
+        code = {401: "unauthorized", 403: "forbidden", 404: "not_found"}[status]
+        assert answer.json()["code"] == code
+    assert ("www-authenticate" in answer.headers) == (status == 401)
