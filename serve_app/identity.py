@@ -24,9 +24,6 @@ COOKIE = "raysched_session"
 CSRF_HEADER = "X-CSRF-Token"
 ON_BEHALF_HEADER = "X-User-ID"
 SAFE = {"GET", "HEAD", "OPTIONS"}
-NO_KEY = Unauthorized(
-    "This needs a key.", remedy="Send it as `Authorization: Bearer rsk_...`, or log in."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +45,12 @@ async def caller(request: Request) -> Asking:
     if header is not None:
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer":
-            raise NO_KEY
+            raise _no_key()
         who = await accounts.identify(text.strip(), KeyKind.API)
         return await _on_behalf(request, accounts, who)
     cookie = request.cookies.get(COOKIE)
     if not cookie:
-        raise NO_KEY
+        raise _no_key()
     who = await accounts.identify(cookie, KeyKind.SESSION)
     csrf = csrf_of(cookie)
     if request.method not in SAFE and not _fits(request.headers.get(CSRF_HEADER), csrf):
@@ -98,6 +95,12 @@ async def _on_behalf(request: Request, accounts: Accounts, who: Caller) -> Askin
         ) from None
     usual: int = request.app.state.config.scheduling.max_jobs_per_user
     return Asking(who, other.user, other.max_jobs or usual, None)
+
+
+def _no_key() -> Unauthorized:
+    return Unauthorized(
+        "This needs a key.", remedy="Send it as `Authorization: Bearer rsk_...`, or log in."
+    )
 
 
 def _fits(sent: str | None, token: str) -> bool:

@@ -21,9 +21,12 @@ from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
 
-Send a key as `Authorization: Bearer rsk_...`, or log in. Times are ISO 8601 in UTC, durations are
-seconds. Every error is problem JSON (RFC 9457) with a stable `code` and a `remedy`. Repeating any
-call is harmless; give `POST /workflows` an `Idempotency-Key` to make it so."""
+Send a key as `Authorization: Bearer rsk_...`, or log in; `x-role` says which role an operation
+needs. An administrator's key acts for another user with the header `X-User-ID`.
+
+Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (RFC 9457) with a
+stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
+`Idempotency-Key` to make it so."""
 
 SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "A key: rsk_ID_SECRET."},

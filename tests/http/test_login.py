@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from typing import Any
@@ -11,7 +12,8 @@ import httpx
 import pytest
 
 from raysched.cluster.accounts import DAY_S, KeyWish, Secret
-from raysched.core.accounts import KeyKind, Role
+from raysched.core.accounts import Caller, KeyKind, Role
+from raysched.core.events import LoggedIn
 from raysched.core.model import LOCAL_USER
 from serve_app.account_handlers import AFTER_LOGIN
 from serve_app.identity import COOKIE, CSRF_HEADER
@@ -144,6 +146,20 @@ def test_a_session_ends_with_the_key_that_began_it(
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     asyncio.run(service.accounts.revoke("eve", own.key))
     assert browser.get("/me").status_code == 401
+
+
+def test_a_login_whose_answer_was_lost_is_asked_once_more(service: Service) -> None:
+    async def twice() -> list[Caller]:
+        token = await service.accounts.login_token()
+        session = Secret.new(KeyKind.SESSION)
+        until = time.time() + DAY_S
+        event = LoggedIn(0.0, token.key, session.key, session.digest, until)
+        gateway = service.session.gateway
+        return [await gateway.log_in(token.digest, event) for _ in range(2)]
+
+    first, second = asyncio.run(twice())
+    assert first == second
+    assert first.user == LOCAL_USER
 
 
 def test_a_session_is_over_when_its_time_is(service: Service) -> None:
