@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
+from raysched.errors import InvalidSetting
 from raysched.imaging.asking import ask_context
-from raysched.imaging.engine import Overview, Rgb, engine_params, load_engine
+from raysched.imaging.engine import Engine, Overview, Rgb, align_of, engine_params, load_engine
 from raysched.imaging.frames import Levels, read_working, working_grid
 from raysched.imaging.geometry import Rect
 from raysched.imaging.mpp import resolve_mpp
@@ -37,6 +38,7 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
     """
     engine = load_engine(request.engine)
     params = engine_params(request.engine, request.params)
+    _check_alignment(engine, request.tile_px)
     mpp, source = resolve_mpp(slide, request.mpp)
     grid = working_grid(slide, mpp, engine.target_mpp)
     tissue, overview_rgb = tissue_of(slide, mpp, grid)
@@ -50,13 +52,32 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
         params=params.model_dump(mode="json"),
         context=ask_context(engine, overview, grid.mpp, params),
         tile_px=request.tile_px,
-        halo_px=math.ceil(engine.halo_um / grid.mpp),
+        halo_px=halo_of(engine, grid.mpp),
         seam_px=SEAM_PX,
         tissue_fraction=tissue.fraction,
         chunks=(),
     )
     chunks = chunks_with_tissue(draft, tissue, request.chunk_tiles)
     return draft.model_copy(update={"chunks": chunks}), tissue, overview_rgb
+
+
+def halo_of(engine: Engine, mpp: float) -> int:
+    """The margin of tiles in working px, whole multiples of the engine's ``align_px``."""
+    align = align_of(engine)
+    return align * math.ceil(engine.halo_um / mpp / align)
+
+
+def _check_alignment(engine: Engine, tile_px: int) -> None:
+    """Tiles begin where the engine can have them begin only if their edge is such a multiple."""
+    align = align_of(engine)
+    if tile_px % align:
+        below = tile_px - tile_px % align
+        near = f"{below} or {below + align}" if below >= 64 else f"{below + align}"
+        raise InvalidSetting(
+            f"Engine {engine.name!r} needs tiles whose edge is a multiple of {align} px, and "
+            f"tile_px is {tile_px}.",
+            remedy=f"Choose tile_px {near}.",
+        )
 
 
 def plan_fingerprint(plan: SlidePlan) -> str:

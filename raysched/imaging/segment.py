@@ -7,12 +7,13 @@ reconciled later (``raysched.results.seams``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from raysched.imaging.asking import ask_densities, run_engine
+from raysched.imaging.asking import ask_densities, run_engine_on
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.engine import Engine, Labels, Rgb, engine_params
 from raysched.imaging.geometry import Rect, Tile
@@ -41,13 +42,32 @@ def segment_tile(
 
     ``rgb``: the pixels of ``tile.read``, (h, w, 3) uint8. Raises ``EngineFailed``.
     """
+    return next(segment_tiles([rgb], plan, tissue, [tile], engine))
+
+
+def segment_tiles(
+    rgbs: Sequence[Rgb],
+    plan: SlidePlan,
+    tissue: TissueMask,
+    tiles: Sequence[Tile],
+    engine: Engine,
+) -> Iterator[CellBatch]:
+    """The same for each of several tiles, in order; the engine is asked for all of them first."""
     params = engine_params(plan.engine, plan.params)
-    labels = run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
+    found = run_engine_on(engine, rgbs, plan.grid.mpp, plan.context, params)
+    for rgb, labels, tile in zip(rgbs, found, tiles, strict=True):
+        stains = ask_densities(engine, rgb, plan.context)
+        yield _cells(labels, stains, plan, tissue, tile)
+
+
+def _cells(
+    labels: Labels, stains: tuple[F32, F32], plan: SlidePlan, tissue: TissueMask, tile: Tile
+) -> CellBatch:
     runs, owner = mask_runs(labels)
     shape = moments(_in_slide(runs, tile), owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
     masks = _masks_of(chosen, runs, owner)
-    return _batch(tile, labels, masks, ask_densities(engine, rgb, plan.context))
+    return _batch(tile, labels, masks, stains)
 
 
 def _in_slide(runs: I32, tile: Tile) -> I32:

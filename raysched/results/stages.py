@@ -16,10 +16,10 @@ from time import perf_counter
 from typing import Any
 
 from raysched.errors import EngineFailed, OutputNotEmpty, SlideUnreadable, StorageFailed
-from raysched.imaging.engine import Engine, load_engine
+from raysched.imaging.engine import Engine, batch_of, load_engine
 from raysched.imaging.planning import make_plan
 from raysched.imaging.request import SegmentationRequest
-from raysched.imaging.segment import segment_tile
+from raysched.imaging.segment import segment_tiles
 from raysched.imaging.slide import Slide, open_slide
 from raysched.results.assembly import build
 from raysched.results.chunks import RECEIPT_LIST, ChunkWriter, Receipt, batch_table
@@ -111,8 +111,9 @@ def segment_chunk(
 ) -> Receipt:
     """Segment the tiles of one chunk, or return the receipt of having done so.
 
-    ``should_stop`` is asked before each tile. A tile that cannot be read becomes a hole with its
-    reason. Raises ``Stopped``, ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
+    ``should_stop`` is asked before each tile, or before each batch where the engine takes batches.
+    A tile that cannot be read becomes a hole with its reason. Raises ``Stopped``,
+    ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
@@ -219,13 +220,18 @@ def _tables(
     plan, engine = staged.plan, _engine(staged)
     tiles = [plan.tile(index) for index in plan.chunks[chunk]]
     with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
-        for tile in tiles:
+        for begin in range(0, len(tiles), batch_of(engine)):
             _check(should_stop)
-            rgb = next(pixels)
-            if isinstance(rgb, SlideUnreadable):
-                yield writer.fail(tile.index, rgb.message)
-            else:
-                yield batch_table(segment_tile(rgb, plan, staged.tissue, tile, engine), plan)
+            read = [(tile, next(pixels)) for tile in tiles[begin : begin + batch_of(engine)]]
+            whole = [(tile, rgb) for tile, rgb in read if not isinstance(rgb, SlideUnreadable)]
+            cells = segment_tiles(
+                [rgb for _, rgb in whole], plan, staged.tissue, [tile for tile, _ in whole], engine
+            )
+            for tile, rgb in read:
+                if isinstance(rgb, SlideUnreadable):
+                    yield writer.fail(tile.index, rgb.message)
+                else:
+                    yield batch_table(next(cells), plan)
 
 
 def _engine(staged: Staged) -> Engine:
