@@ -38,6 +38,8 @@ class ClusterSettings(Section):
     namespace: str = "raysched"
     lanes: int | None = Field(default=None, ge=1, le=4096)
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
+    lane_gb: float = Field(default=8.0, gt=0)
+    unit_limit_s: float = Field(default=600.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
     stop_force_s: float = Field(default=3.0, ge=0)
@@ -62,6 +64,12 @@ class SegmentationSettings(Section):
     chunk_tiles: int = Field(default=4, ge=1, le=256)
 
 
+class ReuseSettings(Section):
+    """How much of what jobs have computed is kept for the same user's later jobs."""
+
+    most_gb_per_user: float = Field(default=20.0, ge=0)
+
+
 class Config(BaseSettings):
     """The settings of one process. Build with ``load_config``."""
 
@@ -76,6 +84,7 @@ class Config(BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
+    reuse: ReuseSettings = ReuseSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -88,6 +97,16 @@ class Config(BaseSettings):
     def results(self) -> Path:
         """Where results go when a request names no folder."""
         return self.state / "results"
+
+    @property
+    def shelf(self) -> Path:
+        """Where what jobs have computed is kept for later ones, a folder for each user."""
+        return self.state / "shelf"
+
+    @property
+    def notes(self) -> Path:
+        """Where a process that is ended leaves the reason for the scheduler."""
+        return self.state / "notes"
 
     @property
     def uploads(self) -> Path:

@@ -218,6 +218,18 @@ class WorkLost(ClusterError):
     code = "work_lost"
 
 
+class WorkHung(ClusterError):
+    """Work took longer than it may, and was ended."""
+
+    code = "work_hung"
+
+
+class WorkTooLarge(ClusterError):
+    """Work made its process hold more memory than it may, and was ended."""
+
+    code = "work_too_large"
+
+
 # --- our fault -----------------------------------------------------------------------------------
 
 

@@ -47,6 +47,8 @@ SNAPSHOT_EVENTS = 20_000
 FULL_REPLAY_JOBS = 100_000
 """Up to so many jobs the end replays every event; beyond, the newest snapshot and what follows."""
 BRANCHES = 4
+SLIDES = 8
+"""One job in ten is about one of so many slides, on which users come again: equal work."""
 KEPT_JOBS = 20
 """Ended jobs of each user in memory: few, so that retirement is part of what is proved."""
 
@@ -78,6 +80,8 @@ class Outcome:
     wall_s: float = 0.0
     virtual_s: float = 0.0
     ended: dict[str, int] = field(default_factory=dict)
+    reused: int = 0
+    """Jobs that succeeded with the chunks of an equal one."""
     waits_s: list[float] = field(default_factory=list)
     """From submission to the first dispatch, of the jobs that were dispatched; sorted."""
     lane_s: dict[str, float] = field(default_factory=dict)
@@ -113,6 +117,8 @@ class Simulation:
         self._busy_s = 0.0
         self._busy = (0.0, 0)
         self._chunks: dict[JobId, tuple[int, ...]] = {}
+        self._slides: dict[JobId, str] = {}
+        self._of_slides = {f"slide-{number}": self._some_chunks() for number in range(SLIDES)}
         self._users = [UserId(f"user-{number}") for number in range(scenario.users)]
         self._crash_at = self._moments(scenario.crashes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -127,6 +133,7 @@ class Simulation:
         self._cluster = FakeCluster(
             limits, scenario.lanes, self._chunks_of, self._answer, record=self._record
         )
+        self._cluster.work = lambda name: self._slides.get(name, "")
         self._cluster.after_event = self._after_event
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Outcome:
@@ -187,12 +194,17 @@ class Simulation:
             earlier = [spec.job for spec in specs if self._dice.random() < 0.1]
             branch = f"branch-{self._dice.randrange(BRANCHES)}"
             spec = job(f"job-{self._submitted}", branch, after=earlier)
-            self._chunks[spec.job] = tuple(
-                self._dice.randint(1, 8)
-                for _ in range(self._dice.randint(0, self._scenario.most_chunks))
-            )
+            if self._dice.random() < 0.1:
+                self._slides[spec.job] = self._dice.choice(list(self._of_slides))
+                self._chunks[spec.job] = self._of_slides[self._slides[spec.job]]
+            else:
+                self._chunks[spec.job] = self._some_chunks()
             specs.append(spec)
         return specs
+
+    def _some_chunks(self) -> tuple[int, ...]:
+        number = self._dice.randint(0, self._scenario.most_chunks)
+        return tuple(self._dice.randint(1, 8) for _ in range(number))
 
     def _disturb(self) -> None:
         """Cancels, retries, dying lanes."""
@@ -311,6 +323,9 @@ class Simulation:
             if each.started_at is not None:
                 outcome.waits_s.append(each.started_at - each.submitted_at)
             del self._chunks[each.id]
+            self._slides.pop(each.id, None)
+            reuses = each.progress is not None and each.progress.plan.reused
+            outcome.reused += reuses and each.state is JobState.SUCCEEDED
 
     def _sum_up(self, wall_s: float) -> None:
         self._count(self._cluster.core.state.jobs.values())

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raysched.cluster.submission import JobRequest, Submission
+from raysched.cluster.submission import JobRequest, Submission, Sweep
 from raysched.core.model import Failure, JobState, Reason, Stage
 from raysched.core.views import Explanation, JobView, WorkflowView
 from raysched.imaging.catalogue import Catalogue
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import MeasureParams, TissueParams, read_request
 from serve_app.paths import conceal
 
 
@@ -61,12 +61,13 @@ class Fault(Shown):
 AS_IN_THE_VIEW = (
     *("workflow", "branch", "kind", "state", "stage", "attempt"),
     *("tiles_done", "tiles_total", "tiles_failed", "chunks_done", "chunks_total"),
-    *("cells", "tiles_per_s", "eta_s", "checksum"),
+    *("cells", "tiles_per_s", "eta_s", "checksum", "reused"),
 )
 
 
 class Job(Shown):
-    """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells."""
+    """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells;
+    ``reused``: they are those of an equal job. What a kind does not take is null."""
 
     id: str
     workflow: str
@@ -91,16 +92,19 @@ class Job(Shown):
     checksum: str | None
     question: str | None
     failure: Fault | None
-    engine: str
-    params: dict[str, Any]
+    reused: bool
     mpp: float | None
-    tile_px: int
-    chunk_tiles: int
+    tissue: TissueParams
+    engine: str | None = None
+    params: dict[str, Any] | None = None
+    measure: MeasureParams | None = None
+    tile_px: int | None = None
+    chunk_tiles: int | None = None
 
     @classmethod
     def of(cls, view: JobView) -> Job:
         """The owner's view of a job, without the server's paths."""
-        request = SegmentationRequest.model_validate_json(view.request)
+        request = read_request(view.kind, view.request)
         folders = (Path(request.slide).parent, Path(request.out).parent)
         return cls(
             **{name: getattr(view, name) for name in AS_IN_THE_VIEW},
@@ -250,6 +254,12 @@ class HttpJob(BaseModel):
     ]
     engine: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
+    tissue: TissueParams | None = None
+    measure: MeasureParams | None = None
+    sweep: Sweep = Field(
+        default_factory=dict,
+        examples=[{"min_area_um2": [10, 20, 40]}],
+    )
     mpp: Annotated[float | None, Field(ge=0.08, le=2.0, description="um per level-0 px")] = None
     tile_px: Annotated[int | None, Field(ge=64, le=8192)] = None
     chunk_tiles: Annotated[int | None, Field(ge=1, le=256)] = None
@@ -269,7 +279,10 @@ class HttpSubmission(BaseModel):
     def on(self, slides: tuple[Path, ...]) -> Submission:
         """The submission, with the file that each job's slide was found to be."""
         pairs = zip(self.jobs, slides, strict=True)
-        jobs = tuple(JobRequest(**{**job.model_dump(), "slide": str(at)}) for job, at in pairs)
+        jobs = tuple(
+            JobRequest(**{**job.model_dump(exclude_unset=True), "slide": str(at)})
+            for job, at in pairs
+        )
         return Submission(name=self.name, jobs=jobs)
 
 

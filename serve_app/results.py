@@ -12,7 +12,7 @@ from typing import BinaryIO
 from raysched.core.model import JobState
 from raysched.core.views import JobView
 from raysched.errors import NotFound, NotReady
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import read_request
 
 PIECE_BYTES = 256 * 1024
 
@@ -25,7 +25,7 @@ def results_of(view: JobView) -> Path:
             remedy="Ask again when it has succeeded; GET .../explain says what it waits for.",
             state=view.state,
         )
-    folder = Path(SegmentationRequest.model_validate_json(view.request).out)
+    folder = Path(read_request(view.kind, view.request).out)
     if not folder.is_dir():
         raise NotFound(
             f"The results of {view.job} are no longer there.",
@@ -62,7 +62,7 @@ def cells_of(view: JobView) -> Path:
     from raysched.results.staging import staging_folder
 
     if view.state is not JobState.SUCCEEDED:
-        out = SegmentationRequest.model_validate_json(view.request).out
+        out = read_request(view.kind, view.request).out
         staging = staging_folder(Path(out), view.job)
         if staging.is_dir():
             return staging

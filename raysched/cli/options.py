@@ -34,7 +34,15 @@ Params = Annotated[
         "--params",
         "-p",
         metavar="KEY=VALUE",
-        help="Engine parameter, or a JSON object of several; may be repeated.",
+        help="Engine parameter, tissue.NAME or measure.NAME, or a JSON object of several; may be "
+        "repeated.",
+    ),
+]
+Kind = Annotated[str | None, typer.Option(help="cell_segmentation (default) or tissue_mask.")]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=V1,V2,...", help="A job for each value of a parameter; may be repeated."
     ),
 ]
 Mpp = Annotated[

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from raysched.cli.options import ChunkTiles, Common, Engine, Mpp, Name, Out, Params, TilePx
+from raysched.cli.options import (
+    ChunkTiles,
+    Common,
+    Engine,
+    Kind,
+    Mpp,
+    Name,
+    Out,
+    Params,
+    TilePx,
+)
 from raysched.cli.session import settings
 from raysched.cli.summary import Finished, say_finished
 from raysched.cli.voice import Interrupted, Voice
@@ -43,6 +53,7 @@ class RunOptions(Common):
 
     slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="Whole-slide image file.")]
     out: Out = None
+    kind: Kind = None
     engine: Engine = None
     param: Params = None
     mpp: Mpp = None
@@ -56,13 +67,16 @@ def run(options: RunOptions, voice: Voice) -> None:
     from raysched.cluster.submission import JobRequest
 
     config = settings(options.address)
-    out = options.out or Path(f"{options.slide.stem}-cells")
+    kind = options.kind or "cell_segmentation"
+    made = "tissue" if kind == "tissue_mask" else "cells"
+    out = options.out or Path(f"{options.slide.stem}-{made}")
     request = described(
         JobRequest,
         slide=str(options.slide),
         out=str(out),
+        kind=kind,
         engine=options.engine,
-        params=parse_params(options.param or []),
+        **grouped(parse_params(options.param or [])),
         mpp=options.mpp,
         tile_px=options.tile_px,
         chunk_tiles=options.chunk_tiles,
@@ -134,7 +148,7 @@ def job_failure(view: JobView) -> RayschedError:
     return kind(failure.message, remedy=failure.remedy, job=view.job)
 
 
-def described(kind: type[M], **values: Any) -> M:
+def described(kind: type[M], /, **values: Any) -> M:
     """What the command line describes. Raises ``InvalidSetting`` naming each bad value."""
     from pydantic import ValidationError
 
@@ -168,6 +182,35 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             params[key] = value
     return params
+
+
+def grouped(params: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Parameters by the group that takes them: ``tissue.threshold`` is the tissue's, a name without
+    a dot the engine's."""
+    from raysched.cluster.sweeps import GROUPS
+
+    groups: dict[str, dict[str, Any]] = {"params": {}}
+    for key, value in params.items():
+        group, dot, name = key.partition(".")
+        if dot and group in GROUPS:
+            groups.setdefault(group, {})[name] = value
+        else:
+            groups["params"][key] = value
+    return groups
+
+
+def parse_sweep(pairs: list[str]) -> dict[str, list[Any]]:
+    """``key=1,2,3`` pairs as a dict of lists; each value as ``parse_params`` takes it."""
+    sweep: dict[str, list[Any]] = {}
+    for pair in pairs:
+        key, equals, values = pair.partition("=")
+        if not (key and equals and values):
+            raise InvalidSetting(
+                f"The sweep {pair!r} is not of the form KEY=V1,V2,...",
+                remedy="Write for example --sweep min_area_um2=10,20,40.",
+            )
+        sweep[key] = [parse_params([f"{key}={value}"])[key] for value in values.split(",")]
+    return sweep
 
 
 def _json_object(text: str) -> dict[str, Any]:

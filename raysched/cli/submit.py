@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import Common, Engine, Mpp, Name, Params
-from raysched.cli.run import described, parse_params
+from raysched.cli.options import Common, Engine, Kind, Mpp, Name, Params, Sweep
+from raysched.cli.run import described, grouped, parse_params, parse_sweep
 from raysched.cli.session import ask, settings
 from raysched.cli.voice import Voice
 from raysched.errors import InvalidWorkflow
@@ -18,6 +18,7 @@ from serve_app.identity import LOCAL_USER
 
 if TYPE_CHECKING:
     from raysched.cluster.submission import Submission
+    from raysched.core.views import JobView
 
 FILE_REMEDY = "Write JSON like HTTP takes: {'name': ..., 'jobs': [{'slide': ...}, ...]}."
 
@@ -35,8 +36,10 @@ class SubmitOptions(Common):
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key submits only once.")
     ] = None
+    kind: Kind = None
     engine: Engine = None
     param: Params = None
+    sweep: Sweep = None
     mpp: Mpp = None
     name: Name = None
 
@@ -54,7 +57,7 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
     voice.emit(workflow=Workflow.of(workflow).model_dump(mode="json"))
     voice.say(f"{workflow.workflow} {workflow.name}")
     for job in workflow.jobs:
-        voice.say(f"  {job.job}  {job.branch}  {Path(_slide(job.request)).name}")
+        voice.say(f"  {job.job}  {job.branch}  {Path(_slide(job)).name}")
     voice.note(f"follow one with: raysched watch {workflow.jobs[0].job}")
 
 
@@ -73,8 +76,10 @@ def _submission(options: SubmitOptions) -> Submission:
         described(
             JobRequest,
             slide=str(slide),
+            kind=options.kind or "cell_segmentation",
             engine=options.engine,
-            params=parse_params(options.param or []),
+            **grouped(parse_params(options.param or [])),
+            sweep=parse_sweep(options.sweep or []),
             mpp=options.mpp,
         )
         for slide in slides
@@ -103,7 +108,7 @@ def _read(path: Path) -> Submission:
         ) from None
 
 
-def _slide(request: str) -> str:
-    from raysched.imaging.request import SegmentationRequest
+def _slide(job: JobView) -> str:
+    from raysched.imaging.request import read_request
 
-    return SegmentationRequest.model_validate_json(request).slide
+    return read_request(job.kind, job.request).slide

@@ -9,10 +9,12 @@ from raysched.cli.voice import Voice
 from raysched.core.views import JobView
 
 FILES = {
-    "preview.png": "the slide with the cell outlines drawn on it",
+    "preview.png": "the slide with what was found drawn on it",
     "cells": "a row per cell: outline, area, shape, stain (GeoParquet)",
     "labels.zarr": "the label image (OME-Zarr)",
     "tissue.png": "what was taken for tissue",
+    "tissue.zarr": "the tissue mask (OME-Zarr)",
+    "tissue.geojson": "the outlines of the tissue as annotations for QuPath",
     "manifest.json": "what made this result: slide, settings, versions, checksums",
 }
 
@@ -45,7 +47,7 @@ def say_finished(finished: Finished, voice: Voice) -> None:
                 "files": {name: str(out / name) for name in present},
             }
         )
-    voice.say(f"{job.cells:,} cells in {seconds:.1f} s ({rate:,.0f} cells/s)")
+    voice.say(_found(finished, rate))
     if job.tiles_failed:
         voice.say(
             f"{job.tiles_failed} of {job.tiles_total} tiles could not be read and are holes; "
@@ -54,3 +56,17 @@ def say_finished(finished: Finished, voice: Voice) -> None:
     voice.say(f"results in {out}")
     for name, what in present.items():
         voice.say(f"  {name:<14} {what}")
+
+
+def _found(finished: Finished, rate: float) -> str:
+    """What came out, in a line."""
+    from raysched.results.manifest import TissueManifest, read_provenance
+
+    job, seconds = finished.job, finished.seconds
+    made = read_provenance(finished.out)
+    if isinstance(made, TissueManifest):
+        pieces = "piece" if made.pieces == 1 else "pieces"
+        return f"{made.area_mm2:,.2f} mm2 of tissue in {made.pieces} {pieces}, {seconds:.1f} s"
+    if job.reused:
+        return f"{job.cells:,} cells, those of an equal job, in {seconds:.1f} s"
+    return f"{job.cells:,} cells in {seconds:.1f} s ({rate:,.0f} cells/s)"

@@ -64,6 +64,11 @@ class Lanes:
             placement_group=self._groups[lane], placement_group_bundle_index=0
         )
 
+    async def replace(self, lane: LaneId) -> None:
+        """Give up a lane whose process does not end otherwise; another is opened in its place."""
+        log.warning("Lane %s does not let go of its work; it is replaced.", lane)
+        await asyncio.to_thread(_remove, lane)
+
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
         self._pending |= await asyncio.to_thread(_existing)

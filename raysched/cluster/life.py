@@ -65,7 +65,7 @@ class Life:
         self._unsaved = False
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self._report)
-        self._runs = Runs(config.cluster, self._lanes, self._report)
+        self._runs = Runs(config, self._lanes, self._report)
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ import ray
 from ray.exceptions import RayError, TaskCancelledError
 
 from raysched.cluster import tasks
+from raysched.cluster.guard import taken_note
 from raysched.cluster.lanes import Lanes, Report
-from raysched.config import ClusterSettings
+from raysched.config import Config
 from raysched.core.commands import RunUnit
 from raysched.core.events import (
     ChunkFinished,
@@ -31,14 +33,15 @@ from raysched.core.events import (
     RunStopped,
     SlidePlanned,
 )
-from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit
-from raysched.errors import InternalError
-from raysched.imaging.request import SegmentationRequest
+from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
+from raysched.errors import InternalError, WorkHung
+from raysched.imaging.request import SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.results import stages
 
 log = logging.getLogger(__name__)
 
+ENGINE_STAGES = (Stage.PLAN, Stage.SEGMENT)
 LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
 
 
@@ -56,8 +59,9 @@ class LiveRun:
 class Runs:
     """All runs in flight of one life, by id."""
 
-    def __init__(self, settings: ClusterSettings, lanes: Lanes, report: Report) -> None:
-        self._settings = settings
+    def __init__(self, config: Config, lanes: Lanes, report: Report) -> None:
+        self._config = config
+        self._settings = config.cluster
         self._lanes = lanes
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
@@ -93,7 +97,8 @@ class Runs:
             ending = tasks.Halted()
         except RayError as error:
             # A kill by force ends like a crash; the core knows that it asked for it.
-            ending = Lost(_cause(error))
+            said = await asyncio.to_thread(taken_note, self._config.notes, command.run)
+            ending = tasks.Failed(said, retryable=False) if said else Lost(_cause(error))
         except Exception as error:  # a fault of ours must not hold the lane for ever
             log.exception("Run %s could not be carried out.", command.run)
             ending = _failed(command.unit, error)
@@ -108,20 +113,39 @@ class Runs:
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
-        live.order = _order(command)
+        live.order = _order(command, self._config)
         live.ref = tasks.run_unit.options(
             name=_title(command.unit, live.order.request),
             num_cpus=self._lanes.cpus,
             scheduling_strategy=self._lanes.strategy(command.lane),
         ).remote(live.order)
         answer = asyncio.ensure_future(_get(live.ref))
+        loop = asyncio.get_running_loop()
+        limit_s, begun = self._settings.unit_limit_s, loop.time()
         while True:
-            done, _ = await asyncio.wait({answer}, timeout=LANE_CHECK_S)
+            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, limit_s))
             if done:
                 return answer.result()
             if not self._lanes.has(command.lane):
                 answer.cancel()
                 return Lost("its lane is gone")
+            if command.unit.stage in ENGINE_STAGES and loop.time() - begun > limit_s:
+                await self._break_off(command, live, answer)
+                return _hung(command.unit, limit_s)
+
+    async def _break_off(
+        self, command: RunUnit, live: LiveRun, answer: asyncio.Future[tasks.Outcome]
+    ) -> None:
+        """End a run that hangs; return when its lane can take another."""
+        assert live.ref is not None
+        log.warning("Run %s hangs; its process is killed.", command.run)
+        ray.cancel(live.ref, force=True)
+        done, _ = await asyncio.wait({answer}, timeout=self._settings.stop_force_s)
+        if done:
+            answer.exception()  # looked at, so that nobody complains of it
+            return
+        answer.cancel()
+        await self._lanes.replace(command.lane)
 
     async def _stop(self, live: LiveRun) -> None:
         """Each means is tried only if the one before did not end the run in time."""
@@ -137,6 +161,17 @@ class Runs:
             ray.cancel(live.ref, force=True)
 
 
+def _hung(unit: Unit, limit_s: float) -> tasks.Failed:
+    what = f"chunk {unit.chunk}" if unit.stage is Stage.SEGMENT else "the plan"
+    failure = Failure(
+        WorkHung.code,
+        f"After {limit_s:g} s {what} was not done: the engine hangs, or the slide's storage.",
+        "Try other parameters or another engine; if it only needs longer, ask the operator to "
+        "raise cluster.unit_limit_s. Then retry: finished chunks are kept.",
+    )
+    return tasks.Failed(failure, retryable=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """The process or node of a run died."""
@@ -144,11 +179,19 @@ class Lost:
     cause: str
 
 
-def _order(command: RunUnit) -> tasks.Order:
-    request = SegmentationRequest.model_validate_json(command.request)
+def _order(command: RunUnit, config: Config) -> tasks.Order:
+    request = read_request(command.kind, command.request)
     if command.mpp is not None:
         request = request.model_copy(update={"mpp": command.mpp})
-    return tasks.Order(command.run, command.unit, request)
+    shelf = _shelf_of(command.user, config)
+    most_bytes = config.cluster.lane_gb * 1e9
+    return tasks.Order(command.run, command.unit, request, shelf, most_bytes, config.notes)
+
+
+def _shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
+    """A folder for each user, under a name that any user's name can be made into."""
+    name = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))
 
 
 def _failed(unit: Unit, error: Exception) -> tasks.Failed:
@@ -170,7 +213,9 @@ def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost
     that are no UTF-8, which the journal could not give back as they are."""
     match ending:
         case stages.Planned():
-            facts = PlanFacts(ending.fingerprint, ending.chunk_tiles)
+            facts = PlanFacts(
+                ending.fingerprint, ending.chunk_tiles, ending.work, reused=ending.reused
+            )
             return SlidePlanned(at, run, seconds, facts)
         case stages.Receipt():
             failed = len(ending.tiles_failed)
@@ -198,7 +243,7 @@ def _cause(error: RayError) -> str:
     return f"{type(error).__name__}: {first[0][:200]}"
 
 
-def _title(unit: Unit, request: SegmentationRequest) -> str:
+def _title(unit: Unit, request: SlideRequest) -> str:
     """How the task is called in the Ray dashboard."""
     slide = Path(request.slide).stem
     if unit.stage is Stage.SEGMENT:

@@ -11,20 +11,37 @@ import json
 from base64 import b32encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raysched.cluster.sweeps import expanded, jobs_of
 from raysched.config import Config
 from raysched.core.model import BranchName, JobId, JobSpec, UserId, WorkflowId
-from raysched.errors import InvalidSetting, InvalidWorkflow, LimitReached, OutputNotEmpty
+from raysched.errors import (
+    InvalidSetting,
+    InvalidWorkflow,
+    LimitReached,
+    OutputNotEmpty,
+)
 from raysched.imaging.engine import engine_params
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import (
+    KINDS,
+    MeasureParams,
+    SegmentationRequest,
+    SlideRequest,
+    TissueParams,
+    TissueRequest,
+)
 from raysched.imaging.slide import open_slide
-from raysched.results.manifest import read_manifest
+from raysched.results.manifest import read_provenance
 from raysched.results.staging import staging_folder
 
-KINDS = ("cell_segmentation",)
+Sweep = Annotated[
+    dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
+    Field(max_length=8, description="values of parameters: a job for each combination"),
+]
+ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
 
 
 class JobRequest(BaseModel):
@@ -43,6 +60,9 @@ class JobRequest(BaseModel):
     out: str | None = Field(default=None, max_length=4096, description="results folder")
     engine: str | None = Field(default=None, min_length=1, max_length=64)
     params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
+    tissue: TissueParams | None = None
+    measure: MeasureParams | None = None
+    sweep: Sweep = Field(default_factory=dict)
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tile_px: int | None = Field(default=None, ge=64, le=8192)
     chunk_tiles: int | None = Field(default=None, ge=1, le=256)
@@ -78,21 +98,20 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
     Raises ``InvalidWorkflow``, ``UnknownEngine``, ``InvalidSetting``, ``OutputNotEmpty`` and the
     slide errors; nothing is stored.
     """
-    _check_size(len(submission.jobs), config)
+    _check_size(sum(jobs_of(job.sweep) for job in submission.jobs), config)
     tag = _tag(user, key)
-    names = [job.name or str(number) for number, job in enumerate(submission.jobs, start=1)]
+    jobs = expanded(submission.jobs)
+    names = [job.name or str(number) for number, job in enumerate(jobs, start=1)]
     ids = {name: JobId(f"job-{tag}-{number}") for number, name in enumerate(names, start=1)}
     if len(ids) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidWorkflow(
             f"Two jobs of the workflow are named {twice!r}.", remedy="Give each job its own name."
         )
-    for slide in dict.fromkeys(job.slide for job in submission.jobs):
+    for slide in dict.fromkeys(job.slide for job in jobs):
         with open_slide(_path(slide, "slide")):
             pass
-    specs = tuple(
-        _spec(job, ids[name], ids, config) for name, job in zip(names, submission.jobs, strict=True)
-    )
+    specs = tuple(_spec(job, ids[name], ids, config) for name, job in zip(names, jobs, strict=True))
     workflow, digest = workflow_id(user, key), digest_of(submission)
     return Prepared(UserId(user), key, workflow, submission.name, specs, digest)
 
@@ -161,16 +180,27 @@ def _spec(job: JobRequest, id_: JobId, ids: dict[str, JobId], config: Config) ->
     )
 
 
-def _request(job: JobRequest, id_: JobId, config: Config) -> SegmentationRequest:
+def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
+    slide = _path(job.slide, "slide")
+    out = config.results.absolute() / id_ if job.out is None else _path(job.out, "results folder")
+    tissue = job.tissue or TissueParams()
+    if job.kind == "tissue_mask":
+        if given := [name for name in ENGINE_ONLY if getattr(job, name)]:
+            raise InvalidWorkflow(
+                f"Job {id_} is a tissue_mask and takes no {given[0]}.",
+                remedy="Leave it out, or make it a cell_segmentation.",
+            )
+        refuse_taken(out, id_)
+        return TissueRequest(slide=str(slide), out=str(out), mpp=job.mpp, tissue=tissue)
     defaults = config.segmentation
     engine = defaults.engine if job.engine is None else job.engine
     params = engine_params(engine, job.params)
-    slide = _path(job.slide, "slide")
-    out = config.results.absolute() / id_ if job.out is None else _path(job.out, "results folder")
     refuse_taken(out, id_)
     return SegmentationRequest(
         slide=str(slide),
         out=str(out),
+        tissue=tissue,
+        measure=job.measure or MeasureParams(),
         engine=engine,
         params=params.model_dump(mode="json"),
         mpp=job.mpp,
@@ -188,7 +218,7 @@ def refuse_taken(out: Path, job: JobId) -> None:
     _refuse_impossible(out, job)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    manifest = read_manifest(out)
+    manifest = read_provenance(out)
     if manifest is None or manifest.job != job:
         raise OutputNotEmpty(
             f"The results folder {out} exists and is not empty.",

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import ray
 
+from raysched.cluster.guard import guarded
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -28,19 +29,35 @@ from raysched.errors import (
 )
 from raysched.imaging.engine import load_engine
 from raysched.imaging.rehearsal import rehearse
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import SlideRequest
 from raysched.results import stages
+from raysched.results.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class ShelfPlace:
+    """Where a user's shelf is, and how much it may hold; 0: nothing is used again."""
+
+    folder: Path
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """One unit to do, with all that it needs."""
+    """One unit to do, with all that it needs.
+
+    ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
+    is ended for that, the reason is among ``notes``.
+    """
 
     run: RunId
     unit: Unit
-    request: SegmentationRequest
+    request: SlideRequest
+    shelf: ShelfPlace
+    most_bytes: float
+    notes: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +107,8 @@ def run_unit(order: Order) -> Outcome:
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        return _do(order)
+        with guarded(order.unit, order.run, order.most_bytes, order.notes):
+            return _do(order)
     except stages.Stopped:
         return Halted()
     except MppMissing as error:
@@ -133,19 +151,20 @@ def _may_pass(error: RayschedError, stage: Stage) -> bool:
 def _do(order: Order) -> Outcome:
     request, job = order.request, order.unit.job
     should_stop = _marker_check(order)
+    shelf = Shelf(order.shelf.folder, order.shelf.most_bytes)
     match order.unit.stage:
         case Stage.PLAN:
-            return stages.plan_slide(request, job)
+            return stages.plan_slide(request, job, shelf=shelf)
         case Stage.SEGMENT:
-            return stages.segment_chunk(request, job, order.unit.chunk, should_stop)
+            return stages.segment_chunk(request, job, order.unit.chunk, should_stop, shelf=shelf)
         case Stage.ASSEMBLE:
             _release_memory()
             try:
-                return stages.assemble(request, job, should_stop)
+                return stages.assemble(request, job, should_stop, shelf=shelf)
             finally:
                 _release_memory()
         case Stage.PUBLISH:
-            return stages.publish(request, job)
+            return stages.publish(request, job, shelf=shelf)
 
 
 def _release_memory() -> None:
@@ -156,7 +175,7 @@ def _release_memory() -> None:
         trim(0)
 
 
-def stop_marker(request: SegmentationRequest, run: RunId, job: str) -> Path:
+def stop_marker(request: SlideRequest, run: RunId, job: str) -> Path:
     """The file whose existence tells a run to stop at the next tile."""
     return stages.staging_folder(Path(request.out), job) / f"stop.{run}"
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raysched.core.model import JobId, LaneId, RunId, Unit
+from raysched.core.model import JobId, LaneId, RunId, Unit, UserId
 from raysched.core.state import Job, Workflow
 
 
 class RunUnit(NamedTuple):
     """Run one unit in one idle lane; answer with exactly one event that carries ``run``.
 
-    ``request`` is the job's request as submitted; ``mpp`` is the user's answer, if one was given.
+    ``kind``, ``user`` and ``request`` are the job's, as submitted; ``mpp`` is the user's answer, if
+    one was given. What is done already is looked up among what is that user's own (I13).
     """
 
     run: RunId
     lane: LaneId
     unit: Unit
+    kind: str
+    user: UserId
     request: str
     mpp: float | None
 

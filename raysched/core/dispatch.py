@@ -177,7 +177,7 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
         user.turns.sleep(spec.branch)
         if not user.turns.ready:
             state.turns.sleep(name)
-    step.commands.append(RunUnit(run, lane, unit, spec.request, job.mpp))
+    step.commands.append(RunUnit(run, lane, unit, spec.kind, name, spec.request, job.mpp))
 
 
 def _take(pending: list[int], chunk: int) -> None:

@@ -37,7 +37,12 @@ def explain(state: State, job: Job, now: float) -> Explanation:
 
 
 def _done(state: State, job: Job, now: float) -> Explanation:
-    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}")
+    if job.progress is not None and not job.progress.plan.chunk_tiles and not job.cells:
+        return Explanation(Reason.DONE, "done")  # a kind without chunks, or a slide without tissue
+    used = (
+        ", those of an equal job" if job.progress is not None and job.progress.plan.reused else ""
+    )
+    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}{used}")
 
 
 def _failed(state: State, job: Job, now: float) -> Explanation:
@@ -109,9 +114,11 @@ def _computing(state: State, job: Job) -> Explanation:
 
 
 def seconds_per_tile(state: State, job: Job) -> float:
-    """The job's own measure once it has one, else that of its kind."""
+    """The job's own measure once it has one, else that of its kind. A job that reuses what an equal
+    one has done has none: it did not compute most of it."""
     progress = job.progress
-    if progress is not None and progress.tiles_done and progress.seconds > 0:
+    measured = progress is not None and not progress.plan.reused and progress.seconds > 0
+    if progress is not None and measured and progress.tiles_done:
         return progress.seconds / progress.tiles_done
     return rate_s(state, job.spec.kind, Stage.SEGMENT)
 
@@ -140,6 +147,8 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
         return _behind_in_branch(state, job, head, now)
     if job.unmet:
         return _behind_dependencies(state, job)
+    if job.awaits is not None:
+        return _behind_equal_work(state, state.jobs[job.awaits])
     if job.user in state.queue:
         return _behind_in_queue(state, job, now)
     if job.user in state.yielding:
@@ -181,6 +190,15 @@ def _behind_dependencies(state: State, job: Job) -> Explanation:
         Reason.WAITING_FOR_DEPENDENCY,
         f"waiting for job {first} ({_word(state.jobs[first].state)}){more} to succeed",
         eta_s=_last_s([eta_s(state, state.jobs[name]) for name in job.unmet]),
+    )
+
+
+def _behind_equal_work(state: State, other: Job) -> Explanation:
+    return Explanation(
+        Reason.WAITING_FOR_EQUAL_WORK,
+        f"waiting for job {other.id} ({_word(other.state)}), which computes the same: "
+        "its results will be used",
+        eta_s=eta_s(state, other),
     )
 
 

@@ -19,6 +19,7 @@ _STAGE_OF = {
     JobState.PUBLISHING: Stage.PUBLISH,
 }
 _BEGUN = frozenset({*_STAGE_OF, JobState.CANCELLING, JobState.RETRY_WAITING, JobState.NEEDS_MPP})
+_AT_WORK = frozenset({JobState.SEGMENTING, JobState.ASSEMBLING, JobState.PUBLISHING})
 _ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
 
 
@@ -29,6 +30,7 @@ def check(scheduler: Scheduler) -> None:
     _check_runs_and_lanes(state)
     _check_branches(state)
     _check_order(state)
+    _check_equal_work(state)
     _check_caps(state)
     _check_admission(state)
     _check_turns(state)
@@ -165,6 +167,31 @@ def _check_order(state: State) -> None:
             _hold(root in (JobState.FAILED, JobState.CANCELLED), "I8 cause", job.id, root)
 
 
+def _check_equal_work(state: State) -> None:
+    """I15: of a user's jobs of equal work one computes; who waits for it stands where it stood."""
+    for name, user in state.users.items():
+        mine = [state.jobs[job] for job in user.jobs]
+        at_work: dict[str, dict[JobId, dict[JobId, None]]] = {}
+        for job in mine:
+            if job.state in _AT_WORK and (work := _work(job)):
+                waiting = [other.id for other in mine if other.awaits == job.id]
+                at_work.setdefault(work, {})[job.id] = dict.fromkeys(waiting)
+        _hold(user.at_work == at_work, "index at work of", name, user.at_work, at_work)
+        for work, jobs in at_work.items():
+            computing = [job for job in jobs if state.jobs[job].state is JobState.SEGMENTING]
+            _hold(len(computing) <= 1, "I15 equal work is done twice at once", work, computing)
+        for job in mine:
+            if job.awaits is not None:
+                branch = state.users[name].branches[job.spec.branch]
+                _hold(branch.current == job.id, "I4 who waits for equal work is current", job.id)
+                _hold(job.state is JobState.WAITING, "I15 waits at work", job.id, job.state)
+                _hold(job.awaits in at_work.get(_work(job), {}), "I15 waits for ever", job.id)
+
+
+def _work(job: Job) -> str:
+    return job.progress.plan.work if job.progress is not None else ""
+
+
 def _check_caps(state: State) -> None:
     """I6: caps hold."""
     limits = state.limits
@@ -190,7 +217,8 @@ def _has_unit(state: State, job: Job) -> bool:
     if job.verdict is not None:
         return False
     if job.state is JobState.WAITING:
-        return all(state.jobs[name].state is JobState.SUCCEEDED for name in job.spec.depends_on)
+        met = all(state.jobs[name].state is JobState.SUCCEEDED for name in job.spec.depends_on)
+        return met and job.awaits is None
     if job.state is JobState.SEGMENTING:
         return job.progress is not None and len(job.progress.pending) > 0
     return job.state in _STAGE_OF and not flying

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from heapq import heappush
 
+from raysched.core import equal_work
 from raysched.core.commands import StopRun
 from raysched.core.graph import culprit, reach
 from raysched.core.model import (
@@ -61,6 +62,7 @@ def carry_out_verdict(state: State, job: Job, step: Step) -> None:
     job.retry_at = state.now + backoff_s(state, job.tries)
     insort(state.alarms, (job.retry_at, job.order, job.id))
     step.touch(job)
+    equal_work.leave(state, job, step)
 
 
 def backoff_s(state: State, tries: int) -> float:
@@ -106,11 +108,13 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
         _skip_followers(state, job, step)
     if job.state is not FAILED and job.progress is not None:
         job.progress.pending = []
+    equal_work.leave(state, job, step)
 
 
 def _leave(state: State, job: Job, step: Step) -> None:
     """A job that is final stands in no line."""
     drop_alarm(state, job)
+    equal_work.stop_waiting(state, job)
     job.ended_at = state.now
     job.question = None
     job.verdict = None

@@ -73,6 +73,7 @@ class Reason(StrEnum):
 
     WAITING_FOR_BRANCH = "waiting_for_branch"
     WAITING_FOR_DEPENDENCY = "waiting_for_dependency"
+    WAITING_FOR_EQUAL_WORK = "waiting_for_equal_work"
     WAITING_FOR_SLOT = "waiting_for_slot"
     WAITING_FOR_RUNNING_CAP = "waiting_for_running_cap"
     WAITING_FOR_LANE = "waiting_for_lane"
@@ -109,10 +110,16 @@ class PlanFacts:
     ``fingerprint`` names the plan's content: an attempt that plans the same again keeps the
     chunks that are already done. ``chunk_tiles[i]`` is the number of tiles in chunk ``i``.
     ``chunk_tiles`` may be empty (no tissue): the job then goes straight on to assemble.
+
+    ``work`` names what the chunks compute, without what is only measured from it: two plans of one
+    user with equal ``work`` can use each other's chunks ("" equals no other). ``reused``: every
+    chunk is done already, in the result of a job of equal work.
     """
 
     fingerprint: str
     chunk_tiles: tuple[int, ...]
+    work: str = ""
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def view_job(state: State, job: Job, now: float) -> JobView:
         question=job.question,
         failure=job.failure,
         request=job.spec.request,
+        awaits=job.awaits,
+        reused=progress is not None and progress.plan.reused,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from math import isfinite
 
+from raysched.core import equal_work
 from raysched.core.dispatch import unit_size
 from raysched.core.events import (
     ChunkFinished,
@@ -35,6 +36,7 @@ from raysched.core.model import (
     SEGMENT,
     SEGMENTING,
     Failure,
+    PlanFacts,
     RunId,
     Stage,
 )
@@ -104,19 +106,43 @@ def check_missed(state: State, event: ChunksMissed) -> bool:
 
 
 def apply_planned(state: State, event: SlidePlanned, step: Step) -> None:
-    """Begin the chunks; those that an earlier attempt has done of the same plan stay done."""
+    """Begin the chunks; those that an earlier attempt has done of the same plan stay done. While
+    another job of the user is at work on the same, wait for that one instead."""
     job = _close(state, event.run, event.seconds, step)
     if _was_coming_to_rest(state, job, step):
         return
-    if job.progress is None or job.progress.plan.fingerprint != event.plan.fingerprint:
-        job.progress = Progress(event.plan, list(range(len(event.plan.chunk_tiles))))
-        job.cells = 0
-    if job.progress.pending:
+    progress = _progress_of(job, event.plan)
+    other = equal_work.at_hand(state, job) if progress.pending else None
+    if other is not None:
+        equal_work.wait(state, job, other, step)
+        return
+    equal_work.begin(state, job)
+    if progress.pending:
         move(job, Cause.PLANNED)
         job.stage = SEGMENT
     else:
         move(job, Cause.PLANNED_NOTHING_LEFT)
         job.stage = ASSEMBLE
+
+
+def _progress_of(job: Job, plan: PlanFacts) -> Progress:
+    """What is done of a plan that was just made; kept in the job.
+
+    A plan that no longer reuses an equal job's chunks begins from nothing, since those counted as
+    done and may be gone; the job's own leave their receipts again at once.
+    """
+    progress = job.progress
+    known = progress.plan if progress is not None else plan
+    lost = known.reused and not plan.reused
+    if progress is None or known.fingerprint != plan.fingerprint or lost:
+        progress = job.progress = Progress(plan, list(range(len(plan.chunk_tiles))))
+        job.cells = 0
+    progress.plan = plan
+    if plan.reused:  # cells are known once they are assembled
+        progress.pending = []
+        progress.chunks_done = len(plan.chunk_tiles)
+        progress.tiles_done = sum(plan.chunk_tiles)
+    return progress
 
 
 def apply_mpp_missed(state: State, event: MppMissed, step: Step) -> None:
@@ -160,21 +186,27 @@ def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
 
 
 def apply_chunks_missed(state: State, event: ChunksMissed, step: Step) -> None:
-    """Do the chunks again that storage has lost; if it loses them again and again, fail."""
+    """Do the chunks again that storage has lost; if it loses them again and again, fail. While
+    another job of the user is at work on the same, wait for that one instead."""
     job = _close(state, event.run, event.seconds, step, is_typical=False)
     if _was_coming_to_rest(state, job, step):
         return
     progress, unit = job.progress, ASSEMBLE.value
     assert progress is not None, "what is assembled has a plan"
-    move(job, Cause.CHUNKS_MISSED)
-    job.stage = SEGMENT
     progress.pending = list(event.chunks)
     progress.chunks_done -= len(event.chunks)
     progress.tiles_done -= sum(progress.plan.chunk_tiles[chunk] for chunk in event.chunks)
     progress.tiles_failed = event.tiles_failed
     progress.cells = job.cells = event.cells
     job.losses[unit] = job.losses.get(unit, 0) + 1
-    if job.losses[unit] > state.limits.max_losses_per_unit:
+    too_often = job.losses[unit] > state.limits.max_losses_per_unit
+    other = None if too_often else equal_work.at_hand(state, job)
+    if other is not None:
+        equal_work.wait(state, job, other, step)
+        return
+    move(job, Cause.CHUNKS_MISSED)
+    job.stage = SEGMENT
+    if too_often:
         failure = Failure(
             "chunks_missing",
             f"Storage lost finished chunks {job.losses[unit]} times, now {len(event.chunks)}.",

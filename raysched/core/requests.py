@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from raysched.core import equal_work
 from raysched.core.events import (
     JobCancelRequested,
     JobRetryRequested,
@@ -176,6 +177,7 @@ def apply_cancel(state: State, event: JobCancelRequested, step: Step) -> None:
     move(job, Cause.CANCEL_ASKED)
     stop_runs(state, job, step)
     step.touch(job)
+    equal_work.leave(state, job, step)
 
 
 # --- retry ----------------------------------------------------------------------------------------

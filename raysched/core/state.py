@@ -107,6 +107,8 @@ class Job:
     """The idempotency key of the last retry that a person asked for."""
     earlier_retry_keys: tuple[str, ...] = ()
     skipped_by: JobId | None = None
+    awaits: JobId | None = None
+    """The user's job that is at work on the same: until it has left, this one has no unit."""
     failure: Failure | None = None
     question: str | None = None
     cells: int = 0
@@ -125,7 +127,7 @@ class Job:
             return False
         state = self.state
         if state is WAITING:
-            return not self.unmet
+            return not self.unmet and self.awaits is None
         if state is SEGMENTING:
             return self.progress is not None and bool(self.progress.pending)
         return state in _SINGLE_UNIT and not self.runs
@@ -170,6 +172,8 @@ class User:
     branches: dict[BranchName, Branch] = field(default_factory=dict)
     turns: FairQueue[BranchName] = field(default_factory=FairQueue)
     """Fairness over the branches; ready are those whose head has a unit to dispatch (index)."""
+    at_work: dict[str, dict[JobId, dict[JobId, None]]] = field(default_factory=dict)
+    """By what is computed: the jobs at work on it, each with those that wait for it (index)."""
 
 
 @dataclass(frozen=True, slots=True)

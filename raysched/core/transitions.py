@@ -22,6 +22,7 @@ class Cause(StrEnum):
     PLAN_DISPATCHED = "plan_dispatched"
     PLANNED = "planned"
     PLANNED_NOTHING_LEFT = "planned_nothing_left"
+    EQUAL_WORK_AT_HAND = "equal_work_at_hand"
     MPP_MISSED = "mpp_missed"
     MPP_ANSWERED = "mpp_answered"
     LAST_CHUNK_FINISHED = "last_chunk_finished"
@@ -45,6 +46,7 @@ _S = JobState
 _C = Cause
 _CANCEL_STOPS = "a cancel was asked for while work is in flight: it is told to stop"
 _CANCEL_RESTS = "a cancel was asked for and nothing is in flight"
+_WAITS = "chunks are left to do, and another job of the user is at work on the same"
 _RETRIES = "a unit failed in a way that may pass, attempts are left, and nothing is in flight"
 _FAILS = "a unit failed for good, or no attempts are left, and nothing is in flight"
 
@@ -53,8 +55,9 @@ TABLE: dict[tuple[JobState, Cause], tuple[JobState, str]] = {
     (_S.PLANNING, _C.PLANNED): (_S.SEGMENTING, "the plan is known and chunks are left to do"),
     (_S.PLANNING, _C.PLANNED_NOTHING_LEFT): (
         _S.ASSEMBLING,
-        "the plan has no chunks, or an earlier attempt has done them all",
+        "the plan has no chunks, or an earlier attempt or an equal job has done them all",
     ),
+    (_S.PLANNING, _C.EQUAL_WORK_AT_HAND): (_S.WAITING, _WAITS),
     (_S.PLANNING, _C.MPP_MISSED): (_S.NEEDS_MPP, "the slide does not say its pixel size"),
     (_S.NEEDS_MPP, _C.MPP_ANSWERED): (_S.WAITING, "a person said the pixel size"),
     (_S.SEGMENTING, _C.LAST_CHUNK_FINISHED): (_S.ASSEMBLING, "every chunk left its receipt"),
@@ -62,6 +65,7 @@ TABLE: dict[tuple[JobState, Cause], tuple[JobState, str]] = {
         _S.SEGMENTING,
         "finished chunks were found to be gone or damaged: they are done again",
     ),
+    (_S.ASSEMBLING, _C.EQUAL_WORK_AT_HAND): (_S.WAITING, _WAITS),
     (_S.ASSEMBLING, _C.ASSEMBLED): (_S.PUBLISHING, "the staging folder is complete"),
     (_S.PUBLISHING, _C.PUBLISHED): (_S.SUCCEEDED, "the results folder is in place"),
     (_S.PLANNING, _C.ATTEMPT_FAILED): (_S.RETRY_WAITING, _RETRIES),

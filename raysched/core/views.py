@@ -54,6 +54,10 @@ class JobView:
     question: str | None
     failure: Failure | None
     request: str
+    awaits: JobId | None
+    """The job of the same user that computes the same, if this one waits for it."""
+    reused: bool
+    """Whether its plan found every chunk done, in the result of a job of equal work."""
 
 
 @dataclass(frozen=True, slots=True)

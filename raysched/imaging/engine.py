@@ -125,6 +125,12 @@ def engine_params(name: str, params: dict[str, Any]) -> BaseModel:
             f"Engine {name!r} does not take these parameters: {faults_in_words(error.errors())}.",
             remedy=f"Known parameters: {', '.join(kind.model_fields)}.",
         ) from None
+    except Exception as error:  # a validator of its author's that fails otherwise than by refusing
+        raise EngineFailed(
+            f"Engine {name!r} failed while checking its parameters: {error!r}.",
+            remedy="Try other parameters, or report this to its author.",
+            engine=name,
+        ) from error
 
 
 def engine_points() -> tuple[EntryPoint, ...]:

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from raysched.imaging.geometry import Rect, Tile
+from raysched.imaging.request import MeasureParams, TissueParams
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 
 
 class Frozen(BaseModel):
@@ -66,7 +67,8 @@ class SlidePlan(Frozen):
 
     ``context`` is what the engine computed once for the slide (stain vectors, percentiles,
     thresholds) and gets back with every tile. ``chunks[i]`` lists tile indices of chunk ``i``, in
-    increasing order; chunks partition the tiles with tissue, in order.
+    increasing order; chunks partition the tiles with tissue, in order. ``measure`` alone changes
+    nothing of what is found.
     """
 
     format: int = PLAN_FORMAT
@@ -79,7 +81,9 @@ class SlidePlan(Frozen):
     tile_px: int
     halo_px: int
     seam_px: int
+    tissue: TissueParams
     tissue_fraction: float
+    measure: MeasureParams
     chunks: tuple[tuple[int, ...], ...]
 
     @property
@@ -99,3 +103,17 @@ class SlidePlan(Frozen):
         extent = self.grid.extent
         owned = Rect(x0, y0, min(x0 + self.tile_px, extent.x1), min(y0 + self.tile_px, extent.y1))
         return Tile(index, owned, owned.grow(self.halo_px, extent))
+
+
+class TissuePlan(Frozen):
+    """What a tissue mask is made of; its hash is the fingerprint. ``grid`` is the frame of the
+    picture, ``mask_mpp`` um per px of the mask."""
+
+    format: int = PLAN_FORMAT
+    kind: str = "tissue_mask"
+    slide: SlideFacts
+    grid: WorkingGrid
+    tissue: TissueParams
+    tissue_version: str
+    tissue_fraction: float
+    mask_mpp: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,15 @@ from raysched.imaging.engine import Engine, Overview, Rgb, align_of, engine_para
 from raysched.imaging.frames import Levels, read_working, working_grid
 from raysched.imaging.geometry import Rect
 from raysched.imaging.mpp import resolve_mpp
-from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.plan import SlideFacts, SlidePlan, TissuePlan, WorkingGrid
+from raysched.imaging.request import (
+    SegmentationRequest,
+    SlideRequest,
+    TissueParams,
+    TissueRequest,
+)
 from raysched.imaging.slide import Slide, slide_sha256
-from raysched.imaging.tissue import TISSUE_MPP, TissueMask, tissue_of
+from raysched.imaging.tissue import TISSUE_MPP, TISSUE_VERSION, Survey, TissueMask, survey
 
 SEAM_PX = 4
 """Working px on either side of a seam within which both tiles report a cell."""
@@ -26,10 +32,30 @@ NOT_CONTENT = {"path", "reader", "reader_note"}
 SAMPLE_WINDOWS = 64
 SAMPLE_WINDOW_PX = 128
 SAMPLE_STEP = 2
+PICTURE_MPP = 0.5
+"""Finest um per px at which a tissue mask's picture shows the slide."""
 """64 windows of 128 x 128 px, every other pixel: 262,144 samples from all over the tissue."""
 
 
-def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, TissueMask, Rgb]:
+class Sight:
+    """What is looked up of a slide before it is planned. Who knows it from an earlier job derives
+    from this class."""
+
+    def sha256(self, slide: Slide) -> str:
+        """Digest of the slide's file as hex."""
+        return slide_sha256(slide.path)
+
+    def survey(self, slide: Slide, mpp: float, params: TissueParams) -> Survey:
+        """The slide as a whole, with its tissue. ``mpp``: um per level-0 px."""
+        return survey(slide, mpp, params)
+
+
+AFRESH = Sight()
+
+
+def make_plan(
+    slide: Slide, request: SegmentationRequest, sight: Sight = AFRESH
+) -> tuple[SlidePlan, TissueMask, Rgb]:
     """All global facts of a slide for one request, its tissue mask, and the picture of the whole
     slide that the mask was found on, of the mask's size.
 
@@ -39,13 +65,15 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
     engine = load_engine(request.engine)
     params = engine_params(request.engine, request.params)
     _check_alignment(engine, request.tile_px)
-    mpp, source = resolve_mpp(slide, request.mpp)
-    grid = working_grid(slide, mpp, engine.target_mpp)
-    tissue, overview_rgb = tissue_of(slide, mpp, grid)
+    facts = slide_facts(slide, request, sight)
+    grid = working_grid(slide, facts.mpp, engine.target_mpp)
+    seen = sight.survey(slide, facts.mpp, request.tissue)
+    tissue = seen.tissue(grid)
     samples = tissue_samples(slide, grid, tissue)
-    overview = Overview(overview_rgb, tissue.mask, TISSUE_MPP, samples)
+    overview = Overview(seen.rgb, seen.mask, TISSUE_MPP, samples)
+    reader, note = slide.reader(grid.level)
     draft = SlidePlan(
-        slide=_facts(slide, grid, mpp, source),
+        slide=facts.model_copy(update={"reader": reader, "reader_note": note}),
         grid=grid,
         engine=engine.name,
         engine_version=engine.version,
@@ -54,11 +82,13 @@ def make_plan(slide: Slide, request: SegmentationRequest) -> tuple[SlidePlan, Ti
         tile_px=request.tile_px,
         halo_px=halo_of(engine, grid.mpp),
         seam_px=SEAM_PX,
+        tissue=request.tissue,
         tissue_fraction=tissue.fraction,
+        measure=request.measure,
         chunks=(),
     )
     chunks = chunks_with_tissue(draft, tissue, request.chunk_tiles)
-    return draft.model_copy(update={"chunks": chunks}), tissue, overview_rgb
+    return draft.model_copy(update={"chunks": chunks}), tissue, seen.rgb
 
 
 def halo_of(engine: Engine, mpp: float) -> int:
@@ -80,9 +110,55 @@ def _check_alignment(engine: Engine, tile_px: int) -> None:
         )
 
 
-def plan_fingerprint(plan: SlidePlan) -> str:
+def make_tissue_plan(
+    slide: Slide, request: TissueRequest, sight: Sight = AFRESH
+) -> tuple[TissuePlan, TissueMask, Rgb]:
+    """As ``make_plan``, for a tissue mask alone. Raises ``MppMissing``, ``SlideUnreadable``."""
+    facts = slide_facts(slide, request, sight)
+    grid = working_grid(slide, facts.mpp, PICTURE_MPP)
+    seen = sight.survey(slide, facts.mpp, request.tissue)
+    tissue = seen.tissue(grid)
+    plan = TissuePlan(
+        slide=facts,
+        grid=grid,
+        tissue=request.tissue,
+        tissue_version=TISSUE_VERSION,
+        tissue_fraction=tissue.fraction,
+        mask_mpp=facts.mpp * seen.l0_per_px,
+    )
+    return plan, tissue, seen.rgb
+
+
+def slide_facts(slide: Slide, request: SlideRequest, sight: Sight = AFRESH) -> SlideFacts:
+    """What the file is, read by OpenSlide. Raises ``MppMissing``, ``SlideUnreadable``."""
+    mpp, source = resolve_mpp(slide, request.mpp)
+    return SlideFacts(
+        path=str(slide.path),
+        sha256=sight.sha256(slide),
+        size_bytes=slide.path.stat().st_size,
+        vendor=slide.vendor,
+        width=slide.width,
+        height=slide.height,
+        bounds_x=slide.bounds.x0,
+        bounds_y=slide.bounds.y0,
+        mpp=mpp,
+        mpp_source=source,
+    )
+
+
+def plan_fingerprint(plan: SlidePlan | TissuePlan) -> str:
     """Names the plan's content; where the file lies and who reads it does not matter."""
-    content = plan.model_dump(mode="json", exclude={"slide": NOT_CONTENT})
+    return content_hash(plan.model_dump(mode="json", exclude={"slide": NOT_CONTENT}))
+
+
+def plan_work(plan: SlidePlan) -> str:
+    """Names what the engine finds under a plan: equal for plans that only measure otherwise."""
+    not_work: dict[str, Any] = {"slide": NOT_CONTENT, "measure": True}
+    return content_hash(plan.model_dump(mode="json", exclude=not_work))
+
+
+def content_hash(content: object) -> str:
+    """SHA-256 of JSON-able content as hex."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -118,21 +194,3 @@ def tissue_samples(slide: Levels, grid: WorkingGrid, tissue: TissueMask) -> Rgb:
         ]
         found.append(rgb[tissue.at(w_x + 0.5, w_y + 0.5)])
     return np.concatenate([np.zeros((0, 3), np.uint8), *found])
-
-
-def _facts(slide: Slide, grid: WorkingGrid, mpp: float, source: str) -> SlideFacts:
-    reader, note = slide.reader(grid.level)
-    return SlideFacts(
-        path=str(slide.path),
-        sha256=slide_sha256(slide.path),
-        size_bytes=slide.path.stat().st_size,
-        vendor=slide.vendor,
-        width=slide.width,
-        height=slide.height,
-        bounds_x=slide.bounds.x0,
-        bounds_y=slide.bounds.y0,
-        mpp=mpp,
-        mpp_source=source,
-        reader=reader,
-        reader_note=note,
-    )

@@ -8,6 +8,7 @@ from raysched.imaging.asking import ask_context
 from raysched.imaging.engine import Engine, Overview
 from raysched.imaging.geometry import Rect, Tile
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
+from raysched.imaging.request import MeasureParams, TissueParams
 from raysched.imaging.segment import segment_tile
 from raysched.imaging.tissue import TissueMask
 
@@ -44,7 +45,9 @@ def rehearse(engine: Engine) -> int:
         tile_px=SIDE_PX,
         halo_px=0,
         seam_px=0,
+        tissue=TissueParams(),
         tissue_fraction=1.0,
+        measure=MeasureParams(),
         chunks=((0,),),
     )  # fmt: skip
     return len(segment_tile(rgb, plan, TissueMask(mask, 1.0), Tile(0, whole, whole), engine))

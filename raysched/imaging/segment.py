@@ -7,7 +7,7 @@ reconciled later (``raysched.results.seams``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,32 +42,26 @@ def segment_tile(
 
     ``rgb``: the pixels of ``tile.read``, (h, w, 3) uint8. Raises ``EngineFailed``.
     """
-    return next(segment_tiles([rgb], plan, tissue, [tile], engine))
+    (labels,) = find_labels([rgb], plan, engine)
+    return measure_tile(rgb, labels, plan, tissue, tile, engine)
 
 
-def segment_tiles(
-    rgbs: Sequence[Rgb],
-    plan: SlidePlan,
-    tissue: TissueMask,
-    tiles: Sequence[Tile],
-    engine: Engine,
-) -> Iterator[CellBatch]:
-    """The same for each of several tiles, in order; the engine is asked for all of them first."""
+def find_labels(rgbs: Sequence[Rgb], plan: SlidePlan, engine: Engine) -> list[Labels]:
+    """What the engine finds on the pixels of each tile: (h, w) int32. Raises ``EngineFailed``."""
     params = engine_params(plan.engine, plan.params)
-    found = run_engine_on(engine, rgbs, plan.grid.mpp, plan.context, params)
-    for rgb, labels, tile in zip(rgbs, found, tiles, strict=True):
-        stains = ask_densities(engine, rgb, plan.context)
-        yield _cells(labels, stains, plan, tissue, tile)
+    return run_engine_on(engine, rgbs, plan.grid.mpp, plan.context, params)
 
 
-def _cells(
-    labels: Labels, stains: tuple[F32, F32], plan: SlidePlan, tissue: TissueMask, tile: Tile
+def measure_tile(
+    rgb: Rgb, labels: Labels, plan: SlidePlan, tissue: TissueMask, tile: Tile, engine: Engine
 ) -> CellBatch:
+    """The cells that a tile with these labels reports, measured. Raises ``EngineFailed``."""
     runs, owner = mask_runs(labels)
     shape = moments(_in_slide(runs, tile), owner, int(owner.max(initial=0)))
     chosen = _reported(shape, labels, plan, tissue, tile)
     masks = _masks_of(chosen, runs, owner)
-    return _batch(tile, labels, masks, stains)
+    ring_px = max(1, round(plan.measure.ring_um / plan.grid.mpp))
+    return _batch(tile, labels, masks, ask_densities(engine, rgb, plan.context), ring_px)
 
 
 def _in_slide(runs: I32, tile: Tile) -> I32:
@@ -128,6 +122,7 @@ def _batch(
     labels: Labels,
     masks: _Masks,
     stains: tuple[F32, F32],
+    ring_px: int,
 ) -> CellBatch:
     in_slide = _in_slide(masks.runs, tile)
     shape = moments(in_slide, masks.owner, len(masks.at) - 1)
@@ -146,7 +141,7 @@ def _batch(
         solidity=np.minimum(solid, 1.0).astype(np.float32),
         haematoxylin_od=haematoxylin,
         eosin_od=eosin,
-        confidence=_confidence(haematoxylin, stains[0], labels, masks),
+        confidence=_confidence(haematoxylin, stains[0], labels, masks, ring_px),
         polygon_xy=ring_xy + np.array([tile.read.x0, tile.read.y0]),
         polygon_at=ring_at,
         runs=in_slide,
@@ -154,17 +149,14 @@ def _batch(
     )
 
 
-def _confidence(inside: F32, haematoxylin: F32, labels: Labels, masks: _Masks) -> F32:
+def _confidence(inside: F32, haematoxylin: F32, labels: Labels, masks: _Masks, ring_px: int) -> F32:
     """How much darker a cell is than the ring of background around it, squashed to 0..1.
 
     1 - exp(-difference / 0.1 OD): 0.63 for a nucleus 0.1 OD above its surroundings. The ring is
-    the ``RING_PX`` px around, all cells left out.
+    the ``ring_px`` px around, all cells left out.
     """
     from raysched.imaging.kernels import runs
 
-    around = runs.means_around(haematoxylin, labels, masks.runs, masks.at, RING_PX)
+    around = runs.means_around(haematoxylin, labels, masks.runs, masks.at, ring_px)
     above = np.maximum(inside - around, 0.0)
     return np.asarray(1.0 - np.exp(-above / 0.1), np.float32)
-
-
-RING_PX = 4

@@ -19,6 +19,7 @@ from raysched.imaging.engine import Rgb
 from raysched.imaging.frames import Levels, box_mean
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
+from raysched.imaging.request import TissueParams
 
 TISSUE_MPP = 8.0
 """um per mask px, about: fine enough for strips of a biopsy, coarse enough for any slide."""
@@ -26,11 +27,13 @@ CHROMA_MIN, CHROMA_MAX = 12, 40
 """Limits of the threshold on 8-bit chroma: JPEG noise of glass stays below, faint eosin above."""
 DARK = 45
 """8-bit brightness below which a pixel is ink, a fold or a border, not stained tissue."""
-SPECK_UM2 = 4_000.0
-HOLE_UM2 = 20_000.0
-CLOSE_UM = 24.0
+TISSUE_VERSION = "1"
+"""Changes whenever equal parameters would give another mask."""
 READ_PX = 2048
 """Level pixels across one read: bounds memory where low levels are missing."""
+
+
+USUAL = TissueParams()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +88,24 @@ def read_overview(slide: Levels, mpp: float) -> tuple[Rgb, float]:
     return out, slide.downsamples[level] * box
 
 
-def find_tissue(overview: Rgb, mpp: float) -> npt.NDArray[np.bool_]:
+def find_tissue(overview: Rgb, mpp: float, params: TissueParams = USUAL) -> npt.NDArray[np.bool_]:
     """Tissue of an overview with ``mpp`` um per px: (h, w) bool."""
     smooth = cv2.GaussianBlur(overview, (5, 5), 1.0)
     red, green, blue = cv2.split(smooth)
     brightest = cv2.max(cv2.max(red, green), blue)
     chroma = brightest - cv2.min(cv2.min(red, green), blue)
-    otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    threshold = float(np.clip(otsu * 0.6, CHROMA_MIN, CHROMA_MAX))
+    threshold = float(params.threshold or 0)
+    if not threshold:
+        otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        threshold = float(np.clip(otsu * 0.6, CHROMA_MIN, CHROMA_MAX))
     # Red and blue stay above green in H&E; green or black pen does not.
     stained = (green <= cv2.min(red, blue)) | (chroma > threshold)
     mask = ((chroma > threshold) & stained & (brightest > DARK)).astype(np.uint8)
-    radius = max(1, round(CLOSE_UM / mpp / 2))
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disk), np.uint8)
-    mask = _without_small(mask, SPECK_UM2 / mpp**2)
-    glass = _without_small(1 - mask, HOLE_UM2 / mpp**2)
+    if radius := round(params.close_um / mpp / 2):
+        disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disk), np.uint8)
+    mask = _without_small(mask, params.speck_um2 / mpp**2)
+    glass = _without_small(1 - mask, params.hole_um2 / mpp**2)
     return np.asarray(glass == 0, np.bool_)
 
 
@@ -112,8 +117,21 @@ def _without_small(mask: npt.NDArray[np.uint8], least_px: float) -> npt.NDArray[
     return keep[labels].astype(np.uint8) if count > 1 else np.zeros_like(mask)
 
 
-def tissue_of(slide: Levels, mpp: float, grid: WorkingGrid) -> tuple[TissueMask, Rgb]:
-    """The slide's tissue mask and the overview that it was found on."""
-    overview, l0_per_px = read_overview(slide, mpp)
-    mask = find_tissue(overview, mpp * l0_per_px)
-    return TissueMask(mask, l0_per_px / grid.l0_per_w), overview
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A slide seen whole. ``rgb``: (h, w, 3) uint8; ``mask``: (h, w) bool, True is tissue;
+    ``l0_per_px``: level-0 px per px of both."""
+
+    rgb: Rgb
+    mask: npt.NDArray[np.bool_]
+    l0_per_px: float
+
+    def tissue(self, grid: WorkingGrid) -> TissueMask:
+        """The mask in a working frame."""
+        return TissueMask(self.mask, self.l0_per_px / grid.l0_per_w)
+
+
+def survey(slide: Levels, mpp: float, params: TissueParams) -> Survey:
+    """Look at the whole slide, and find its tissue. ``mpp``: um per level-0 px."""
+    rgb, l0_per_px = read_overview(slide, mpp)
+    return Survey(rgb, find_tissue(rgb, mpp * l0_per_px, params), l0_per_px)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
 from threading import Event
@@ -38,7 +38,7 @@ from raysched.results.threads import thread
 
 
 def build(
-    folder: Path, staged: Staged, slide_path: str, check: Callable[[], None], disk: Disk
+    folder: Path, staged: Staged[SlidePlan], check: Callable[[], None], disk: Disk
 ) -> Manifest:
     """Write everything that a published results folder holds into ``folder``, which is new.
 
@@ -56,7 +56,7 @@ def build(
         write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
     )
     try:
-        preview = Preview(slide_path, plan, staged.tissue)
+        preview = Preview(plan, staged.tissue)
         cells_check = _also_of(labels, check)
         digest = _write_cells(folder / "cells", plan, survivors, preview, cells_check, disk)
     except BaseException:
@@ -70,32 +70,38 @@ def build(
     shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))
     disk.write(folder / RECEIPTS, everything)
-    timings = Timings(
-        plan_s=round(staged.receipt.seconds, 3),
-        segment_s=round(sum(receipt.seconds for receipt in receipts.values()), 3),
-        assemble_s=round(perf_counter() - begun, 3),
-    )
     manifest = Manifest(
         job=staged.receipt.job,
         created_at=staged.receipt.created_at,
         fingerprint=staged.receipt.fingerprint,
         checksum=digest.checksum(),
         column_checksums=digest.columns(),
-        slide=slide_note(plan),
+        slide=slide_note(plan.slide),
+        tissue=plan.tissue,
         engine=plan.engine,
         engine_version=plan.engine_version,
         params=plan.params,
+        measure=plan.measure,
         context_sha256=context_sha256(plan.context),
         grid=grid_note(plan),
         chunk_tiles=tuple(len(chunk) for chunk in plan.chunks),
         counts=counts(plan, receipts, survivors.count),
-        timings=timings,
+        timings=_timings(staged, receipts, begun),
+        reused=staged.receipt.reused + _labels_note(receipts.values()),
         versions=versions(),
         files=tuple(file_notes(folder)),
     )
     disk.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
     disk.sync_tree(folder)
     return manifest
+
+
+def _timings(staged: Staged[SlidePlan], receipts: Mapping[int, Receipt], begun: float) -> Timings:
+    return Timings(
+        plan_s=round(staged.receipt.seconds, 3),
+        segment_s=round(sum(receipt.seconds for receipt in receipts.values()), 3),
+        assemble_s=round(perf_counter() - begun, 3),
+    )
 
 
 def _unless(over: Event, check: Callable[[], None]) -> Callable[[], None]:
@@ -118,6 +124,13 @@ def _also_of(side: Future[None], check: Callable[[], None]) -> Callable[[], None
             side.result()
 
     return either
+
+
+def _labels_note(receipts: Iterable[Receipt]) -> tuple[str, ...]:
+    """Whether labels came from an earlier job, as the manifest says it."""
+    receipts = tuple(receipts)
+    reused = sum(receipt.reused for receipt in receipts)
+    return (f"labels of {reused} of {len(receipts)} chunks",) if reused else ()
 
 
 def _all_receipts(plan: SlidePlan, store: ChunkStore) -> Mapping[int, Receipt]:

@@ -54,7 +54,8 @@ class Receipt:
 
     ``tile_cells[i]`` is the number of cells that the chunk's ``i``-th tile reported, seams not
     yet reconciled; ``tiles_failed`` are (tile index, reason): holes in the result. ``checksum``
-    is the SHA-256 of ``file``, a path relative to the staging folder.
+    is the SHA-256 of ``file``, a path relative to the staging folder. ``reused``: the labels came
+    from an earlier job of the same user.
     """
 
     chunk: int
@@ -67,6 +68,7 @@ class Receipt:
     file: str
     size_bytes: int
     tile_cells: tuple[int, ...]
+    reused: bool = False
 
 
 RECEIPT = TypeAdapter(Receipt)
@@ -121,6 +123,7 @@ class ChunkStore:
             file=str(path.relative_to(self._staging)),
             size_bytes=size,
             tile_cells=tuple(writer.tile_cells),
+            reused=writer.reused,
         )
         self._disk.write(self._receipt_path(chunk), RECEIPT.dump_json(receipt, indent=1))
         return receipt
@@ -156,6 +159,7 @@ class ChunkWriter:
         self.path = path
         self.tile_cells: list[int] = []
         self.tiles_failed: list[tuple[int, str]] = []
+        self.reused = False
         self._disk = disk
 
     def write(self, tables: Iterator[Any]) -> None:

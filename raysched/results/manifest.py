@@ -7,14 +7,17 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from raysched import __version__
-from raysched.imaging.plan import SlidePlan
+from raysched.errors import NotFound
+from raysched.imaging.plan import SlideFacts, SlidePlan
+from raysched.imaging.request import MeasureParams, TissueParams
 from raysched.results.chunks import Receipt
 
 MANIFEST, RECEIPTS, PREVIEW = "manifest.json", "receipts.json", "preview.png"
@@ -112,40 +115,83 @@ class FileNote(Part):
     files: int | None = None
 
 
-class Manifest(Part):
-    """The provenance of a result. ``checksum`` is equal for equal cells; times are not in it."""
+class Provenance(Part):
+    """What every kind of result says of itself.
+
+    ``checksum`` is equal for equal content; times are not in it. ``reused`` names what came from
+    earlier jobs of the same user instead of being computed.
+    """
 
     format: int = MANIFEST_FORMAT
     job: str
     created_at: datetime
     fingerprint: str
     checksum: str
-    column_checksums: dict[str, str]
     slide: SlideNote
-    engine: str
-    engine_version: str
-    params: dict[str, Any]
-    context_sha256: str
-    grid: GridNote
-    chunk_tiles: tuple[int, ...]
-    counts: Counts
+    tissue: TissueParams = TissueParams()
     timings: Timings
+    reused: tuple[str, ...] = ()
     versions: dict[str, str]
     files: tuple[FileNote, ...]
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a results folder; None where there is none that can be read."""
+class Manifest(Provenance):
+    """The provenance of a segmentation."""
+
+    kind: Literal["cell_segmentation"] = "cell_segmentation"
+    column_checksums: dict[str, str]
+    engine: str
+    engine_version: str
+    params: dict[str, Any]
+    measure: MeasureParams = MeasureParams()
+    context_sha256: str
+    grid: GridNote
+    chunk_tiles: tuple[int, ...]
+    counts: Counts
+
+
+class TissueManifest(Provenance):
+    """The provenance of a tissue mask. ``mask_*`` are px of the mask, which covers the slide."""
+
+    kind: Literal["tissue_mask"] = "tissue_mask"
+    tissue_version: str
+    tissue_fraction: float
+    area_mm2: float
+    pieces: int
+    mask_width: int
+    mask_height: int
+    mask_mpp: float
+
+
+_ANY: TypeAdapter[Manifest | TissueManifest] = TypeAdapter(Manifest | TissueManifest)
+
+
+def read_provenance(folder: Path) -> Manifest | TissueManifest | None:
+    """The manifest of a results folder of any kind; None where there is none that can be read."""
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return _ANY.validate_json((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 
 
-def slide_note(plan: SlidePlan) -> SlideNote:
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a segmentation's folder; None where there is none that can be read.
+
+    Raises ``NotFound`` where the folder holds another kind of result.
+    """
+    found = read_provenance(folder)
+    if isinstance(found, TissueManifest):
+        raise NotFound(
+            f"The results in {folder} are a tissue mask and hold no cells.",
+            remedy="Name a job of the kind cell_segmentation.",
+            path=str(folder),
+        )
+    return found
+
+
+def slide_note(facts: SlideFacts) -> SlideNote:
     """The slide's facts without the server's path."""
-    facts = plan.slide.model_dump(exclude={"path"})
-    return SlideNote(name=Path(plan.slide.path).name, **facts)
+    return SlideNote(name=Path(facts.path).name, **facts.model_dump(exclude={"path"}))
 
 
 def grid_note(plan: SlidePlan) -> GridNote:
@@ -182,6 +228,7 @@ def context_sha256(context: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(context, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide pixels and files."""
     others = {name: version(name) for name in PACKAGES}
@@ -197,5 +244,10 @@ def file_notes(folder: Path) -> Iterable[FileNote]:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             yield FileNote(path=str(name), size_bytes=path.stat().st_size, sha256=digest)
         elif path.is_dir() and path.suffix == ".zarr":
-            sizes = [inner.stat().st_size for inner in path.rglob("*") if inner.is_file()]
-            yield FileNote(path=str(name), size_bytes=sum(sizes), files=len(sizes))
+            yield folder_note(path, folder)
+
+
+def folder_note(path: Path, top: Path) -> FileNote:
+    """What is noted of a folder of many files."""
+    sizes = [inner.stat().st_size for inner in path.rglob("*") if inner.is_file()]
+    return FileNote(path=str(path.relative_to(top)), size_bytes=sum(sizes), files=len(sizes))

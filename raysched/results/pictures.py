@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from raysched.errors import SlideUnreadable
 from raysched.imaging.frames import read_working, working_grid
 from raysched.imaging.geometry import Rect
-from raysched.imaging.plan import SlidePlan, WorkingGrid
+from raysched.imaging.plan import SlidePlan, TissuePlan, WorkingGrid
 from raysched.imaging.slide import Slide
 from raysched.imaging.tissue import TissueMask
 
@@ -49,7 +49,7 @@ class View:
         cv2.polylines(self.rgb, placed, True, colour, px, cv2.LINE_AA, FRACTION_BITS)
 
 
-def overview(slide: Slide, plan: SlidePlan, longest_px: int) -> View:
+def overview(slide: Slide, plan: SlidePlan | TissuePlan, longest_px: int) -> View:
     """The whole slide, at most about ``longest_px`` long and never finer than the working frame."""
     longest = max(plan.grid.width, plan.grid.height)
     target = plan.grid.mpp * max(1.0, longest / longest_px)

@@ -1,4 +1,4 @@
-"""``preview.png`` and ``tissue.png``: the slide with what was found drawn on it.
+"""``preview.png``: the slide with the cells that were found drawn on it.
 
 The preview shows the whole slide at most about ``OVERVIEW_PX`` long, and beside it its densest
 regions in detail, with outlines. Where cells are large enough to have a shape in the overview they
@@ -34,7 +34,6 @@ from raysched.results.pictures import (
 from raysched.results.survivors import Survivors
 
 OVERVIEW_PX = 2400
-TISSUE_PX = 1200
 DETAIL_PX = 1200
 MOST_DETAILS = 2
 NUCLEUS_UM = 8.0
@@ -55,10 +54,9 @@ class Preview:
     Meanwhile the slide is closed: an open one holds what was read last.
     """
 
-    def __init__(self, slide_path: str, plan: SlidePlan, tissue: TissueMask) -> None:
-        self._slide_path = slide_path
+    def __init__(self, plan: SlidePlan, tissue: TissueMask) -> None:
         self._plan = plan
-        with open_slide(slide_path) as slide:
+        with open_slide(plan.slide.path) as slide:
             self._view = overview(slide, plan, OVERVIEW_PX)
         self._outlines = NUCLEUS_UM / self._mpp >= SMALLEST_OUTLINE_PX
         height, width = self._view.rgb.shape[:2]
@@ -146,7 +144,7 @@ class Preview:
 
     def _detail(self, rect: Rect, zoom: int, survivors: Survivors) -> Rgb:
         """A region with outlines, enlarged ``zoom`` times."""
-        with open_slide(self._slide_path) as slide:
+        with open_slide(self._plan.slide.path) as slide:
             rgb = read_view(slide, self._plan.grid, rect)
         size = rect.width * zoom, rect.height * zoom
         large = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -168,35 +166,6 @@ class Preview:
             shown,
             "right: densest regions",
         ]
-
-
-def tissue_png(path: str, plan: SlidePlan, tissue: TissueMask, seen: Rgb) -> bytes:
-    """The slide with what counts as tissue outlined and the rest faded, as PNG bytes.
-
-    ``seen``: the whole slide at the mask's resolution. It is read again only where that is coarser
-    than the picture.
-    """
-    longest = max(seen.shape)
-    if longest < TISSUE_PX:
-        with open_slide(path) as slide:
-            view = overview(slide, plan, TISSUE_PX)
-    else:
-        height, width = (max(1, round(side * TISSUE_PX / longest)) for side in seen.shape[:2])
-        small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA)
-        view = View(np.asarray(small, np.uint8), 0.0, 0.0, tissue.w_per_px * longest / TISSUE_PX)
-    height, width = view.rgb.shape[:2]
-    rows = ((np.arange(height) + 0.5) * view.w_per_px / tissue.w_per_px).astype(np.int64)
-    columns = ((np.arange(width) + 0.5) * view.w_per_px / tissue.w_per_px).astype(np.int64)
-    rows = rows.clip(0, tissue.mask.shape[0] - 1)
-    columns = columns.clip(0, tissue.mask.shape[1] - 1)
-    outside = ~tissue.mask[rows[:, None], columns]
-    view.rgb[outside] = (view.rgb[outside].astype(np.uint16) + 2 * 200) // 3
-    view.draw(contours(tissue), (0, 110, 60))
-    picture = Image.fromarray(view.rgb)
-    scale_bar(picture, view.w_per_px * plan.grid.mpp)
-    tiles = sum(len(chunk) for chunk in plan.chunks)
-    share = f"{plan.tissue_fraction:.0%} tissue, {tiles:,} tiles"
-    return encode(with_legend(picture, [plan.slide.path.rsplit("/", 1)[-1], share]))
 
 
 def _frame(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], name: str) -> None:

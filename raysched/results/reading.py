@@ -108,7 +108,7 @@ class CellFolder:
         self._survivors = Survivors(staged.plan, store, receipts)
         return Contents(
             job=staged.receipt.job,
-            slide=slide_note(staged.plan),
+            slide=slide_note(staged.plan.slide),
             complete=False,
             cells=self._survivors.count,
             tiles=sum(len(chunk) for chunk in staged.plan.chunks),

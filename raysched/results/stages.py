@@ -8,26 +8,39 @@ publication every step answers from the published manifest without doing anythin
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
-from raysched.errors import EngineFailed, OutputNotEmpty, SlideUnreadable, StorageFailed
-from raysched.imaging.engine import Engine, batch_of, load_engine
-from raysched.imaging.planning import make_plan
-from raysched.imaging.request import SegmentationRequest
-from raysched.imaging.segment import segment_tiles
-from raysched.imaging.slide import Slide, open_slide
+from raysched.errors import OutputNotEmpty, StorageFailed
+from raysched.imaging.plan import SlidePlan, TissuePlan
+from raysched.imaging.planning import make_plan, make_tissue_plan, plan_work
+from raysched.imaging.request import SegmentationRequest, SlideRequest, TissueRequest
+from raysched.imaging.slide import open_slide
 from raysched.results.assembly import build
-from raysched.results.chunks import RECEIPT_LIST, ChunkWriter, Receipt, batch_table
-from raysched.results.manifest import RECEIPTS, Manifest, read_manifest
-from raysched.results.pixels import pixels_ahead
-from raysched.results.preview import tissue_png
-from raysched.results.staging import FreshPlan, Staged, load_plan, save_plan, staging_folder
-from raysched.results.storage import Disk, storage, unique
+from raysched.results.chunks import RECEIPT_LIST, Receipt
+from raysched.results.equal import copy_equal, find_equal, remember
+from raysched.results.manifest import (
+    RECEIPTS,
+    Manifest,
+    TissueManifest,
+    read_provenance,
+)
+from raysched.results.recall import Recalled
+from raysched.results.segmentation import write_chunk
+from raysched.results.shelf import NO_SHELF, Shelf
+from raysched.results.staging import (
+    FreshPlan,
+    Staged,
+    load_any_plan,
+    load_plan,
+    planned_fingerprint,
+    save_plan,
+    staging_folder,
+)
+from raysched.results.storage import DISK, Disk, storage, unique
+from raysched.results.tissue import build_tissue, tissue_png
 
 __all__ = [
     "Assembled",
@@ -43,7 +56,6 @@ __all__ = [
 ]
 
 NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
-DISK = Disk()
 
 
 class Stopped(Exception):
@@ -52,10 +64,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``."""
+    """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``.
+
+    ``work`` names what the chunks find: jobs of one user with the same can use each other's
+    ("": none can). ``reused``: an equal result is there already.
+    """
 
     fingerprint: str
     chunk_tiles: tuple[int, ...]
+    work: str = ""
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +94,9 @@ class Published:
     out: str
 
 
-def plan_slide(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Planned:
+def plan_slide(
+    request: SlideRequest, job: str, *, disk: Disk = DISK, shelf: Shelf = NO_SHELF
+) -> Planned:
     """Look at the whole slide once and leave the plan in the staging folder.
 
     Raises ``OutputNotEmpty``, ``MppMissing``, the other ``SlideError`` leaves, ``UnknownEngine``,
@@ -87,33 +107,36 @@ def plan_slide(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> 
     staging = staging_folder(out, job)
     with storage(staging):
         if done := _published(out, job):
-            return Planned(done.fingerprint, done.chunk_tiles)
+            return _planned_of(done)
         if _occupied(out):
             raise _not_empty(out)
-        begun = perf_counter()
-        with open_slide(request.slide) as slide:
-            plan, tissue, seen = make_plan(slide, request)
-        picture = tissue_png(request.slide, plan, tissue, seen)
-        fresh = FreshPlan(job, plan, tissue, picture, perf_counter() - begun)
+        fresh = _look(request, job, shelf)
         if done := _published(out, job):  # while this stale twin was looking at the slide
-            return Planned(done.fingerprint, done.chunk_tiles)
+            return _planned_of(done)
         receipt = save_plan(staging, fresh, disk)
-        return Planned(receipt.fingerprint, tuple(len(chunk) for chunk in plan.chunks))
+        if isinstance(fresh.plan, TissuePlan):
+            return Planned(receipt.fingerprint, ())
+        return Planned(
+            receipt.fingerprint,
+            tuple(len(chunk) for chunk in fresh.plan.chunks),
+            plan_work(fresh.plan) if shelf.is_there else "",
+            reused=find_equal(receipt.fingerprint, shelf) is not None,
+        )
 
 
 def segment_chunk(
-    request: SegmentationRequest,
+    request: SlideRequest,
     job: str,
     chunk: int,
     should_stop: Callable[[], bool],
     *,
     disk: Disk = DISK,
+    shelf: Shelf = NO_SHELF,
 ) -> Receipt:
     """Segment the tiles of one chunk, or return the receipt of having done so.
 
-    ``should_stop`` is asked before each tile, or before each batch where the engine takes batches.
-    A tile that cannot be read becomes a hole with its reason. Raises ``Stopped``,
-    ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
+    ``should_stop`` is asked before each tile. A tile that cannot be read becomes a hole with its
+    reason. Raises ``Stopped``, ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
@@ -123,7 +146,7 @@ def segment_chunk(
         try:
             staged = load_plan(staging)
             receipt = staged.chunks(disk).receipt(chunk)
-            return receipt or _segment(staged, chunk, request.slide, should_stop, disk)
+            return receipt or _segment(staged, chunk, lambda: _check(should_stop), disk, shelf)
         except (OSError, StorageFailed):
             # A twin may have published and removed the staging folder meanwhile.
             if receipt := _published_receipt(out, job, chunk):
@@ -132,13 +155,15 @@ def segment_chunk(
 
 
 def assemble(
-    request: SegmentationRequest,
+    request: SlideRequest,
     job: str,
     should_stop: Callable[[], bool],
     *,
     disk: Disk = DISK,
+    shelf: Shelf = NO_SHELF,
 ) -> Assembled:
-    """Make the complete result in the staging folder from the finished chunks.
+    """Make the complete result in the staging folder: from the finished chunks, or from an equal
+    job's result.
 
     ``should_stop`` is asked before each tile and shard. Raises ``Stopped``, ``SlideUnreadable``
     (no tile at all could be read), ``ChunksMissing``, ``StorageFull``, ``StorageFailed``.
@@ -149,7 +174,8 @@ def assemble(
         if done := _published(out, job):
             return _assembled(done)
         try:
-            return _assembled(_assemble(staging, request.slide, should_stop, disk))
+            build = _builder(request, staging, lambda: _check(should_stop), disk, shelf)
+            return _assembled(_assemble(staging, build, disk))
         except (OSError, StorageFailed):
             # A twin may have published and removed the staging folder meanwhile.
             if done := _published(out, job):
@@ -158,7 +184,9 @@ def assemble(
             raise
 
 
-def publish(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Published:
+def publish(
+    request: SlideRequest, job: str, *, disk: Disk = DISK, shelf: Shelf = NO_SHELF
+) -> Published:
     """Give the complete result its final name by one rename, then remove the staging folder.
 
     Raises ``OutputNotEmpty`` when ``out`` holds anything else than this job's result,
@@ -171,37 +199,72 @@ def publish(request: SegmentationRequest, job: str, *, disk: Disk = DISK) -> Pub
         disk.sync(out.parent)
         if staging.exists():
             disk.remove_tree(staging)
-        return Published(manifest.counts.cells, manifest.checksum, str(out))
+        remember(out, manifest, shelf)
+        cells = manifest.counts.cells if isinstance(manifest, Manifest) else 0
+        return Published(cells, manifest.checksum, str(out))
+
+
+def _look(request: SlideRequest, job: str, shelf: Shelf) -> FreshPlan:
+    """Everything that planning finds out."""
+    begun = perf_counter()
+    sight = Recalled(shelf)
+    plan: SlidePlan | TissuePlan
+    with open_slide(request.slide) as slide:
+        if isinstance(request, SegmentationRequest):
+            plan, tissue, seen = make_plan(slide, request, sight)
+        elif isinstance(request, TissueRequest):
+            plan, tissue, seen = make_tissue_plan(slide, request, sight)
+        else:
+            raise TypeError(f"no kind has the request {request!r}")
+        picture = tissue_png(slide, plan, tissue, seen)
+    reused = ("tissue",) if sight.tissue_was_known else ()
+    return FreshPlan(job, plan, tissue, picture, perf_counter() - begun, reused)
 
 
 def _segment(
-    staged: Staged, chunk: int, slide: str, should_stop: Callable[[], bool], disk: Disk
+    staged: Staged[SlidePlan], chunk: int, check: Callable[[], None], disk: Disk, shelf: Shelf
 ) -> Receipt:
     begun = perf_counter()
     store = staged.chunks(disk)
     writer = store.writer(chunk)
     try:
-        with (
-            open_slide(slide) as source,
-            closing(_tables(staged, chunk, source, should_stop, writer)) as tables,
-        ):
-            writer.write(tables)
+        write_chunk(staged, chunk, check, writer, shelf)
         return store.keep(chunk, writer, perf_counter() - begun)
     finally:
         writer.discard()
 
 
-def _assemble(staging: Path, slide: str, should_stop: Callable[[], bool], disk: Disk) -> Manifest:
+Build = Callable[[Path], Manifest | TissueManifest]
+
+
+def _builder(
+    request: SlideRequest, staging: Path, check: Callable[[], None], disk: Disk, shelf: Shelf
+) -> tuple[str, Build]:
+    """The fingerprint of what is to be built, and how to build it into a new folder."""
+    if isinstance(request, TissueRequest):
+        tissue = load_any_plan(staging, TissuePlan)
+        return tissue.receipt.fingerprint, lambda folder: build_tissue(folder, tissue, disk)
     staged = load_plan(staging)
+
+    def build_cells(folder: Path) -> Manifest:
+        equal = find_equal(staged.receipt.fingerprint, shelf)
+        copied = equal and copy_equal(equal, folder, staged, check, disk)
+        return copied or build(folder, staged, check, disk)
+
+    return staged.receipt.fingerprint, build_cells
+
+
+def _assemble(staging: Path, what: tuple[str, Build], disk: Disk) -> Manifest | TissueManifest:
+    fingerprint, build = what
     result = staging / "result"
-    ready = read_manifest(result)
-    if ready is not None and ready.fingerprint == staged.receipt.fingerprint:
+    ready = read_provenance(result)
+    if ready is not None and ready.fingerprint == fingerprint:
         return ready
     making = staging / f"result.{unique()}"
     try:
-        manifest = build(making, staged, slide, lambda: _check(should_stop), disk)
+        manifest = build(making)
         if result.exists():
-            _displace(result, staged.receipt.fingerprint, disk)
+            _displace(result, fingerprint, disk)
         _settle(making, result, disk)
         return manifest
     finally:
@@ -209,49 +272,19 @@ def _assemble(staging: Path, slide: str, should_stop: Callable[[], bool], disk: 
             disk.remove_tree(making)
 
 
-def _tables(
-    staged: Staged,
-    chunk: int,
-    slide: Slide,
-    should_stop: Callable[[], bool],
-    writer: ChunkWriter,
-) -> Generator[Any]:
-    """The staged table of each tile of a chunk, in order."""
-    plan, engine = staged.plan, _engine(staged)
-    tiles = [plan.tile(index) for index in plan.chunks[chunk]]
-    with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
-        for begin in range(0, len(tiles), batch_of(engine)):
-            _check(should_stop)
-            read = [(tile, next(pixels)) for tile in tiles[begin : begin + batch_of(engine)]]
-            whole = [(tile, rgb) for tile, rgb in read if not isinstance(rgb, SlideUnreadable)]
-            cells = segment_tiles(
-                [rgb for _, rgb in whole], plan, staged.tissue, [tile for tile, _ in whole], engine
-            )
-            for tile, rgb in read:
-                if isinstance(rgb, SlideUnreadable):
-                    yield writer.fail(tile.index, rgb.message)
-                else:
-                    yield batch_table(next(cells), plan)
-
-
-def _engine(staged: Staged) -> Engine:
-    plan = staged.plan
-    engine = load_engine(plan.engine)
-    if engine.version != plan.engine_version:
-        raise EngineFailed(
-            f"This worker has {plan.engine} {engine.version}, but the slide was planned with "
-            f"{plan.engine_version}.",
-            remedy="Install the same version on all nodes, then retry the job.",
-        )
-    return engine
-
-
 def _check(should_stop: Callable[[], bool]) -> None:
     if should_stop():
         raise Stopped
 
 
-def _assembled(manifest: Manifest) -> Assembled:
+def _planned_of(done: Manifest | TissueManifest) -> Planned:
+    chunk_tiles = done.chunk_tiles if isinstance(done, Manifest) else ()
+    return Planned(done.fingerprint, chunk_tiles)
+
+
+def _assembled(manifest: Manifest | TissueManifest) -> Assembled:
+    if isinstance(manifest, TissueManifest):
+        return Assembled(0, manifest.checksum, 0)
     counts = manifest.counts
     return Assembled(counts.cells, manifest.checksum, len(counts.tiles_failed))
 
@@ -267,7 +300,7 @@ def _settle(making: Path, result: Path, disk: Disk) -> None:
 
 def _displace(result: Path, fingerprint: str, disk: Disk) -> None:
     """Move a result of an older plan out of the way, never one of this plan."""
-    manifest = read_manifest(result)
+    manifest = read_provenance(result)
     if manifest is None or manifest.fingerprint != fingerprint:
         old = result.with_name(f"result.{unique()}")
         disk.rename(result, old)
@@ -280,12 +313,12 @@ def _published_receipt(out: Path, job: str, chunk: int) -> Receipt | None:
     return RECEIPT_LIST.validate_json((out / RECEIPTS).read_bytes())[chunk]
 
 
-def _published(out: Path, job: str) -> Manifest | None:
-    manifest = read_manifest(out)
+def _published(out: Path, job: str) -> Manifest | TissueManifest | None:
+    manifest = read_provenance(out)
     return manifest if manifest is not None and manifest.job == job else None
 
 
-def _move(result: Path, out: Path, job: str, disk: Disk) -> Manifest:
+def _move(result: Path, out: Path, job: str, disk: Disk) -> Manifest | TissueManifest:
     """Publish; if a twin was faster, its manifest is as good."""
     try:
         manifest = _complete(result)
@@ -299,9 +332,9 @@ def _move(result: Path, out: Path, job: str, disk: Disk) -> Manifest:
     return manifest
 
 
-def _complete(result: Path) -> Manifest:
-    manifest = read_manifest(result)
-    if manifest is None or manifest.fingerprint != load_plan(result.parent).receipt.fingerprint:
+def _complete(result: Path) -> Manifest | TissueManifest:
+    manifest = read_provenance(result)
+    if manifest is None or manifest.fingerprint != planned_fingerprint(result.parent):
         raise StorageFailed(
             f"There is no complete result in {result.parent}.",
             remedy="Retry the job: finished chunks are kept.",

@@ -17,12 +17,13 @@ import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raysched.errors import StorageFailed
-from raysched.imaging.plan import SlidePlan
+from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.imaging.planning import plan_fingerprint
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import ChunkStore
@@ -31,8 +32,11 @@ from raysched.results.storage import Disk
 PLAN, TISSUE, PICTURE, PLANNED = "plan.json", "tissue.npz", "tissue.png", "planned.json"
 
 
+P = TypeVar("P", SlidePlan, TissuePlan)
+
+
 class PlanReceipt(BaseModel):
-    """Vouches for the plan in a staging folder."""
+    """Vouches for the plan in a staging folder. ``reused``: as in the manifest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,16 +44,17 @@ class PlanReceipt(BaseModel):
     fingerprint: str
     tissue_sha256: str
     seconds: float
+    reused: tuple[str, ...] = ()
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(Generic[P]):
     """A plan read back from its staging folder."""
 
     folder: Path
     receipt: PlanReceipt
-    plan: SlidePlan
+    plan: P
     tissue: TissueMask
 
     def chunks(self, disk: Disk) -> ChunkStore:
@@ -67,10 +72,11 @@ class FreshPlan:
     """What the plan stage found, before it is on disk. ``picture``: PNG bytes."""
 
     job: str
-    plan: SlidePlan
+    plan: SlidePlan | TissuePlan
     tissue: TissueMask
     picture: bytes
     seconds: float
+    reused: tuple[str, ...] = ()
 
 
 def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
@@ -86,13 +92,27 @@ def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
         fingerprint=plan_fingerprint(fresh.plan),
         tissue_sha256=hashlib.sha256(tissue).hexdigest(),
         seconds=fresh.seconds,
+        reused=fresh.reused,
         created_at=datetime.now(UTC).replace(microsecond=0),
     )
     disk.write(folder / PLANNED, receipt.model_dump_json(indent=1).encode())
     return receipt
 
 
-def load_plan(folder: Path) -> Staged:
+def planned_fingerprint(folder: Path) -> str | None:
+    """Of the plan of any kind in a staging folder; None where there is none."""
+    try:
+        return PlanReceipt.model_validate_json((folder / PLANNED).read_bytes()).fingerprint
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def load_plan(folder: Path) -> Staged[SlidePlan]:
+    """The plan of a segmentation's staging folder. Raises as ``load_any_plan``."""
+    return load_any_plan(folder, SlidePlan)
+
+
+def load_any_plan(folder: Path, kind: type[P]) -> Staged[P]:
     """The plan of a staging folder.
 
     Raises ``StorageFailed`` when it is missing (never planned, or already published and removed)
@@ -100,7 +120,7 @@ def load_plan(folder: Path) -> Staged:
     """
     try:
         receipt = PlanReceipt.model_validate_json((folder / PLANNED).read_bytes())
-        plan = SlidePlan.model_validate_json((folder / PLAN).read_bytes())
+        plan = kind.model_validate_json((folder / PLAN).read_bytes())
         packed = (folder / TISSUE).read_bytes()
     except (FileNotFoundError, ValidationError) as error:
         raise _unplanned(folder, "is missing or incomplete") from error

@@ -97,6 +97,9 @@ class Disk:
             path.unlink(missing_ok=True)
 
 
+DISK = Disk()
+
+
 def unique() -> str:
     """A name part that no other writer uses."""
     return uuid.uuid4().hex[:12]

@@ -57,7 +57,8 @@ def job(name: str, branch: str = "main", *, after: Sequence[str] = (), kind: str
 class FakeCluster:
     """A scheduler with everything around it, in virtual time.
 
-    ``history`` and ``decisions`` are the journal.
+    ``history`` and ``decisions`` are the journal. ``work`` names what a job computes; a job whose
+    equal of the same user has published is planned as ``reused``, as workers do by their store.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -66,6 +67,7 @@ class FakeCluster:
     answer: Answer | None = None
     after_event: Callable[[Scheduler], None] = lambda _: None
     record: Callable[[Scheduler, Event, list[Command]], None] | None = None
+    work: Callable[[JobId], str] = lambda _: ""
 
     def __post_init__(self) -> None:
         self.core = Scheduler(self.limits)
@@ -76,6 +78,7 @@ class FakeCluster:
         self.retired: list[Retire] = []
         self.in_flight: dict[RunId, RunUnit] = {}
         self.alarm: float | None = None
+        self.published: set[tuple[UserId, str]] = set()
         self.submissions = 0
         self._due: list[tuple[float, int, Event]] = []
         self._ticket = 0
@@ -203,12 +206,18 @@ class FakeCluster:
         """The report of a run that goes well: one second per tile, and per other unit."""
         run, unit = command.run, command.unit
         if unit.stage is Stage.PLAN:
-            chunks = self.chunks(unit.job)
-            return 1.0, SlidePlanned(now + 1, run, 1.0, PlanFacts(f"plan of {unit.job}", chunks))
+            return 1.0, SlidePlanned(now + 1, run, 1.0, self._plan(command))
         if unit.stage is Stage.SEGMENT:
             seconds = float(self.chunks(unit.job)[unit.chunk])
             return seconds, ChunkFinished(now + seconds, run, seconds, 10, 0, f"sum{unit.chunk}")
         cells = 10 * len(self.chunks(unit.job))
         if unit.stage is Stage.ASSEMBLE:
             return 1.0, ResultAssembled(now + 1, run, 1.0, cells)
+        self.published.add((command.user, self.work(unit.job)))
         return 1.0, ResultPublished(now + 1, run, 1.0, cells, f"checksum of {unit.job}")
+
+    def _plan(self, command: RunUnit) -> PlanFacts:
+        name = command.unit.job
+        work = self.work(name)
+        is_there = bool(work) and (command.user, work) in self.published
+        return PlanFacts(f"plan of {name}", self.chunks(name), work, is_there)

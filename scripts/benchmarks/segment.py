@@ -46,14 +46,14 @@ def measure() -> Iterator[Figure]:
 
 
 @contextmanager
-def warm_bench() -> Iterator[Bench]:
+def warm_bench(**settings: Any) -> Iterator[Bench]:
     """A cluster on all cores whose lanes have started and whose kernels are loaded."""
     from raysched.cluster.session import connect
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cluster = {"address": None, "lanes": WORKERS}
-        config = load_config(state=folder / "state", cluster=cluster)
+        config = load_config(state=folder / "state", cluster=cluster, **settings)
         with connect(config) as session:
             bench = Bench(config, session.gateway, folder)
             bench.first_cells(bench_slide("S"))  # imports what reads cells, too
@@ -101,7 +101,7 @@ class Bench:
 
     async def _first_cells(self, path: Path) -> float:
         begun = time.perf_counter()
-        running = asyncio.create_task(self._run(path, None))
+        running = asyncio.create_task(self._run(path))
         while not await asyncio.to_thread(_has_settled_cells, self._folder, self._jobs):
             if running.done():
                 await running
@@ -111,17 +111,17 @@ class Bench:
         await running
         return seconds
 
-    def run(self, path: Path, mpp: float | None = None) -> tuple[float, JobView]:
+    def run(self, path: Path, **options: Any) -> tuple[float, JobView]:
         """Seconds from submission to success, and the job."""
-        return asyncio.run(self._run(path, mpp))
+        return asyncio.run(self._run(path, **options))
 
-    async def _run(self, path: Path, mpp: float | None) -> tuple[float, JobView]:
+    async def _run(self, path: Path, **options: Any) -> tuple[float, JobView]:
         from raysched.cluster.submission import JobRequest, Submission, prepare
 
         self._jobs += 1
         out = self._folder / f"out-{self._jobs}"
         begun = time.perf_counter()
-        request = JobRequest(slide=str(path), out=str(out), mpp=mpp)
+        request = JobRequest(slide=str(path), out=str(out), **options)
         submission = Submission(name="bench", jobs=(request,))
         prepared = prepare(submission, user="bench", key=str(self._jobs), config=self._config)
         await self._gateway.submit(prepared)
@@ -133,7 +133,8 @@ class Bench:
         seconds = time.perf_counter() - begun
         if view.state.value != "succeeded":
             raise SystemExit(f"{path.name} {view.state}: {view.failure}")
-        shutil.rmtree(out)
+        if not self._config.reuse.most_gb_per_user:
+            shutil.rmtree(out)
         return seconds, view
 
 

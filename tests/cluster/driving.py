@@ -29,38 +29,50 @@ class Cluster:
     folder: Path
 
     def submit(
-        self, slide: Path, *, key: str | None = None, name: str | None = None, **options: Any
+        self,
+        slide: Path,
+        *,
+        key: str | None = None,
+        name: str | None = None,
+        user: UserId = USER,
+        **options: Any,
     ) -> JobView:
         """Submit one job and return it."""
         name = name or uuid4().hex[:8]
         request = JobRequest(slide=str(slide), out=str(self.folder / f"out-{name}"), **options)
-        prepared = prepare(
-            Submission(jobs=(request,)),
-            user=USER,
-            key=key or name,
-            config=self.config,
-        )
-        return asyncio.run(self.gateway.submit(prepared)).jobs[0]
+        return self.submit_all(request, key=key or name, user=user)[0]
+
+    def submit_all(
+        self, *jobs: JobRequest, key: str | None = None, user: UserId = USER
+    ) -> tuple[JobView, ...]:
+        """Submit a workflow and return its jobs."""
+        key = key or uuid4().hex[:8]
+        prepared = prepare(Submission(jobs=jobs), user=user, key=key, config=self.config)
+        return asyncio.run(self.gateway.submit(prepared)).jobs
 
     def until(
-        self, job: JobId, reached: Callable[[JobView], bool], wait_s: float = 120.0
+        self,
+        job: JobId,
+        reached: Callable[[JobView], bool],
+        wait_s: float = 120.0,
+        user: UserId = USER,
     ) -> JobView:
         """Watch a job until something holds of it; fails with the job's story if it ends else."""
-        return asyncio.run(self._until(job, reached, wait_s))
+        return asyncio.run(self._until(job, reached, wait_s, user))
 
     async def _until(
-        self, job: JobId, reached: Callable[[JobView], bool], wait_s: float
+        self, job: JobId, reached: Callable[[JobView], bool], wait_s: float, user: UserId
     ) -> JobView:
         async with asyncio.timeout(wait_s):
-            seen, view = await self.gateway.watch(USER, job, -1, 0.0)
+            seen, view = await self.gateway.watch(user, job, -1, 0.0)
             while not reached(view):
                 assert not view.state.is_final, f"the job ended as {view}"
-                seen, view = await self.gateway.watch(USER, job, seen)
+                seen, view = await self.gateway.watch(user, job, seen)
             return view
 
-    def finish(self, job: JobId) -> JobView:
+    def finish(self, job: JobId, user: UserId = USER) -> JobView:
         """Watch a job until it has succeeded."""
-        return self.until(job, lambda view: view.state is JobState.SUCCEEDED)
+        return self.until(job, lambda view: view.state is JobState.SUCCEEDED, user=user)
 
     def wait_for_lanes(self, number: int) -> None:
         """Return when so many lanes are open."""
@@ -75,10 +87,19 @@ class Cluster:
 
 @contextmanager
 def open_cluster(
-    folder: Path, *, scheduling: dict[str, Any] | None = None, **cluster_settings: Any
+    folder: Path,
+    *,
+    scheduling: dict[str, Any] | None = None,
+    reuse_gb: float = 0.0,
+    **cluster_settings: Any,
 ) -> Iterator[Cluster]:
-    """A real Ray cluster with the real actor, on a state folder of its own."""
-    settings = {"lanes": 2, "address": None, **cluster_settings}
-    config = load_config(state=folder / "state", cluster=settings, scheduling=scheduling or {})
+    """A real Ray cluster with the real actor, on a state folder of its own. Unless told otherwise
+    each job computes everything: tests submit the same slide again and again."""
+    config = load_config(
+        state=folder / "state",
+        cluster={"lanes": 2, "address": None, **cluster_settings},
+        scheduling=scheduling or {},
+        reuse={"most_gb_per_user": reuse_gb},
+    )
     with connect(config) as session:
         yield Cluster(config, session.gateway, folder)

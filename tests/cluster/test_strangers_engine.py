@@ -22,7 +22,11 @@ from raysched.testing.engines import check_engine
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "example-engine"
 FAULTY = """
+import ctypes
+
 from spots_engine import SpotsEngine
+
+KEPT = []
 
 class Raising(SpotsEngine):
     name = "raising"
@@ -43,6 +47,17 @@ class Cropped(SpotsEngine):
     name = "cropped"
     def optical_density(self, rgb, context):
         return super().optical_density(rgb[1:], context)
+
+class Hanging(SpotsEngine):
+    name = "hanging"
+    def segment(self, *asked):
+        ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock
+
+class Leaking(SpotsEngine):
+    name = "leaking"
+    def segment(self, *asked):
+        while True:
+            KEPT.append(bytes(range(256)) * 40_000)
 """
 """A second package, which leans on the first."""
 WORDS = {
@@ -51,6 +66,11 @@ WORDS = {
     "wide": "Engine 'wide' answered with int64 of ",
     "cropped": "Engine 'cropped' answered with float32 of ",
 }
+ENDED = {
+    "hanging": ("work_hung", "After 12 s chunk 0 was not done: "),
+    "leaking": ("work_too_large", "The segment stage made its process hold "),
+}
+"""These do not answer at all."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +84,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     metadata = folder / "faulty-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
-    points = [f"{name} = faulty:{name.capitalize()}" for name in WORDS]
+    points = [f"{name} = faulty:{name.capitalize()}" for name in (*WORDS, *ENDED)]
     (metadata / "entry_points.txt").write_text("\n".join(["[raysched.engines]", *points]))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
@@ -81,7 +101,8 @@ def _python_path() -> list[str]:
 def cluster(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A lane whose process sees the packages; what fails is not tried again."""
     folder = tmp_path_factory.mktemp("cluster")
-    with open_cluster(folder, scheduling={"max_retries": 0}, lanes=1) as opened:
+    limits = {"unit_limit_s": 12.0, "lane_gb": 2.0}
+    with open_cluster(folder, scheduling={"max_retries": 0}, lanes=1, **limits) as opened:
         yield opened
 
 
@@ -132,6 +153,7 @@ def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
     slide = tmp_path / "slide.tif"
     write_synthetic_slide(slide, width_px=900, height_px=700, nuclei=60)
     faulty = {name: cluster.submit(slide, engine=name, branch=name).job for name in WORDS}
+    ended_by_us = {name: cluster.submit(slide, engine=name, branch=name).job for name in ENDED}
     good = cluster.submit(slide, engine="spots", branch="good")
     for name, job in faulty.items():
         ended = cluster.until(job, lambda view: view.state.is_final)
@@ -139,6 +161,11 @@ def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
         assert ended.failure.code == "engine_failed"
         assert ended.failure.message.startswith(WORDS[name])
         assert ended.failure.remedy
+    for name, job in ended_by_us.items():
+        ended = cluster.until(job, lambda view: view.state.is_final)
+        assert ended.state is JobState.FAILED and ended.failure is not None
+        code, words = ENDED[name]
+        assert (ended.failure.code, ended.failure.message[: len(words)]) == (code, words)
     ended = cluster.finish(good.job)
     manifest = json.loads((Path(json.loads(ended.request)["out"]) / "manifest.json").read_text())
     assert (manifest["engine"], manifest["engine_version"]) == ("spots", "1")

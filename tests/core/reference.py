@@ -8,7 +8,8 @@ core picks is its own business, as long as the lane is idle and the id is new.
 
 from __future__ import annotations
 
-from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
+from reference_facts import REUSED, STAGE, Facts, JobFacts, RunFacts, S, Turns
+from reference_seen import core_jobs, same, say, seen_jobs
 
 from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import (
@@ -35,14 +36,6 @@ from raysched.core.events import (
 from raysched.core.model import JobState, Stage
 from raysched.core.state import State
 
-
-def say(holds: bool, what: str, *facts: object) -> None:
-    """Raise what is wrong, unless it holds."""
-    if not holds:
-        raise AssertionError(f"{what}: {' '.join(map(str, facts))}")
-
-
-ENDED_EARLY = (S.CANCELLED, S.CANCELLING)
 SOMEBODY = "somebody to blame"
 """Where several others keep a job skipped, the core may say which; ``compare`` takes its word."""
 
@@ -125,6 +118,19 @@ class Reference(Facts):
             self._stop(job)
         else:
             self._end(job, S.CANCELLED)
+        self._release()
+
+    def _wait(self, job: JobFacts, other: JobFacts) -> None:
+        """Another one computes the same."""
+        job.state, job.awaits = S.WAITING, other
+        self._release()
+
+    def _release(self) -> None:
+        """Nobody waits for a job that is not at work any more."""
+        for job in self.jobs.values():
+            if job.awaits is not None and not self.is_at_work(job.awaits):
+                job.awaits = None
+                self.touched.append(job)
 
     def _stop(self, job: JobFacts) -> None:
         for name, run in self.runs.items():
@@ -134,11 +140,12 @@ class Reference(Facts):
 
     def _end(self, job: JobFacts, state: JobState) -> None:
         job.state, job.begun, job.will_retry, job.retry_at = state, False, None, None
+        job.awaits = None
         self.touched.append(job)
         at = [job]
         if state is S.SUCCEEDED:
             self.touched += job.followers
-            return
+            at = []
         while at:  # whatever waits, directly or not, for what will not come
             following = []
             for other in [other for one in at for other in one.followers]:
@@ -147,6 +154,7 @@ class Reference(Facts):
                     following.append(other)
             self.touched += following
             at = following
+        self._release()
 
     def _retry(self, root: JobFacts) -> None:
         revived = self.revived_by(root)
@@ -214,6 +222,7 @@ class Reference(Facts):
             doubled = self.limits.retry_backoff_s * 2 ** (job.tries - 1)
             job.state, job.will_retry = S.RETRY_WAITING, None
             job.retry_at = self.now + min(doubled, self.limits.retry_backoff_max_s)
+            self._release()
         else:
             self._end(job, S.FAILED)
 
@@ -261,16 +270,28 @@ class Reference(Facts):
         for chunk in chunks:
             del job.done[chunk]
         job.losses.append((Stage.ASSEMBLE, -1))
+        other = self.equal_at_work(job)
         if job.losses.count((Stage.ASSEMBLE, -1)) > self.limits.max_losses_per_unit:
             self._fail(job, True)
+        elif other is not None:
+            self._wait(job, other)
 
     def _go_on(self, job: JobFacts, event: Event) -> None:
         """A unit went well, and nobody wants the job to stop."""
         match event:
             case SlidePlanned(plan=plan):
-                if job.plan is None or job.plan.fingerprint != plan.fingerprint:
-                    job.plan, job.done = plan, {}
-                job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
+                lost = job.plan is not None and job.plan.reused and not plan.reused
+                if job.plan is None or job.plan.fingerprint != plan.fingerprint or lost:
+                    job.done = {}
+                job.plan = plan
+                if plan.reused:
+                    chunks = range(len(plan.chunk_tiles))
+                    job.done = {chunk: job.done.get(chunk, REUSED) for chunk in chunks}
+                other = self.equal_at_work(job)
+                if self.pending(job) and other is not None:
+                    self._wait(job, other)
+                else:
+                    job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
             case ChunkFinished():
                 is_done = not self.pending(job) and not self.flights(job)
                 job.state = S.ASSEMBLING if is_done else S.SEGMENTING
@@ -388,9 +409,10 @@ class Reference(Facts):
         say(len(cap) <= self.limits.max_running_jobs, "I6 running jobs", command)
         say(self.has_unit(job), "I14 nothing of it may start", command, job.state)
         chunk = self.pending(job)[0] if job.state is S.SEGMENTING else 0
-        want = (job.attempt, STAGE[job.state], chunk, job.spec.request, job.mpp)
-        say((unit.attempt, unit.stage, unit.chunk, command.request, command.mpp) == want, "unit",
-            command, want)  # fmt: skip
+        want = (job.attempt, STAGE[job.state], chunk)
+        say((unit.attempt, unit.stage, unit.chunk) == want, "unit", command, want)
+        asked = (job.spec.kind, job.user, job.spec.request, job.mpp)
+        say((command.kind, command.user, command.request, command.mpp) == asked, "order", command)
         say(job is chosen, "not the fair choice", command, chosen and chosen.spec.job)
 
     def _dispatch(self, command: RunUnit) -> None:
@@ -423,7 +445,7 @@ class Reference(Facts):
             there = state.jobs[name].skipped_by
             if job.skipped_by == SOMEBODY and there in self.to_blame(job):
                 job.skipped_by = there
-        same("jobs", self.seen_jobs(), core_jobs(state))
+        same("jobs", seen_jobs(self.jobs), core_jobs(state))
         same("slots", self.slots, list(state.slots.items()))
         same("queue", self.queue, list(state.queue))
         same("yielding", self.yielding, list(state.yielding))
@@ -448,53 +470,3 @@ class Reference(Facts):
         for user, turns in self.branches.items():
             same("tags of branches", turns.tags, state.users[user].turns.tags)
             same("ready branches", turns.ready, list(state.users[user].turns.ready))
-
-    def seen_jobs(self) -> dict[str, tuple[object, ...]]:
-        """Each job as far as the two can be compared."""
-        return {
-            name: (
-                job.state,
-                job.attempt,
-                job.tries,
-                job.retry_at,
-                job.skipped_by,
-                job.checksum,
-                {n for n in job.spec.depends_on if self.jobs[n].state is not S.SUCCEEDED},
-                sorted(job.done) if job.plan and job.state not in ENDED_EARLY else None,
-                len(job.done),
-                sum(job.plan.chunk_tiles[chunk] for chunk in job.done) if job.plan else 0,
-                sum(receipt.tiles_failed for receipt in job.done.values()),
-                sum(receipt.cells for receipt in job.done.values()),
-            )
-            for name, job in self.jobs.items()
-        }
-
-
-def core_jobs(state: State) -> dict[str, tuple[object, ...]]:
-    """What the core knows of each job, in the shape of ``Reference.seen_jobs``."""
-    seen = {}
-    for name, job in state.jobs.items():
-        progress, done = job.progress, None
-        if progress is not None and job.state not in ENDED_EARLY:
-            flying = [state.runs[r].unit.chunk for r in job.runs if job.stage is Stage.SEGMENT]
-            left = {*progress.pending, *flying}
-            done = [n for n in range(len(progress.plan.chunk_tiles)) if n not in left]
-        counts = (
-            (progress.chunks_done, progress.tiles_done, progress.tiles_failed, progress.cells)
-            if progress is not None
-            else (0, 0, 0, 0)
-        )
-        unmet = set(job.unmet)
-        asked = (job.state, job.attempt, job.tries, job.retry_at, job.skipped_by)
-        seen[str(name)] = (*asked, job.checksum, unmet, done, *counts)
-    return seen
-
-
-def same(what: str, expected: object, found: object) -> None:
-    """Raise what differs, unless nothing does."""
-    if expected == found:
-        return
-    if isinstance(expected, dict) and isinstance(found, dict):
-        keys = [k for k in {**expected, **found} if expected.get(k) != found.get(k)]
-        expected, found = [{k: d.get(k) for k in keys} for d in (expected, found)]
-    raise AssertionError(f"{what} ought to be {expected}, not {found}")

@@ -27,7 +27,7 @@ from raysched.core.events import (
     WorkflowSubmitted,
 )
 from raysched.core.limits import Limits
-from raysched.core.model import JobSpec, JobState, PlanFacts, Stage
+from raysched.core.model import JobSpec, JobState, PlanFacts, RunId, Stage
 from raysched.errors import (
     Conflict,
     IllegalMove,
@@ -57,6 +57,10 @@ REPORT_OF = {
 }
 
 
+REUSED = ChunkFinished(0.0, RunId("an equal job's"), 0.0, 0, 0, "")
+"""Stands for a chunk of an equal job's result: its cells are known when they are assembled."""
+
+
 @dataclass(eq=False)
 class JobFacts:
     """A job, with whom it follows: the jobs it names, and the one before it in its branch."""
@@ -76,6 +80,7 @@ class JobFacts:
     will_retry: bool | None = None
     retry_at: float | None = None
     skipped_by: str | None = None
+    awaits: JobFacts | None = None
     mpp: float | None = None
     retry_keys: tuple[str, ...] = ()
     checksum: str | None = None
@@ -265,10 +270,22 @@ class Facts:
         if job.will_retry is not None:
             return False
         if job.state is S.WAITING:
-            return all(other.state is S.SUCCEEDED for other in job.leaders)
+            met = all(other.state is S.SUCCEEDED for other in job.leaders)
+            return met and job.awaits is None
         if job.state is S.SEGMENTING:
             return bool(self.pending(job))
         return job.state in STAGE and not self.flights(job)
+
+    def is_at_work(self, job: JobFacts) -> bool:
+        return job.state in (S.SEGMENTING, S.ASSEMBLING, S.PUBLISHING)
+
+    def equal_at_work(self, job: JobFacts) -> JobFacts | None:
+        """The job, of the same user, that computes the same right now."""
+        for other in self.jobs.values():  # in order of submission
+            both = job.plan and other.plan and job.plan.work == other.plan.work != ""
+            if both and other.user == job.user and other is not job and self.is_at_work(other):
+                return other
+        return None
 
     def head(self, user: str, branch: str) -> JobFacts | None:
         """The job of a branch that has begun; if none has, the one submitted first."""

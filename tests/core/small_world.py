@@ -79,6 +79,8 @@ class World:
     users: int = 2
     running: int = 2
     chunks: int = 0
+    work: str = ""
+    """What all jobs compute; once one of a user's has succeeded, their others reuse its chunks."""
     unit_s: float = 0.0
     tenure_s: float = 0.0
     max_retries: int = 0
@@ -285,7 +287,11 @@ def ends_well(run: Run, state: State, world: World) -> Event:
     at, name, seconds = state.now, run.run, world.unit_s
     match run.unit.stage:
         case Stage.PLAN:
-            return SlidePlanned(at, name, seconds, PlanFacts("p", (1,) * world.chunks))
+            mine = state.users[state.jobs[run.unit.job].user].jobs
+            is_there = any(state.jobs[one].state is JobState.SUCCEEDED for one in mine)
+            reused = bool(world.work) and is_there
+            plan = PlanFacts("p", (1,) * world.chunks, world.work, reused)
+            return SlidePlanned(at, name, seconds, plan)
         case Stage.SEGMENT:
             return ChunkFinished(at, name, seconds, 1, 0, "sum")
         case Stage.ASSEMBLE:
@@ -401,10 +407,11 @@ def job_mark(job: Job, now: float) -> tuple[object, ...]:
         job.state,
         job.stage,
         job.tries,
-        None if progress is None else (progress.chunks_done, *sorted(progress.pending)),
+        progress and (progress.plan.reused, progress.chunks_done, *sorted(progress.pending)),
         job.verdict and job.verdict.retry,
         None if job.retry_at is None else job.retry_at - now,
         job.skipped_by,
+        job.awaits,
         *sorted(job.losses.items()),
     )
 

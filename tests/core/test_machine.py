@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from draws import ANSWERS, ASK, EQUAL, LIMITS, PLANS, SECONDS, SHAPE, TILES, USUAL, Shape
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -68,49 +69,13 @@ from raysched.errors import RayschedError
 
 NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 USERS = ("zoe7", "ymir8", "xan9", "wim6")
-BRANCHES = ("x", "y", "z")
 LANES = tuple(LaneId(f"lane{number}") for number in range(4))
-TILES = (2, 0, 1, 3)
 BOOM = Failure("boom", "it broke", "fix it")
 REPORTS = ("SlidePlanned", "MppMissed", "ChunkFinished", "ChunksMissed", "ResultAssembled",
            "ResultPublished", "RunFailed", "RunLost", "RunStopped")  # fmt: skip
 REFUSALS = ("Conflict", "LimitReached")
 MET: Counter[str] = Counter()
 """What the lives have met, so that a search that got poorer is noticed."""
-
-LIMITS = st.builds(
-    Limits,
-    max_running_jobs=st.integers(1, 3),
-    max_active_users=st.integers(1, 3),
-    max_jobs_per_user=st.sampled_from((4, 9)),
-    max_jobs_per_workflow=st.just(3),
-    max_retries=st.integers(0, 2),
-    max_losses_per_unit=st.integers(0, 2),
-    retry_backoff_s=st.just(2.0),
-    retry_backoff_max_s=st.just(5.0),
-    slot_tenure_s=st.sampled_from((0.0, 3.0, 20.0)),
-    max_ended_jobs_per_user=st.sampled_from((1, 200, 200)),
-)
-Shape = list[tuple[str, str, list[int]]]
-SHAPE = st.lists(
-    st.tuples(
-        st.sampled_from(BRANCHES),
-        st.sampled_from(("k", "other kind")),
-        st.lists(st.integers(0, 3), max_size=2, unique=True),
-    ),
-    min_size=1,
-    max_size=4,
-)
-ANSWERS = ("well", "well", "well", "missed", "badly", "for good", "lost", "stopped", "mpp", "mpp")
-ASK = st.tuples(
-    st.sampled_from(
-        ("cancel", "cancel", "cancel", "retry", "retry", "mpp", "mpp", "leave", "weigh")
-    ),
-    st.integers(0, 5),
-    st.integers(0, 9),
-    st.sampled_from((0.5, 0.25, 9.0)),
-)
-SECONDS = st.sampled_from((0.0, 0.5, 4.0))
 
 
 class Life(RuleBasedStateMachine):
@@ -248,6 +213,16 @@ class Life(RuleBasedStateMachine):
                     if not mine.state.is_final:
                         self.tell(JobCancelRequested(self.now, user, mine.spec.job))
 
+    @precondition(lambda self: any(j.state is JobState.FAILED for j in self.model.jobs.values()))
+    @rule(more=st.integers(1, 4))
+    def retry_without_room(self, more: int) -> None:
+        """A person asks for a failed job again, having submitted up to the limit meanwhile."""
+        name = self.some_job("retry", 1, 0)
+        user = self.model.jobs[name].user
+        for _ in range(more):
+            self.submit(user, [("x", "k", [])], 1, False)
+        self.tell(JobRetryRequested(self.now, UserId(user), name, self.name("key")))
+
     def some_job(self, what: str, state: int, which: int) -> JobId:
         """A job in a state chosen first, so that rare states are met as well."""
         jobs = self.model.jobs
@@ -264,18 +239,37 @@ class Life(RuleBasedStateMachine):
         reports=st.lists(
             st.tuples(st.integers(0, 3), st.sampled_from(ANSWERS), SECONDS), min_size=1, max_size=5
         ),
-        chunks=st.integers(0, 4),
+        plan=PLANS,
     )
-    def report(self, reports: list[tuple[int, str, float]], chunks: int) -> None:
+    def report(self, reports: list[tuple[int, str, float]], plan: PlanFacts) -> None:
         for which, how, seconds in reports:
             if self.model.runs:
                 run = sorted(self.model.runs)[which % len(self.model.runs)]
-                plan = PlanFacts(f"p{chunks}", TILES[:chunks])
                 event = self.report_of(run, how, self.clock(seconds), seconds, plan)
                 self.tell(event)
-                if how == "missed":
-                    self.tell(event)  # and once more: there are few of these
                 self.ended.append(event)
+
+    @precondition(lambda self: self.asking())
+    @rule(mpp=st.sampled_from((0.5, 0.25)))
+    def a_question_is_answered(self, mpp: float) -> None:
+        name = self.asking()[0]
+        self.ask_for("mpp", JobId(name), UserId(self.model.jobs[name].user), mpp)
+
+    @precondition(lambda self: self.assembling())
+    @rule(seconds=SECONDS)
+    def storage_loses_a_chunk(self, seconds: float) -> None:
+        lost = self.report_of(self.assembling()[0], "missed", self.clock(seconds), seconds, USUAL)
+        self.tell(lost)
+        self.tell(lost)
+        self.ended.append(lost)
+
+    def asking(self) -> list[str]:
+        return [n for n, job in self.model.jobs.items() if job.state is JobState.NEEDS_MPP]
+
+    def assembling(self) -> list[str]:
+        """The runs that could find chunks gone."""
+        runs = self.model.runs
+        return [n for n in sorted(runs) if runs[n].stage is Stage.ASSEMBLE and runs[n].job.done]
 
     @rule(seconds=SECONDS, most=st.integers(1, 12), forgive=st.booleans())
     def all_goes_well_for_a_while(self, seconds: float, most: int, forgive: bool) -> None:
@@ -293,9 +287,10 @@ class Life(RuleBasedStateMachine):
 
     def go_on(self, seconds: float) -> bool:
         """The next run ends well, or a person answers, or time passes to the wake-up; if any."""
-        asking = [n for n, job in self.model.jobs.items() if job.state is JobState.NEEDS_MPP]
+        asking = self.asking()
         if self.model.runs:
-            self.report([(0, "well", seconds)], 2)
+            job = self.model.runs[min(self.model.runs)].job
+            self.report([(0, "well", seconds)], EQUAL if job.spec.kind == "k" else USUAL)
         elif asking:
             user = UserId(self.model.jobs[asking[0]].user)
             self.tell(MppAnswered(self.now, user, JobId(asking[0]), 0.5))
@@ -338,9 +333,10 @@ class Life(RuleBasedStateMachine):
             case _, Stage.SEGMENT:
                 return ChunkFinished(at, run, seconds, 5, 1, "sum")
             case "missed", Stage.ASSEMBLE if self.model.runs[name].job.done:
-                done = self.model.runs[name].job.done
-                left = len(done) - 1
-                return ChunksMissed(at, run, seconds, (min(done),), 5 * left, left)
+                first, *left = sorted(self.model.runs[name].job.done.items())
+                cells = sum(receipt.cells for _, receipt in left)
+                failed = sum(receipt.tiles_failed for _, receipt in left)
+                return ChunksMissed(at, run, seconds, (first[0],), cells, failed)
             case _, Stage.ASSEMBLE:
                 return ResultAssembled(at, run, seconds, 5)
             case _:
@@ -414,6 +410,9 @@ class Life(RuleBasedStateMachine):
         MET["somebody is parked"] += self.model.parked is not None
         MET["somebody yields"] += bool(self.model.yielding)
         MET["somebody waits for a slot"] += bool(self.model.queue)
+        for job in self.model.jobs.values():
+            MET["somebody waits for equal work"] += job.awaits is not None
+            MET["somebody reuses"] += job.plan is not None and job.plan.reused
         for view in self.live.jobs_of(None, self.now)[-3:]:
             others = set(USERS) - {view.user}
             assert not any(name in view.explanation.sentence for name in others), view
@@ -445,6 +444,8 @@ TO_BE_MET = {
     "somebody is parked",
     "somebody yields",
     "somebody waits for a slot",
+    "somebody waits for equal work",
+    "somebody reuses",
 }
 
 SETTINGS = settings(

@@ -31,6 +31,8 @@ EVERYDAY = [
           lanes=2, running=1, max_retries=1, failures=1, retries=1, at_least=5_900),
     World("two chunks that cost, a cancel, one job at a time, two lanes",
           lanes=2, running=1, chunks=2, unit_s=1.0, cancels=1, at_least=3_800),
+    World("equal work of a chunk, a failed attempt, one slot, two lanes",
+          lanes=2, users=1, chunks=1, work="slide", failures=1, max_retries=1, at_least=10_000),
     World("units that cost, two lanes", lanes=2, unit_s=1.0, at_least=3_100),
 ]  # fmt: skip
 LARGER = [

@@ -335,4 +335,95 @@ CAPS_AND_SHARES = (
     ),
 )
 
-ZOO = (*SEEN_ELSEWHERE, *ORDER_AND_FAILURE, *REPORTS_AND_CANCEL, *CAPS_AND_SHARES)
+EQUAL_WORK = (
+    Mutant(
+        "reused_chunks_are_done_again",
+        "A plan that finds all chunks done in an equal job's result is done like any other.",
+        "reports.py",
+        "if plan.reused:",
+        "if False:",
+        "test_equal_work.py"
+        "::test_a_job_whose_equal_has_succeeded_goes_straight_to_assemble_with_all_its_tiles_done",
+    ),
+    Mutant(
+        "a_reused_result_that_is_gone_counts_as_done",
+        "Chunks that an equal job's result had stay done though the new plan does not find them.",
+        "reports.py",
+        "lost = known.reused and not plan.reused",
+        "lost = False",
+        "test_equal_work.py::test_a_plan_that_no_longer_finds_the_equal_result_does_all_chunks",
+    ),
+    Mutant(
+        "equal_work_side_by_side",
+        "Nobody looks whether another job computes the same: the slide is segmented twice.",
+        "equal_work.py",
+        "if name != job.id",
+        "if False",
+        "test_equal_work.py"
+        "::test_equal_jobs_of_one_user_compute_once_and_the_later_takes_the_result",
+    ),
+    Mutant(
+        "never_released",
+        "Who waits for equal work is not told that the other has failed.",
+        "equal_work.py",
+        "        other.awaits = None\n",
+        "        pass\n",
+        "test_equal_work.py"
+        "::test_when_the_one_at_work_fails_for_good_the_first_that_waits_goes_to_work",
+    ),
+    Mutant(
+        "waits_out_the_back_off",
+        "A failed attempt keeps its claim until the next one, and the others wait it out.",
+        "lifecycle.py",
+        "    step.touch(job)\n    equal_work.leave(state, job, step)\n",
+        "    step.touch(job)\n",
+        "test_equal_work.py"
+        "::test_nobody_sits_out_the_back_off_of_the_one_at_work_which_then_waits_itself",
+    ),
+    Mutant(
+        "waits_for_another_users",
+        "What is at work is known for all users together: one waits for another's equal job.",
+        "state.py",
+        "at_work: dict[str, dict[JobId, dict[JobId, None]]] = field(default_factory=dict)",
+        "at_work: dict[str, dict[JobId, dict[JobId, None]]] = "
+        "field(default_factory=lambda one={}: one)",
+        "test_equal_work.py::test_another_users_equal_work_is_not_waited_for",
+    ),
+    Mutant(
+        "work_without_a_name_is_equal",
+        "Plans of old workers, which name no work, are taken for equal.",
+        "equal_work.py",
+        "    if work:\n        state.users",
+        "    if True:\n        state.users",
+        "test_equal_work.py::test_work_without_a_name_equals_no_other",
+    ),
+    Mutant(
+        "released_while_the_failed_attempt_runs",
+        "A failed attempt is no longer waited for, though its other chunks are in flight: two jobs "
+        "compute the same at once.",
+        "lifecycle.py",
+        "retryable and job.tries <= state.limits.max_retries)\n",
+        "retryable and job.tries <= state.limits.max_retries)\n"
+        "    equal_work.leave(state, job, step)\n",
+        "test_equal_work.py::test_a_failed_attempt_is_waited_for_until_its_last_run_has_ended",
+    ),
+    Mutant(
+        "released_before_the_result_is_there",
+        "A job is no longer waited for once it publishes: the others find no result and segment.",
+        "reports.py",
+        "move(job, Cause.ASSEMBLED)",
+        "move(job, Cause.ASSEMBLED)\n    equal_work.leave(state, job, step)",
+        "test_equal_work.py::test_equal_work_is_waited_for_until_its_result_is_there[publishing]",
+    ),
+    Mutant(
+        "all_that_waited_go_to_work",
+        "Who has waited once is not known to be at work: the others go beside it.",
+        "reports.py",
+        "    equal_work.begin(state, job)\n",
+        "    if not any(run.unit.stage is PLAN for run in state.runs.values()):\n"
+        "        equal_work.begin(state, job)\n",
+        "test_equal_work.py::test_several_that_are_planned_at_once_do_not_go_to_work_together",
+    ),
+)
+
+ZOO = (*SEEN_ELSEWHERE, *ORDER_AND_FAILURE, *REPORTS_AND_CANCEL, *CAPS_AND_SHARES, *EQUAL_WORK)

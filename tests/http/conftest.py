@@ -63,6 +63,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         state=folder / "state",
         cluster={"lanes": 2, "address": None},
         serve={"port": 0, "slide_folders": [slides]},
+        reuse={"most_gb_per_user": 0},  # tests submit the same slide again and again
     )
     with (
         connect(config) as session,

@@ -13,6 +13,7 @@ from tiled import cells_of
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
 from raysched.imaging.planning import chunks_with_tissue
+from raysched.imaging.request import MeasureParams, TissueParams
 from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.imaging.tissue import TissueMask
 
@@ -34,7 +35,9 @@ def plan_of(width: int, height: int, tile_px: int, halo_px: int = 0) -> SlidePla
         tile_px=tile_px,
         halo_px=halo_px,
         seam_px=0,
+        tissue=TissueParams(),
         tissue_fraction=1.0,
+        measure=MeasureParams(),
         chunks=(),
     )
 

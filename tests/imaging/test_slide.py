@@ -201,7 +201,8 @@ def test_a_tiny_slide_is_planned_like_any_other(tmp_path: Path) -> None:
 
 def test_glass_is_no_tissue_and_tissue_is_found_at_every_pixel_size(tmp_path: Path) -> None:
     from raysched.imaging.frames import working_grid
-    from raysched.imaging.tissue import find_tissue, tissue_of
+    from raysched.imaging.request import TissueParams
+    from raysched.imaging.tissue import find_tissue, survey
 
     glass = np.full((200, 200, 3), 243, np.uint8)
     glass += np.random.default_rng(0).integers(0, 5, glass.shape, dtype=np.uint8)
@@ -212,7 +213,7 @@ def test_glass_is_no_tissue_and_tissue_is_found_at_every_pixel_size(tmp_path: Pa
         )
         with open_slide(truth.path) as slide:
             grid = working_grid(slide, mpp, 0.5)
-            tissue, _ = tissue_of(slide, mpp, grid)
+            tissue = survey(slide, mpp, TissueParams()).tissue(grid)
         x, y = (truth.centres_l0_px / grid.l0_per_w).T
         assert tissue.at(x, y).mean() > 0.95
         assert 0.1 < tissue.fraction < 0.9

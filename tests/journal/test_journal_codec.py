@@ -67,8 +67,11 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
     ),
     ("slide_planned", 1): (
-        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3))),
-        '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3]}}',
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
+        (
+            '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
+            '"work":"w1","reused":true}}'
+        ),
     ),
     ("mpp_missed", 1): (
         ev.MppMissed(1.5, RUN, "How many µm is a pixel?"),
@@ -117,6 +120,12 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
     ),
     ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
+    (
+        "slide_planned",
+        1,
+        '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3]}}',
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3))),
+    ),
     (
         "job_retry_requested",
         1,

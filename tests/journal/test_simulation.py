@@ -29,6 +29,7 @@ def test_whatever_fails_every_job_ends_and_no_invariant_breaks(seed: int, tmp_pa
 def test_without_faults_everything_succeeds(tmp_path: Path) -> None:
     outcome = Simulation(Scenario(jobs=300, faults=0.0, crashes=0), tmp_path).run()
     assert (outcome.ended, outcome.violations) == ({"succeeded": 300}, [])
+    assert outcome.reused > 0
 
 
 def test_the_same_seed_is_the_same_simulation(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import tifffile
 
-from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.request import SegmentationRequest, SlideRequest
 from raysched.imaging.slide import open_slide
 from raysched.results import stages
+from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.storage import Disk
 
 CROP_X, CROP_Y, CROP_PX = 760, 1800, 480
@@ -38,8 +39,9 @@ class DyingDisk(Disk):
 class Attempt:
     """The four stages of one request."""
 
-    request: SegmentationRequest
+    request: SlideRequest
     job: str = "job-1"
+    shelf: Shelf = NO_SHELF
 
     @property
     def out(self) -> Path:
@@ -50,21 +52,24 @@ class Attempt:
         return stages.staging_folder(self.out, self.job)
 
     def plan(self, disk: Disk | None = None) -> stages.Planned:
-        return stages.plan_slide(self.request, self.job, disk=disk or Disk())
+        return stages.plan_slide(self.request, self.job, disk=disk or Disk(), shelf=self.shelf)
 
     def segment(self, chunk: int, disk: Disk | None = None) -> stages.Receipt:
-        return stages.segment_chunk(self.request, self.job, chunk, never, disk=disk or Disk())
+        return stages.segment_chunk(
+            self.request, self.job, chunk, never, disk=disk or Disk(), shelf=self.shelf
+        )
 
     def assemble(self, disk: Disk | None = None) -> stages.Assembled:
-        return stages.assemble(self.request, self.job, never, disk=disk or Disk())
+        return stages.assemble(self.request, self.job, never, disk=disk or Disk(), shelf=self.shelf)
 
     def publish(self, disk: Disk | None = None) -> stages.Published:
-        return stages.publish(self.request, self.job, disk=disk or Disk())
+        return stages.publish(self.request, self.job, disk=disk or Disk(), shelf=self.shelf)
 
     def run(self, disk: Disk | None = None) -> stages.Published:
         planned = self.plan(disk)
-        for chunk in range(len(planned.chunk_tiles)):
-            self.segment(chunk, disk)
+        if not planned.reused:
+            for chunk in range(len(planned.chunk_tiles)):
+                self.segment(chunk, disk)
         self.assemble(disk)
         return self.publish(disk)
 

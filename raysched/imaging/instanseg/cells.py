@@ -76,9 +76,7 @@ def find_cells(
     mine = raw[first : first + facts.channels]
     where = seeds.peaks(_height(mine, facts, thresholds), thresholds.distance_px, thresholds.seed)
     embedded = np.ascontiguousarray(mine[: facts.fields + facts.sigmas])
-    first_layer, second_layer, last_layer = (
-        np.array(layer, np.float32) for layer in facts.layers
-    )
+    first_layer, second_layer, last_layer = (np.array(layer, np.float32) for layer in facts.layers)
     labels = seeds.labelled(
         seeds.features(embedded, facts.fields),
         where,
