@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -23,7 +24,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raysched.cluster import tasks
-from raysched.config import Config
+from raysched.config import ClusterSettings, Config
 from raysched.core.events import Event, LaneLost, LaneOpened
 from raysched.core.model import LaneId
 
@@ -57,6 +58,11 @@ class Lanes:
     def cpus(self) -> float:
         """CPUs of one lane."""
         return self._settings.lane_cpus
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of one lane, also a fraction."""
+        return self._settings.lane_gpus
 
     def strategy(self, lane: LaneId) -> PlacementGroupSchedulingStrategy:
         """Where Ray must put the work of a lane."""
@@ -101,9 +107,10 @@ class Lanes:
         for no longer than it would have taken itself."""
         tasks.warm_up.options(
             name="warm up",
-            num_cpus=self._settings.lane_cpus,
+            num_cpus=self.cpus,
+            num_gpus=self.gpus,
             scheduling_strategy=self.strategy(lane),
-        ).remote(self._engine)
+        ).remote(self._engine, math.ceil(self.cpus))
 
     def _look(self) -> tuple[dict[LaneId, str], int]:
         states = {
@@ -111,7 +118,7 @@ class Lanes:
             for row in placement_group_table().values()
             if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
         }
-        room = int(ray.cluster_resources().get("CPU", 0) / self._settings.lane_cpus)
+        room = room_for(bundle(self._settings), ray.cluster_resources())
         return states, self._settings.lanes or max(1, room)
 
     def _free_name(self) -> LaneId:
@@ -120,8 +127,8 @@ class Lanes:
         return LaneId(f"{LANE_PREFIX}{number}")
 
     def _make(self, lane: LaneId) -> PlacementGroup:
-        bundle = {"CPU": self._settings.lane_cpus}
-        group: PlacementGroup = placement_group([bundle], name=lane, lifetime="detached")
+        bundles = [bundle(self._settings)]
+        group: PlacementGroup = placement_group(bundles, name=lane, lifetime="detached")
         return group
 
     async def remove(self) -> None:
@@ -131,6 +138,17 @@ class Lanes:
         self._pending.clear()
         for lane in lanes:
             await asyncio.to_thread(_remove, lane)
+
+
+def bundle(settings: ClusterSettings) -> dict[str, float]:
+    """What one lane takes of the cluster."""
+    wanted = {"CPU": settings.lane_cpus, "GPU": settings.lane_gpus}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def room_for(each: dict[str, float], there: dict[str, float]) -> int:
+    """How many such bundles a cluster of these resources holds at most."""
+    return min(int(there.get(name, 0) / amount) for name, amount in each.items())
 
 
 def _opened(lane: LaneId, at: float) -> Event:

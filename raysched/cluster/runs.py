@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import math
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -117,6 +118,7 @@ class Runs:
         live.ref = tasks.run_unit.options(
             name=_title(command.unit, live.order.request),
             num_cpus=self._lanes.cpus,
+            num_gpus=self._lanes.gpus,
             scheduling_strategy=self._lanes.strategy(command.lane),
         ).remote(live.order)
         answer = asyncio.ensure_future(_get(live.ref))
@@ -185,7 +187,8 @@ def _order(command: RunUnit, config: Config) -> tasks.Order:
         request = request.model_copy(update={"mpp": command.mpp})
     shelf = _shelf_of(command.user, config)
     most_bytes = config.cluster.lane_gb * 1e9
-    return tasks.Order(command.run, command.unit, request, shelf, most_bytes, config.notes)
+    cpus = math.ceil(config.cluster.lane_cpus)
+    return tasks.Order(command.run, command.unit, request, shelf, most_bytes, config.notes, cpus)
 
 
 def _shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:

@@ -65,7 +65,8 @@ def write_chunk(
 ) -> None:
     """Write the cells of a chunk's tiles; a tile that cannot be read becomes a hole.
 
-    ``check`` is called before each batch of tiles that the engine takes, and may raise. Raises ``EngineFailed``.
+    ``check`` is called before each tile, or each batch where the engine takes batches, and may
+    raise. Raises ``EngineFailed``.
     """
     engine = planned_engine(staged.plan)
     labels = ChunkLabels(staged.plan, chunk, engine, shelf)

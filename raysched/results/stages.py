@@ -135,8 +135,9 @@ def segment_chunk(
 ) -> Receipt:
     """Segment the tiles of one chunk, or return the receipt of having done so.
 
-    ``should_stop`` is asked before each tile. A tile that cannot be read becomes a hole with its
-    reason. Raises ``Stopped``, ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
+    ``should_stop`` is asked before each tile, or each batch where the engine takes batches. A tile
+    that cannot be read becomes a hole with its reason. Raises ``Stopped``, ``EngineFailed``,
+    ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)

@@ -25,7 +25,7 @@ class OnnxNet:
     """A backbone in memory, and what it was made from. ``data``: the file, with its facts."""
 
     most_px: ClassVar[int] = 1 << 20
-    """In one forward pass, unless a single tile has more: the layers of a Mpx take 0.8 GB, and on a
+    """In one forward pass, unless a single tile has more: the layers of a Mpx take 0.7 GB, and on a
     CPU a larger batch is no faster."""
 
     def __init__(self, data: bytes, cpus: int) -> None:
@@ -35,7 +35,13 @@ class OnnxNet:
 
     def __call__(self, batch: F32) -> F32:
         """All channels, (n, c, h, w), of normalised pixels (n, 3, h, w)."""
-        (raw,) = self._session.run(None, {"pixels": batch})
+        import onnxruntime
+
+        after = onnxruntime.RunOptions()
+        # Within a run layers reuse memory, which is an eighth faster; then it goes back, because a
+        # worker that keeps 1 GB for the next tile lacks it for everything else.
+        after.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        (raw,) = self._session.run(None, {"pixels": batch}, after)
         return np.asarray(raw, np.float32)
 
 
@@ -48,8 +54,7 @@ def session(data: bytes, cpus: int) -> Any:
     options.log_severity_level = ERRORS_ONLY
     # Threads that wait by turning would take the CPUs of other lanes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena keeps the most that a tile ever needed, twice over when tiles differ in size.
-    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False  # plans memory for one size of tile, and keeps it
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
