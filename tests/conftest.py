@@ -32,15 +32,22 @@ def sample_slide(samples: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_ray_in_pure_layers(
+def no_ray_where_it_is_not_expected(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Below the cluster nothing may start Ray, not even by accident."""
-    if request.path.relative_to(ROOT / "tests").parts[0] in PURE:
+    """Below the cluster nothing may start Ray, not even by accident; nor may a test that is not
+    marked: such tests run beside each other."""
+    folder = request.path.relative_to(ROOT / "tests").parts[0]
+    marked = any(request.node.get_closest_marker(name) for name in ("ray", "http"))
+    if folder in PURE or not marked:
         import ray
 
         def refuse(*_: object, **__: object) -> None:
-            raise AssertionError("this layer knows nothing of Ray: move the test to tests/cluster")
+            raise AssertionError(
+                "this layer knows nothing of Ray: move the test to tests/cluster"
+                if folder in PURE
+                else "mark the test: pytest.mark.ray, or pytest.mark.http"
+            )
 
         monkeypatch.setattr(ray, "init", refuse)
     yield

@@ -141,6 +141,7 @@ def warm_up(engine: str, cpus: int) -> None:
     processors.give(cpus)
     try:
         rehearse(load_engine(engine))
+        pa.array([0])  # Arrow loads pandas at its first array, where that is installed: 0.7 s
     except Exception:
         log.exception("Engine %r could not be warmed up.", engine)
 

@@ -24,12 +24,11 @@ def work_of(job: Job) -> str:
 
 def at_hand(state: State, job: Job) -> JobId | None:
     """The user's other job that is at work on the same; of several the one submitted first."""
-    here = state.users[job.user].at_work.get(work_of(job), {})
-    return min(
-        (name for name in here if name != job.id),
-        key=lambda name: state.jobs[name].order,
-        default=None,
-    )
+    here = state.users[job.user].at_work.get(work_of(job))
+    if not here:
+        return None
+    others = [name for name in here if name != job.id]
+    return min(others, key=lambda name: state.jobs[name].order, default=None)
 
 
 def begin(state: State, job: Job) -> None:
@@ -54,9 +53,9 @@ def wait(state: State, job: Job, name: JobId, step: Step) -> None:
 
 def stop_waiting(state: State, job: Job) -> None:
     """A job that ends waits for nobody."""
-    if job.awaits is not None:
-        del state.users[job.user].at_work[work_of(job)][job.awaits][job.id]
-        job.awaits = None
+    assert job.awaits is not None, "only who waits can stop"
+    del state.users[job.user].at_work[work_of(job)][job.awaits][job.id]
+    job.awaits = None
 
 
 def leave(state: State, job: Job, step: Step) -> None:
@@ -68,7 +67,8 @@ def leave(state: State, job: Job, step: Step) -> None:
     whose user's tenure is over, is still at work, since it goes on with its next chunk: those that
     wait are of the same user and would get no lane before it either.
     """
-    at_work, work = state.users[job.user].at_work, work_of(job)
+    work = work_of(job)
+    at_work = state.users[job.user].at_work
     here = at_work.get(work)
     if here is None or job.id not in here:
         return

@@ -114,7 +114,8 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
 def _leave(state: State, job: Job, step: Step) -> None:
     """A job that is final stands in no line."""
     drop_alarm(state, job)
-    equal_work.stop_waiting(state, job)
+    if job.awaits is not None:
+        equal_work.stop_waiting(state, job)
     job.ended_at = state.now
     job.question = None
     job.verdict = None

@@ -13,6 +13,8 @@ import numpy as np
 
 from raysched.errors import ChunksMissing, SlideUnreadable
 from raysched.imaging.plan import SlidePlan
+from raysched.imaging.slide import open_slide
+from raysched.imaging.tissue import read_overview
 from raysched.results.cells import CellParts
 from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
 from raysched.results.labels import write_labels
@@ -35,6 +37,7 @@ from raysched.results.staging import PICTURE, Staged
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
 from raysched.results.threads import thread
+from raysched.results.tissue import tissue_png
 
 
 def build(
@@ -66,8 +69,7 @@ def build(
         wait([labels])
     labels.result()
     disk.write(folder / PREVIEW, preview.png(survivors))
-    disk.step("copy", folder / PICTURE)
-    shutil.copyfile(staged.folder / PICTURE, folder / PICTURE)
+    _write_picture(folder / PICTURE, staged, disk)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))
     disk.write(folder / RECEIPTS, everything)
     manifest = Manifest(
@@ -94,6 +96,19 @@ def build(
     disk.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
     disk.sync_tree(folder)
     return manifest
+
+
+def _write_picture(path: Path, staged: Staged[SlidePlan], disk: Disk) -> None:
+    """Copy the picture of the plan, or make it where an equal result had it that is gone now."""
+    planned = staged.folder / PICTURE
+    if planned.exists():
+        disk.step("copy", path)
+        shutil.copyfile(planned, path)
+        return
+    plan = staged.plan
+    with open_slide(plan.slide.path) as slide:
+        seen, _ = read_overview(slide, plan.slide.mpp)
+        disk.write(path, tissue_png(slide, plan, staged.tissue, seen))
 
 
 def _timings(staged: Staged[SlidePlan], receipts: Mapping[int, Receipt], begun: float) -> Timings:

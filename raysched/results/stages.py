@@ -15,7 +15,12 @@ from time import perf_counter
 
 from raysched.errors import OutputNotEmpty, StorageFailed
 from raysched.imaging.plan import SlidePlan, TissuePlan
-from raysched.imaging.planning import make_plan, make_tissue_plan, plan_work
+from raysched.imaging.planning import (
+    make_plan,
+    make_tissue_plan,
+    plan_fingerprint,
+    plan_work,
+)
 from raysched.imaging.request import SegmentationRequest, SlideRequest, TissueRequest
 from raysched.imaging.slide import open_slide
 from raysched.results.assembly import build
@@ -120,7 +125,7 @@ def plan_slide(
             receipt.fingerprint,
             tuple(len(chunk) for chunk in fresh.plan.chunks),
             plan_work(fresh.plan) if shelf.is_there else "",
-            reused=find_equal(receipt.fingerprint, shelf) is not None,
+            reused=fresh.picture is None,
         )
 
 
@@ -217,7 +222,9 @@ def _look(request: SlideRequest, job: str, shelf: Shelf) -> FreshPlan:
             plan, tissue, seen = make_tissue_plan(slide, request, sight)
         else:
             raise TypeError(f"no kind has the request {request!r}")
-        picture = tissue_png(slide, plan, tissue, seen)
+        # An equal result has the same picture.
+        known = find_equal(plan_fingerprint(plan), shelf) is not None
+        picture = None if known else tissue_png(slide, plan, tissue, seen)
     reused = ("tissue",) if sight.tissue_was_known else ()
     return FreshPlan(job, plan, tissue, picture, perf_counter() - begun, reused)
 

@@ -3,8 +3,8 @@
 Layout, beside the results folder ``out`` and on the same file system::
 
     .{out.name}.{job}.partial/
-        plan.json  tissue.npz  tissue.png    what ``plan`` found
-        planned.json                         vouches for the three; written last
+        plan.json  tissue.npz  tissue.png    what ``plan`` found; no picture where a result has it
+        planned.json                         vouches for them; written last
         chunks-{fingerprint}/000012-{checksum}.arrow  000012.json
         result.{unique}/                     a result in the making
         result/                              a complete result, to be published by one rename
@@ -69,12 +69,13 @@ def staging_folder(out: Path, job: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class FreshPlan:
-    """What the plan stage found, before it is on disk. ``picture``: PNG bytes."""
+    """What the plan stage found, before it is on disk. ``picture``: PNG bytes; None where an equal
+    result has it."""
 
     job: str
     plan: SlidePlan | TissuePlan
     tissue: TissueMask
-    picture: bytes
+    picture: bytes | None
     seconds: float
     reused: tuple[str, ...] = ()
 
@@ -86,7 +87,8 @@ def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
     tissue = _pack(fresh.tissue)
     disk.write(folder / PLAN, fresh.plan.model_dump_json(indent=1).encode())
     disk.write(folder / TISSUE, tissue)
-    disk.write(folder / PICTURE, fresh.picture)
+    if fresh.picture is not None:
+        disk.write(folder / PICTURE, fresh.picture)
     receipt = PlanReceipt(
         job=fresh.job,
         fingerprint=plan_fingerprint(fresh.plan),

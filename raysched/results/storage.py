@@ -11,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from typing import BinaryIO
 from raysched.errors import StorageFailed, StorageFull
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+SYNCS_AT_ONCE = 8
 NOT_ONE_SYSTEM = {errno.EXDEV, errno.EBUSY}
 
 
@@ -78,13 +80,18 @@ class Disk:
             os.close(handle)
 
     def sync_tree(self, top: Path) -> None:
-        """Make everything below a folder durable."""
-        for folder, _, names in os.walk(top, topdown=False):
-            for name in names:
-                path = Path(folder) / name
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-            self.sync(Path(folder))
+        """Make everything below a folder durable. Several at once: then one commit of the file
+        system's own journal serves many."""
+        folders = []
+        with ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync") as threads:
+            synced = []
+            for folder, _, names in os.walk(top, topdown=False):
+                folders.append(Path(folder))
+                synced += [threads.submit(_sync_file, Path(folder) / name) for name in names]
+            for each in synced:
+                each.result()
+        for folder_path in folders:
+            self.sync(folder_path)
 
     def remove_tree(self, top: Path) -> None:
         """Remove a folder. A twin that does the same, or still writes there, does no harm."""
@@ -95,6 +102,11 @@ class Disk:
         if path.exists():
             self.step("remove", path)
             path.unlink(missing_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 DISK = Disk()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from typer.testing import CliRunner, Result
 from raysched import __version__
 from raysched.cli.main import app
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("RAYSCHED_SAMPLES") or BESIDE).resolve()
 SLIDE = DATA / "CMU-1-Small-Region.svs"
 needs_data = pytest.mark.skipif(not SLIDE.exists(), reason="the shared sample data is not here")
 

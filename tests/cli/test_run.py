@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from raysched.cluster.session import connect
+from raysched.config import load_config
 
 pytestmark = pytest.mark.ray
 
@@ -19,7 +22,7 @@ ENTRY = "from raysched.cli.main import main; main()"
 
 
 def start(state: Path, *arguments: object, **variables: object) -> subprocess.Popen[str]:
-    """A raysched command with a state folder of its own."""
+    """A raysched command. It starts Ray if none runs for this state folder, and joins it else."""
     given = {name: str(value) for name, value in variables.items()}
     environment = {**os.environ, "RAYSCHED_STATE": str(state), **given}
     environment.pop("RAY_ADDRESS", None)
@@ -36,11 +39,21 @@ def lines_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def left_in(folder: Path, but: Sequence[str] = ("state",)) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name not in but)
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "state")
 
 
-def test_a_run_in_json_ends_with_its_result(tmp_path: Path, sample_slide: Path) -> None:
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state folder of a cluster that runs already, for commands that may join one."""
+    folder = tmp_path_factory.mktemp("running") / "state"
+    with connect(load_config(state=folder, cluster={"lanes": 2, "address": None})):
+        yield folder
+
+
+def test_a_run_from_nothing_in_json_ends_with_its_result(
+    tmp_path: Path, sample_slide: Path
+) -> None:
     command = start(tmp_path / "state", "run", sample_slide, "--out", tmp_path / "out", "--json")
     stdout, stderr = command.communicate(timeout=200)
     *changes, last = lines_of(stdout)
@@ -54,16 +67,17 @@ def test_a_run_in_json_ends_with_its_result(tmp_path: Path, sample_slide: Path) 
     assert (manifest["checksum"], manifest["job"]) == (result["checksum"], result["job"]["id"])
     assert [name for name, path in result["files"].items() if not Path(path).exists()] == []
     assert left_in(tmp_path) == ["out"]
+    assert not (tmp_path / "state" / "cluster.json").exists()
 
 
 STATES = ["waiting", "planning", "segmenting", "assembling", "publishing", "succeeded"]
 
 
 def test_a_slide_without_a_pixel_size_is_a_question_and_leaves_nothing(
-    tmp_path: Path, samples: Path
+    state: Path, tmp_path: Path, samples: Path
 ) -> None:
     slide = samples / "slides" / "openslide-python__boxes.tiff"
-    command = start(tmp_path / "state", "run", slide, "--out", tmp_path / "out")
+    command = start(state, "run", slide, "--out", tmp_path / "out")
     stdout, stderr = command.communicate(timeout=120)
     assert (command.returncode, stdout) == (2, "")
     *_, what, todo = stderr.splitlines()
@@ -72,9 +86,11 @@ def test_a_slide_without_a_pixel_size_is_a_question_and_leaves_nothing(
     assert left_in(tmp_path) == []
 
 
-def test_ctrl_c_cancels_the_job_and_says_what_is_left(tmp_path: Path, sample_slide: Path) -> None:
+def test_ctrl_c_cancels_the_job_and_says_what_is_left(
+    state: Path, tmp_path: Path, sample_slide: Path
+) -> None:
     arguments = ("run", sample_slide, "--out", tmp_path / "out", "--tile-px", 128, "--json")
-    command = start(tmp_path / "state", *arguments, "--chunk-tiles", 1)
+    command = start(state, *arguments, "--chunk-tiles", 1)
     assert command.stdout is not None
     for line in command.stdout:
         if json.loads(line)["job"]["state"] == "segmenting":
@@ -94,9 +110,11 @@ def test_ctrl_c_cancels_the_job_and_says_what_is_left(tmp_path: Path, sample_sli
     assert kept in last["error"]["message"]
 
 
-def test_the_demo_without_a_network_says_how_many_nuclei_there_really_are(tmp_path: Path) -> None:
+def test_the_demo_without_a_network_says_how_many_nuclei_there_really_are(
+    state: Path, tmp_path: Path
+) -> None:
     command = start(
-        tmp_path / "state",
+        state,
         *("demo", "--out", tmp_path / "out"),
         RAYSCHED_SAMPLES=tmp_path / "none",
         RAYSCHED_CACHE=tmp_path / "cache",

@@ -12,7 +12,7 @@ import pytest
 import ray
 from driving import USER, Cluster, open_cluster
 
-from raysched.cluster.gateway import ACTOR_NAME
+from raysched.cluster.gateway import ACTOR_NAME, Gateway
 from raysched.core.model import JobId, JobState, UserId
 from raysched.errors import Conflict, NotFound, StorageFull
 from raysched.journal.snapshots import paths
@@ -33,39 +33,33 @@ def end_some(cluster: Cluster, slide: Path, number: int) -> list[JobId]:
     return jobs
 
 
-def test_old_jobs_leave_memory_and_are_answered_for_as_before(
+async def ask_for_old_ones(gateway: Gateway, jobs: list[JobId]) -> None:
+    """Of five jobs two are kept in memory; the others are answered for from the archive."""
+    kept = await gateway.jobs(USER)
+    assert [view.job for view in kept] == jobs[3:]
+    past = await gateway.past_jobs(USER, before=float("inf"))
+    assert [view.job for view in past] == jobs[2::-1]
+    old = await gateway.job(USER, jobs[0])
+    assert old == past[-1]
+    assert (await gateway.workflow(USER, old.workflow)).jobs == (old,)
+    assert await gateway.cancel(USER, jobs[0]) == old
+    assert (await gateway.watch(USER, jobs[0], -1))[1] == old
+    with pytest.raises(Conflict, match="is in the archive"):
+        await gateway.retry(USER, jobs[0])
+    for ask_of_another in (gateway.job, gateway.cancel, gateway.retry):
+        with pytest.raises(NotFound):
+            await ask_of_another(UserId("eve"), jobs[0])
+
+
+def test_old_jobs_leave_memory_and_they_and_their_keys_are_answered_for_also_after_a_restart(
     tmp_path: Path, sample_slide: Path
 ) -> None:
     with open_cluster(tmp_path, scheduling=FEW, **NEVER_OPENS) as cluster:
         jobs = end_some(cluster, sample_slide, 5)
-        gateway = cluster.gateway
-
-        async def ask() -> None:
-            kept = await gateway.jobs(USER)
-            assert [view.job for view in kept] == jobs[3:]
-            past = await gateway.past_jobs(USER, before=float("inf"))
-            assert [view.job for view in past] == jobs[2::-1]
-            old = await gateway.job(USER, jobs[0])
-            assert old == past[-1]
-            assert (await gateway.workflow(USER, old.workflow)).jobs == (old,)
-            assert await gateway.cancel(USER, jobs[0]) == old
-            assert (await gateway.watch(USER, jobs[0], -1))[1] == old
-            with pytest.raises(Conflict, match="is in the archive"):
-                await gateway.retry(USER, jobs[0])
-            for ask_of_another in (gateway.job, gateway.cancel, gateway.retry):
-                with pytest.raises(NotFound):
-                    await ask_of_another(UserId("eve"), jobs[0])
-
-        asyncio.run(ask())
-
-
-def test_a_key_from_long_ago_gives_the_answer_of_then_also_after_a_restart(
-    tmp_path: Path, sample_slide: Path
-) -> None:
-    with open_cluster(tmp_path, scheduling=FEW, **NEVER_OPENS) as cluster:
-        jobs = end_some(cluster, sample_slide, 4)
+        asyncio.run(ask_for_old_ones(cluster.gateway, jobs))
     assert len(paths(tmp_path / "state")) == 1
     with open_cluster(tmp_path, scheduling=FEW, **NEVER_OPENS) as cluster:
+        asyncio.run(ask_for_old_ones(cluster.gateway, jobs))
         old = asyncio.run(cluster.gateway.job(USER, jobs[0]))
         assert cluster.submit(sample_slide, key="key-0", name="job-0") == old
         with pytest.raises(Conflict, match="used for another workflow"):

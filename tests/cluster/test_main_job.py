@@ -171,9 +171,9 @@ def test_another_user_sees_nothing(cluster: Cluster, undisturbed: JobView) -> No
 
 
 def tile_workers() -> list[psutil.Process]:
-    """The Ray worker processes that segment right now."""
+    """The Ray worker processes that segment right now, for us and not for a neighbour."""
     return [
         process
-        for process in psutil.process_iter(["cmdline"])
-        if any("ray::segment" in part for part in process.info["cmdline"] or [])
+        for process in psutil.Process().children(recursive=True)
+        if any("ray::segment" in part for part in process.cmdline())
     ]

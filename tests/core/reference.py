@@ -155,6 +155,7 @@ class Reference(Facts):
             self.touched += following
             at = following
         self._release()
+        self.note_what_ended()  # a restart may end several, one after another
 
     def _retry(self, root: JobFacts) -> None:
         revived = self.revived_by(root)

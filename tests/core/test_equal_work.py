@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -279,14 +280,27 @@ def test_who_waits_for_equal_work_can_be_cancelled() -> None:
 
 def test_a_restart_keeps_who_waits_for_whom() -> None:
     c = at_it("a", "b", lanes=2)
-    again = Scheduler(c.limits)
-    for event in c.history:
-        again.handle(event)
-    assert again.state == c.core.state
     c.restart()
     assert told(c, "a", "b") == [("segmenting", None), ("waiting", "a")]
     c.run()
     assert states(c) == {"a": "succeeded", "b": "succeeded"}
+
+
+def test_replaying_every_prefix_gives_the_live_state_also_while_jobs_wait() -> None:
+    c = at_it("a", "b", "c", lanes=3)
+    begun, live = len(c.history), []
+    c.after_event = lambda core: live.append(deepcopy(core.state))
+    fail(c, "a", retryable=True)
+    c.run(1.5)
+    c.restart()
+    assert told(c, "b", "c") == [("segmenting", None), ("waiting", "b")]
+    c.cancel("b")
+    c.run()
+    assert states(c) == {"a": "succeeded", "b": "cancelled", "c": "succeeded"}
+    again = Scheduler(c.limits)
+    for place, (event, decision) in enumerate(zip(c.history, c.decisions, strict=True)):
+        again.handle(event, decision)
+        assert place < begun or again.state == live[place - begun]
 
 
 def test_a_parked_job_is_waited_for() -> None:

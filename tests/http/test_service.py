@@ -277,3 +277,27 @@ def test_a_slide_without_a_pixel_size_asks_and_goes_on_when_answered(
     assert service.until(job, "succeeded")["failure"] is None
     late = service.http.post(f"/jobs/{job}/answer", json={"mpp": 0.25})
     assert code_of(late) == (409, "conflict")
+
+
+def test_a_tissue_mask_and_a_sweep_are_asked_for_like_cells(service: Service) -> None:
+    tissue = {"threshold": 30}
+    job = service.submit("sample.svs", kind="tissue_mask", tissue=tissue)
+    assert (job["engine"], job["params"], job["measure"]) == (None, None, None)
+    assert job["tissue"]["threshold"] == 30
+    done = service.until(job["id"], "succeeded")
+    assert (done["cells"], done["why"]["sentence"]) == (0, "done")
+    listed = service.http.get(f"/jobs/{job['id']}/results").json()["files"]
+    assert {"tissue.geojson", "preview.png"} <= {file["path"] for file in listed}
+    for verb in ("export", "report"):
+        refused = service.http.get(f"/jobs/{job['id']}/{verb}")
+        assert code_of(refused) == (404, "not_found")
+        assert "tissue mask" in refused.json()["detail"]
+        assert str(service.config.state) not in refused.text
+    sweep = {"min_area_um2": [10, 20]}
+    swept = service.post("sample.svs", sweep=sweep, branch="swept").json()["jobs"]
+    assert [each["params"]["min_area_um2"] for each in swept] == [10, 20]
+    for each in swept:
+        service.http.post(f"/jobs/{each['id']}/cancel").raise_for_status()
+    assert code_of(service.post("sample.svs", sweep={"nothing": [1]})) == (422, "invalid_setting")
+    assert code_of(service.post("sample.svs", sweep={"x": []})) == (422, "invalid_request")
+    assert code_of(service.post("sample.svs", kind="other")) == (422, "invalid_workflow")

@@ -71,7 +71,7 @@ def up(state: Path, slides: Path) -> Iterator[Up]:
 def test_unfinished_work_goes_on_after_a_stop_and_a_start(
     tmp_path: Path, sample_slide: Path
 ) -> None:
-    body = {"jobs": [{"slide": sample_slide.name, "tile_px": 128, "chunk_tiles": 1}]}
+    body = {"jobs": [{"slide": sample_slide.name, "tile_px": 256, "chunk_tiles": 1}]}
     with up(tmp_path / "state", sample_slide.parent) as first:
         created = httpx.post(f"{first.url}/api/v1/workflows", json=body, timeout=60)
         job = created.raise_for_status().json()["jobs"][0]["id"]

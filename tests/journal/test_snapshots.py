@@ -66,6 +66,19 @@ def recovered(written: Written) -> tuple[Scheduler, list[str]]:
 def test_a_thawed_state_is_equal_and_goes_on_in_the_same_way(tmp_path: Path) -> None:
     written = Written(tmp_path)
     written.live(0)
+    goes_on_in_the_same_way(written)
+
+
+def test_a_state_in_which_jobs_wait_for_equal_work_is_thawed_and_goes_on(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    written.cluster.work = lambda _: "slide"
+    written.cluster.submit("ann", job("a", "x"), job("b", "y"), job("c", "z"))
+    while written.cluster.view("c").awaits is None:
+        assert written.cluster.tick()
+    goes_on_in_the_same_way(written)
+
+
+def goes_on_in_the_same_way(written: Written) -> None:
     again = Scheduler.of(thawed(frozen(written.cluster.core.state)))
 
     def follow(core: Scheduler, event: Event, commands: list[Command]) -> None:
