@@ -55,6 +55,7 @@ class ServeSettings(Section):
     port: int = Field(default=8000, ge=0, le=65535)
     replicas: int = Field(default=1, ge=1, le=64)
     slide_folders: tuple[Path, ...] = ()
+    model_folders: tuple[Path, ...] = ()
 
 
 class SegmentationSettings(Section):

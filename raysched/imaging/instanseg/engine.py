@@ -46,7 +46,9 @@ class InstansegParams(BaseModel):
         default="brightfield_nuclei", description="whose weights, where no path is given"
     )
     weights: str | None = Field(
-        default=None, description="path of TorchScript weights, the same on all nodes"
+        default=None,
+        description="path of TorchScript weights, the same on all nodes",
+        json_schema_extra={"format": "path"},  # over HTTP only what the operator allows
     )
     sha256: str | None = Field(
         default=None,

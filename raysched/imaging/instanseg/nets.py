@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -83,19 +86,27 @@ def _load(weights: Path, sha256: str, device: Device, precision: Precision, cach
     if device == "cuda":
         require_cuda()
     path = cache / f"{sha256}.{FORMAT}.onnx"
-    data = _read(path)
-    if data is None:
-        data = _keep(exported(weights), path)
+    data = _kept_or_made(path, lambda: exported(weights))
     plain = OnnxNet(data, usable_cpus())
     if device == "cuda":
         return Loaded(CudaNet(weights, plain.facts, half=precision == "fp16"), sha256, "")
     if precision == "fp32":
         return Loaded(plain, sha256, "")
-    path = path.with_suffix(".int8.onnx")
-    small = _read(path)
-    if small is None:
-        small = _keep(in_8_bits(data), path)
+    small = _kept_or_made(path.with_suffix(".int8.onnx"), lambda: in_8_bits(data))
     return Loaded(OnnxNet(small, usable_cpus()), sha256, hashlib.sha256(small).hexdigest())
+
+
+def _kept_or_made(path: Path, make: Callable[[], bytes]) -> bytes:
+    """A file of the cache. Of the processes that want it at once one makes it, the others wait."""
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(path.with_suffix(".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            log.warning("%s cannot be locked, so others may make it too: %s", path, error)
+        data = _read(path)
+        return _keep(make(), path) if data is None else data
 
 
 def _read(path: Path) -> bytes | None:

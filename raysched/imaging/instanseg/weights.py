@@ -36,9 +36,9 @@ def weights_file(
         file = cache / f"{model}.pt"
         if not file.is_file():
             _download(f"{release}/{model}.zip", file, sha256)
-    if sha256 is not None and (found := file_sha256(file)) != sha256:
+    if sha256 is not None and file_sha256(file) != sha256:
         raise failed(
-            f"The InstanSeg weights {file} have SHA-256 {found}, not {sha256}.",
+            f"The InstanSeg weights {file} do not have the SHA-256 {sha256}.",
             "Copy them again, or correct the parameter sha256.",
         )
     return file
