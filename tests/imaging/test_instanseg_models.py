@@ -22,11 +22,14 @@ import tiny_instanseg as tiny
 from tiny_instanseg import f1, found, overview, torch
 
 from raysched.errors import EngineFailed
+from raysched.imaging.asking import run_engine_on
 from raysched.imaging.engine import load_engine
 from raysched.imaging.instanseg import nets
 from raysched.imaging.instanseg.engine import InstansegEngine, InstansegParams
 from raysched.imaging.instanseg.pixels import normalised, padded, percentiles, tissue
+from raysched.imaging.instanseg.torch_net import TorchNet
 from raysched.imaging.instanseg.weights import weights_file
+from raysched.imaging.processors import usable_cpus
 
 # --- weights that are not what they should be -----------------------------------------------------
 
@@ -276,6 +279,32 @@ def test_who_asks_for_a_gpu_is_never_given_a_cpu(engine: InstansegEngine, weight
     planned = {**context, "device": "cuda", "precision": "fp16"}
     with pytest.raises(EngineFailed, match="PyTorch sees no CUDA"):
         engine.segment(rgb, 0.5, planned, params)
+
+
+@pytest.mark.parametrize(("half", "least"), [(False, 1.0), (True, 0.97)])
+def test_the_path_for_a_gpu_finds_the_same_cells_in_the_same_order(
+    folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, half: bool, least: float
+) -> None:
+    """Its code on a CPU: there is no GPU here. What it computes in 16 bits differs a little."""
+    engine, params = InstansegEngine(folder / "cache"), InstansegParams(weights=str(weights))
+    whole = tissue(5, 320)
+    tiles = [whole[:256, :256], whole[64:, 64:], whole[:200], whole[32:288, 32:288]]
+    context = engine.prepare(overview(whole), 0.5, params)
+    wanted = run_engine_on(engine, tiles, 0.5, context, params)
+    facts = nets.loaded(weights, "cpu", "fp32", folder / "cache").net.facts
+    net = TorchNet(weights, facts, torch.device("cpu"), half=half)
+    pixels = normalised(tiles[0], np.array(context["ends"]))[None]
+    exact = nets.loaded(weights, "cpu", "fp32", folder / "cache").net(pixels)
+    assert np.allclose(net(pixels), exact, atol=0.2 if half else 1e-4)
+    assert np.allclose(net(pixels), exact, atol=1e-4) != half
+    sha256 = context["weights_sha256"]
+    kept = {(sha256, "cuda", "fp16", usable_cpus()): nets.Loaded(net, sha256, "")}
+    monkeypatch.setattr(nets, "_kept", kept)
+    planned = {**context, "device": "cuda", "precision": "fp16"}
+    found_here = run_engine_on(engine, tiles, 0.5, planned, params)
+    for mine, theirs in zip(found_here, wanted, strict=True):
+        assert f1(mine, theirs) >= least
+        assert theirs.max() > 5
 
 
 def test_a_precision_that_a_device_does_not_have(engine: InstansegEngine, weights: Path) -> None:

@@ -160,7 +160,7 @@ class InstansegEngine:
             return find_cells(mine, model.net.facts, params.target, thresholds)
 
         # On a GPU the host finds cells in one batch while the next is computed.
-        later = _finder.submit if context["device"] == "cuda" else _at_once
+        later = _finder.submit if model.net.leaves_cpu else _at_once
         found: dict[int, Future[Labels]] = {}
         for group in groups(rgbs, model.net.most_px):
             raw = model.net(np.stack([_pixels(rgbs[index], ends) for index in group]))

@@ -37,6 +37,9 @@ class Net(Protocol):
     most_px: ClassVar[int]
     """Of a batch in one forward pass, unless it is one tile."""
 
+    leaves_cpu: ClassVar[bool]
+    """Whether the CPU has time for other work while it is asked."""
+
     @property
     def facts(self) -> Facts:
         """What model it is."""
@@ -79,17 +82,16 @@ def loaded(weights: Path, device: Device, precision: Precision, cache: Path) -> 
 
 
 def _load(weights: Path, sha256: str, device: Device, precision: Precision, cache: Path) -> Loaded:
-    from raysched.imaging.instanseg.cuda_net import CudaNet, require_cuda
     from raysched.imaging.instanseg.export import FORMAT, exported
     from raysched.imaging.instanseg.onnx_net import OnnxNet, in_8_bits
+    from raysched.imaging.instanseg.torch_net import TorchNet, require_cuda
 
-    if device == "cuda":
-        require_cuda()
+    gpu = require_cuda() if device == "cuda" else None
     path = cache / f"{sha256}.{FORMAT}.onnx"
     data = _kept_or_made(path, lambda: exported(weights))
     plain = OnnxNet(data, usable_cpus())
-    if device == "cuda":
-        return Loaded(CudaNet(weights, plain.facts, half=precision == "fp16"), sha256, "")
+    if gpu is not None:
+        return Loaded(TorchNet(weights, plain.facts, gpu, half=precision == "fp16"), sha256, "")
     if precision == "fp32":
         return Loaded(plain, sha256, "")
     small = _kept_or_made(path.with_suffix(".int8.onnx"), lambda: in_8_bits(data))

@@ -28,6 +28,8 @@ class OnnxNet:
     """In one forward pass, unless a single tile has more: the layers of a Mpx take 0.7 GB, and on a
     CPU a larger batch is no faster."""
 
+    leaves_cpu: ClassVar[bool] = False
+
     def __init__(self, data: bytes, cpus: int) -> None:
         self._session = session(data, cpus)
         kept = self._session.get_modelmeta().custom_metadata_map[METADATA]

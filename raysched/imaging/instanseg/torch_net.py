@@ -1,7 +1,8 @@
-"""The backbone on a CUDA GPU: in 16 bits, channels last, a whole batch at once."""
+"""The backbone in PyTorch, for a CUDA GPU: in 16 bits, channels last, a whole batch at once."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,24 +28,31 @@ def require_cuda() -> Any:
     return torch.device("cuda")
 
 
-class CudaNet:
-    """The TorchScript backbone itself: ``torch.compile`` takes no TorchScript."""
+class TorchNet:
+    """The TorchScript backbone itself, frozen: ``torch.compile`` takes no TorchScript."""
 
     most_px: ClassVar[int] = 16 << 20
     """In one forward pass: the widest layer of a Mpx takes 64 MB in 16 bits."""
+    leaves_cpu: ClassVar[bool] = True
 
-    def __init__(self, weights: Path, facts: Facts, *, half: bool) -> None:
+    def __init__(self, weights: Path, facts: Facts, device: Any, *, half: bool) -> None:
         import torch
 
-        self._device, self._half, self.facts = require_cuda(), half, facts
-        backbone = load(weights).fcn.to(self._device, memory_format=torch.channels_last)
-        self._backbone = torch.jit.freeze(backbone.eval())
+        self._device, self._half, self.facts = device, half, facts
+        backbone = load(weights).fcn.to(device)
+        for each in backbone.parameters():
+            if each.ndim == 4:  # of a convolution
+                each.data = each.data.contiguous(memory_format=torch.channels_last)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is old, and what models come as
+            self._backbone = torch.jit.freeze(backbone.eval())
 
     def __call__(self, batch: F32) -> F32:
         """All channels, (n, c, h, w), of normalised pixels (n, 3, h, w)."""
         import torch
 
         pixels = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=self._half):
+        kind = self._device.type
+        with torch.inference_mode(), torch.autocast(kind, torch.float16, enabled=self._half):
             raw = self._backbone(pixels)
         return np.asarray(raw.float().contiguous().cpu().numpy(), np.float32)
