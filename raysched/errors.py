@@ -87,6 +87,13 @@ class Conflict(RequestError):
     status = 409
 
 
+class DifferentSlides(RequestError):
+    """Two results that are to be compared are of different slides."""
+
+    code = "different_slides"
+    status = 422
+
+
 class LimitReached(RequestError):
     """A limit of the user's (open jobs, sizes) would be exceeded."""
 

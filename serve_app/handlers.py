@@ -12,6 +12,7 @@ from pydantic import AwareDatetime
 
 from raysched.core.model import JobId, WorkflowId
 from raysched.imaging.catalogue import catalogue
+from raysched.results.difference.difference import Difference
 from raysched.results.exports.export import Export
 from raysched.results.exports.formats import PACKED, Format, Shape
 from raysched.results.report.page import POLICY
@@ -19,6 +20,7 @@ from raysched.results.report.report import Report
 from serve_app.desk import At
 from serve_app.models import (
     Alive,
+    Diff,
     Engines,
     HttpSubmission,
     Job,
@@ -40,6 +42,7 @@ WantedFormat = Annotated[
     Format, Query(description="geojson is for QuPath; formats that are folders come as a zip")
 ]
 PAGE_POLICY = f"{POLICY}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+PAGE_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": PAGE_POLICY}
 Gzip = Annotated[bool, Query(description="gzip what is text")]
 
 
@@ -152,8 +155,22 @@ async def get_report(at: At, job: str) -> StreamingResponse:
     """The result as one self-contained page of HTML: picture, counts, plots, provenance."""
     folder = await at.results(JobId(job))
     report = await asyncio.to_thread(Report, folder)
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": PAGE_POLICY}
-    return StreamingResponse(report.pieces(), media_type="text/html", headers=headers)
+    return StreamingResponse(report.pieces(), media_type="text/html", headers=PAGE_HEADERS)
+
+
+async def get_diff(at: At, job: str, other: str) -> Diff:
+    """What two results of one slide have in common: matched, lost and gained cells, and how the
+    measurements of the matched changed."""
+    first, second = await at.results(JobId(job)), await at.results(JobId(other))
+    numbers = await asyncio.to_thread(lambda: Difference(first, second).numbers())
+    return Diff.model_validate(numbers)
+
+
+async def get_diff_page(at: At, job: str, other: str) -> Response:
+    """The same as one self-contained page of HTML, with a map and the outlines that differ."""
+    first, second = await at.results(JobId(job)), await at.results(JobId(other))
+    page = await asyncio.to_thread(lambda: b"".join(Difference(first, second).pieces()))
+    return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 
 
 async def healthz() -> Alive:

@@ -61,13 +61,14 @@ class Fault(Shown):
 AS_IN_THE_VIEW = (
     *("workflow", "branch", "kind", "state", "stage", "attempt"),
     *("tiles_done", "tiles_total", "tiles_failed", "chunks_done", "chunks_total"),
-    *("cells", "tiles_per_s", "eta_s", "checksum", "reused"),
+    *("cells", "tiles_per_s", "eta_s", "checksum", "reused", "awaits"),
 )
 
 
 class Job(Shown):
     """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells;
-    ``reused``: they are those of an equal job. What a kind does not take is null."""
+    ``reused``: they are those of an equal job; ``awaits`` is a job of yours at work on the same.
+    What a kind does not take is null."""
 
     id: str
     workflow: str
@@ -93,6 +94,7 @@ class Job(Shown):
     question: str | None
     failure: Fault | None
     reused: bool
+    awaits: str | None
     mpp: float | None
     tissue: TissueParams
     engine: str | None = None
@@ -161,6 +163,51 @@ class Results(Shown):
     job: str
     size_bytes: int
     files: tuple[ResultFile, ...]
+
+
+class ComparedResult(Shown):
+    """One of two results that are compared; ``checksum`` names its cells."""
+
+    job: str
+    cells: int
+    checksum: str
+
+
+class ChangedMeasure(Shown):
+    """How a measurement of the matched cells changed: the second's minus the first's. None where
+    no cell has a finite value in both."""
+
+    unit: str
+    cells: int
+    median: float | None
+    p05: float | None
+    p95: float | None
+
+
+class DifferingSetting(Shown):
+    """What made the two results and is not the same; null where one of them has no such value."""
+
+    setting: str
+    first: Any
+    second: Any
+
+
+class Diff(Shown):
+    """What two results of one slide have in common. ``matched``: cells of both, by an IoU of their
+    outlines above 0.5. ``lost``: of the first alone. ``gained``: of the second alone."""
+
+    first: ComparedResult
+    second: ComparedResult
+    slide: str
+    slide_sha256: str
+    matched: int
+    lost: int
+    gained: int
+    f1: Annotated[dict[str, float], Field(description="by the IoU above which cells match")]
+    jaccard: float
+    mean_iou: Annotated[float, Field(description="of the matched cells")]
+    changes: dict[str, ChangedMeasure]
+    differing: tuple[DifferingSetting, ...]
 
 
 class Engine(Shown):

@@ -58,6 +58,9 @@ ROUTES = (
           _streams(*EXPORT_MEDIA)),
     Route("GET", "/jobs/{job}/report", do.get_report, 200, "results",
           _streams("text/html")),
+    Route("GET", "/jobs/{job}/diff/{other}", do.get_diff, tag="results"),
+    Route("GET", "/jobs/{job}/diff/{other}/page", do.get_diff_page, 200, "results",
+          _streams("text/html")),
 )  # fmt: skip
 
 PROBES = (

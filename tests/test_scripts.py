@@ -22,14 +22,14 @@ def test_bench_lists_every_benchmark_with_what_it_measures() -> None:
     listed = script("bench")
     assert listed.returncode == 0, listed.stderr
     lines = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines())
-    assert set(lines) == BENCHMARKS - {"figures", "driver", "slides"}
+    assert set(lines) == BENCHMARKS - {"figures", "driver", "slides", "made_up"}
     assert [said for said in lines.values() if not said.endswith(".")] == []
 
 
 def test_bench_refuses_a_name_that_it_does_not_know() -> None:
     refused = script("bench", "nothing")
     assert refused.returncode == 2
-    assert "there is no benchmark nothing; see demo, export, instanseg_cpu" in refused.stderr
+    assert "there is no benchmark nothing; see demo, diff, export, instanseg_cpu" in refused.stderr
 
 
 def test_the_peer_s_environment_is_pinned() -> None:

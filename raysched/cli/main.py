@@ -8,6 +8,7 @@ import typer
 
 from raysched import __version__
 from raysched.cli.demo import demo
+from raysched.cli.diff import diff
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
@@ -47,6 +48,7 @@ for function, panel in (
     (retry, SERVICE),
     (export, SERVICE),
     (report, SERVICE),
+    (diff, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)

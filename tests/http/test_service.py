@@ -177,6 +177,24 @@ def test_the_report_is_a_page_that_may_run_nothing(service: Service, done: dict[
         assert str(folder) not in answer.text
 
 
+def test_two_results_are_compared_as_numbers_and_as_a_page(
+    service: Service, done: dict[str, Any]
+) -> None:
+    job = done["id"]
+    told = service.http.get(f"/jobs/{job}/diff/{job}").raise_for_status().json()
+    assert (told["matched"], told["lost"], told["gained"]) == (done["cells"], 0, 0)
+    assert told["first"] == {"job": job, "cells": done["cells"], "checksum": done["checksum"]}
+    assert (told["first"], told["differing"], told["mean_iou"]) == (told["second"], [], 1.0)
+    page = service.http.get(f"/jobs/{job}/diff/{job}/page")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.text.endswith("</html>\n")
+    for folder in (service.slides, service.config.state):
+        assert str(folder) not in page.text
+    assert code_of(service.http.get(f"/jobs/{job}/diff/job-none")) == (404, "not_found")
+    assert code_of(service.http.get(f"/jobs/job-none/diff/{job}/page")) == (404, "not_found")
+
+
 @pytest.mark.parametrize("wanted", Format)
 def test_every_format_is_served_under_its_name_and_type(
     wanted: Format, service: Service, done: dict[str, Any]
@@ -246,6 +264,8 @@ def test_a_slide_outside_the_slide_folders_does_not_exist(slide: str, service: S
         ("GET", "/jobs/job-none/results/manifest.json"),
         ("GET", "/jobs/job-none/export"),
         ("GET", "/jobs/job-none/report"),
+        ("GET", "/jobs/job-none/diff/job-none"),
+        ("GET", "/jobs/job-none/diff/job-none/page"),
         ("POST", "/jobs/job-none/cancel"),
         ("POST", "/jobs/job-none/retry"),
     ],
@@ -261,6 +281,7 @@ def test_a_cancelled_job_has_no_results_and_says_why(service: Service) -> None:
     assert service.http.get(f"/jobs/{job}/explain").json()["reason"] == "cancelled"
     assert code_of(service.http.get(f"/jobs/{job}/results")) == (409, "not_ready")
     assert code_of(service.http.get(f"/jobs/{job}/report")) == (409, "not_ready")
+    assert code_of(service.http.get(f"/jobs/{job}/diff/{job}")) == (409, "not_ready")
     assert service.http.post(f"/jobs/{job}/cancel").json()["state"] == "cancelled"
 
 

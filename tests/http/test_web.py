@@ -182,7 +182,7 @@ def test_the_documentation_needs_no_other_server(path: str, config: Config) -> N
 def test_openapi_describes_every_route_and_its_problems(config: Config) -> None:
     schema = ask(config, "GET", "/openapi.json").json()
     operations = [each for path in schema["paths"].values() for each in path.values()]
-    assert len(operations) == 16
+    assert len(operations) == 18
     assert [each for each in operations if "default" not in each["responses"]] == []
     assert set(schema["components"]["schemas"]["Problem"]["required"]) == {
         *("type", "title", "status", "detail", "code", "remedy")

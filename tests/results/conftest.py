@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import tifffile
 
@@ -13,6 +16,7 @@ from raysched.imaging.slide import open_slide
 from raysched.results import stages
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.storage import Disk
+from raysched.testing.engines import NUCLEUS, PAPER, STROMA
 
 CROP_X, CROP_Y, CROP_PX = 760, 1800, 480
 MPP = 0.499
@@ -140,3 +144,38 @@ def done(crop: Path, tmp_path_factory: pytest.TempPathFactory) -> Attempt:
     attempt = crop_attempt(crop, tmp_path_factory.mktemp("done") / "out")
     attempt.run()
     return attempt
+
+
+DISC_PITCH, LARGE_PX, SMALL_PX = 85, 10, 6
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slide of 12 large and 13 small nuclei, far apart."""
+    rgb = np.full((480, 480, 3), PAPER, np.uint8)
+    rgb[20:460, 20:460] = STROMA
+    for place in range(25):
+        row, column = divmod(place, 5)
+        centre = 70 + DISC_PITCH * column, 70 + DISC_PITCH * row
+        cv2.circle(rgb, centre, LARGE_PX if (row + column) % 2 else SMALL_PX, NUCLEUS, -1)
+    path = tmp_path_factory.mktemp("discs") / "discs.tif"
+    soft = cv2.GaussianBlur(rgb, (0, 0), 0.8)
+    tifffile.imwrite(path, soft, tile=(256, 256), photometric="rgb", metadata=None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def found(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Results of that slide: of all nuclei, of the large ones, on another grid, of none."""
+    folder = tmp_path_factory.mktemp("found")
+    wanted: dict[str, dict[str, Any]] = {
+        "all": {},
+        "large": {"tile_px": 200, "params": {"min_area_um2": 50}},
+        "scaled": {"mpp": 0.4},
+        "none": {"params": {"min_area_um2": 100}},
+    }
+    for name, given in wanted.items():
+        request = {"mpp": MPP, "tile_px": 160, "chunk_tiles": 9, **given}
+        request |= {"slide": str(discs), "out": str(folder / name)}
+        Attempt(SegmentationRequest(**request), f"job-{name}").run()
+    return {name: folder / name for name in wanted}

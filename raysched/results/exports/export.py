@@ -103,7 +103,7 @@ class Export:
                 with Disk().replacing(path) as file:
                     self.stream(file, gzipped=path.suffix == PACKED[Shape.STREAM])
             else:
-                with _replacing_tree(path) as fresh:
+                with replacing_tree(path) as fresh:
                     self._write(self._cells, fresh)
             return Written(path, _size(path), self.contents)
 
@@ -176,7 +176,7 @@ def _writer(format: Format) -> Callable[[Cells, Any], None]:  # noqa: A002
 
 
 @contextmanager
-def _replacing_tree(path: Path) -> Iterator[Path]:
+def replacing_tree(path: Path) -> Iterator[Path]:
     """A new file or folder beside ``path`` that takes its name when it is complete."""
     disk = Disk()
     fresh = path.parent / f".{path.name}.{unique()}"

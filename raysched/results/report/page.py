@@ -35,19 +35,39 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for the page: nothing from elsewhere, and no script at all."""
 
 
-def before_preview(facts: Facts) -> Html:
-    """The page up to where the data of ``preview.png`` belong, inside of an attribute."""
-    manifest = facts.manifest
+END = Html("</body></html>\n")
+
+
+def beginning(title: str) -> Html:
+    """A page up to its first element that is seen; ``END`` is what ends it."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{manifest.slide.name}: {manifest.counts.cells:,} cells"),
+        tag("title", title),
         tag("style", Html(files(__package__).joinpath("page.css").read_text("utf-8"))),
     )
+    return join(Html('<!DOCTYPE html>\n<html lang="en">'), head, Html("<body>"))
+
+
+def key_numbers(entries: Iterable[tuple[str, str, str, str | None]]) -> Html:
+    """Numbers in large print: (name, value, note, class or None) each."""
+    return tag(
+        "dl",
+        *(
+            tag("div", tag("dt", name), tag("dd", value, tag("small", note)), class_=kind)
+            for name, value, note, kind in entries
+        ),
+        class_="numbers",
+    )
+
+
+def before_preview(facts: Facts) -> Html:
+    """The page up to where the data of ``preview.png`` belong, inside of an attribute."""
+    manifest = facts.manifest
     return join(
-        Html('<!DOCTYPE html>\n<html lang="en">'), head, Html("<body>"), _header(manifest),
+        beginning(f"{manifest.slide.name}: {manifest.counts.cells:,} cells"), _header(manifest),
         _numbers(facts), tag("h2", "The slide and its cells"),
         Html('<figure class="preview"><img alt="The slide with the outlines of the cells" src="'),
     )  # fmt: skip
@@ -61,7 +81,7 @@ def after_preview(facts: Facts) -> Html:
             "regions in detail."),
         Html("</figure>"),
         *_density(facts), *_measures(facts), *_work(facts), *_failed(facts.manifest),
-        *_provenance(facts.manifest), Html("</body></html>\n"),
+        *_provenance(facts.manifest), END,
     )  # fmt: skip
 
 
@@ -89,14 +109,7 @@ def _numbers(facts: Facts) -> Html:
         ("Tiles with tissue", f"{counts.tissue_tiles:,}", f"of {counts.tiles:,} tiles", None),
         ("Failed tiles", f"{failed:,}", "holes in the result", "bad" if failed else None),
     )
-    return tag(
-        "dl",
-        *(
-            tag("div", tag("dt", name), tag("dd", value, tag("small", note)), class_=kind)
-            for name, value, note, kind in entries
-        ),
-        class_="numbers",
-    )
+    return key_numbers(entries)
 
 
 def _density(facts: Facts) -> Iterable[Html]:
