@@ -46,13 +46,14 @@ class Lanes:
         self._report = report
         self._groups: dict[LaneId, PlacementGroup] = {}
         self._pending: dict[LaneId, PlacementGroup] = {}
+        self._given_up: set[LaneId] = set()
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def has(self, lane: LaneId) -> bool:
         """Whether a lane is open."""
-        return lane in self._groups
+        return lane in self._groups and lane not in self._given_up
 
     @property
     def cpus(self) -> float:
@@ -70,10 +71,17 @@ class Lanes:
             placement_group=self._groups[lane], placement_group_bundle_index=0
         )
 
-    async def replace(self, lane: LaneId) -> None:
-        """Give up a lane whose process does not end otherwise; another is opened in its place."""
-        log.warning("Lane %s does not let go of its work; it is replaced.", lane)
+    async def give_up(self, lane: LaneId) -> None:
+        """Remove a lane with whatever process is in it; its work still has to be reported."""
+        self._given_up.add(lane)
         await asyncio.to_thread(_remove, lane)
+
+    async def bury(self, lane: LaneId) -> None:
+        """Say that a lane is gone, if it was given up; another is opened in its place."""
+        if lane in self._given_up:
+            self._given_up.discard(lane)
+            del self._groups[lane]
+            await self._report(partial(_given_up, lane))
 
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
@@ -85,6 +93,8 @@ class Lanes:
     async def _keep_once(self) -> None:
         states, wanted = await asyncio.to_thread(self._look)
         for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
+            if lane in self._given_up:
+                continue  # said by who gave it up, once its work is reported
             del self._groups[lane]
             await self._report(partial(_lost, lane))
             await asyncio.to_thread(_remove, lane)
@@ -157,6 +167,10 @@ def _opened(lane: LaneId, at: float) -> Event:
 
 def _lost(lane: LaneId, at: float) -> Event:
     return LaneLost(at, lane, "its node is gone")
+
+
+def _given_up(lane: LaneId, at: float) -> Event:
+    return LaneLost(at, lane, "its work did not end")
 
 
 def _existing() -> dict[LaneId, PlacementGroup]:

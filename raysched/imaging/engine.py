@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -131,6 +134,17 @@ def engine_params(name: str, params: dict[str, Any]) -> BaseModel:
             remedy="Try other parameters, or report this to its author.",
             engine=name,
         ) from error
+
+
+@cache
+def engine_code(name: str) -> str:
+    """Digest of the file that the engine's class stands in, as hex: who works on an engine changes
+    that more often than its version. Empty where there is no such file."""
+    try:
+        file = inspect.getsourcefile(type(load_engine(name)))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (OSError, TypeError):
+        return ""
 
 
 def engine_points() -> tuple[EntryPoint, ...]:

@@ -32,8 +32,6 @@ NOT_CONTENT = {"path", "reader", "reader_note"}
 SAMPLE_WINDOWS = 64
 SAMPLE_WINDOW_PX = 128
 SAMPLE_STEP = 2
-PICTURE_MPP = 0.5
-"""Finest um per px at which a tissue mask's picture shows the slide."""
 """64 windows of 128 x 128 px, every other pixel: 262,144 samples from all over the tissue."""
 
 
@@ -110,6 +108,10 @@ def _check_alignment(engine: Engine, tile_px: int) -> None:
         )
 
 
+PICTURE_MPP = 0.5
+"""Finest um per px at which a tissue mask's picture shows the slide."""
+
+
 def make_tissue_plan(
     slide: Slide, request: TissueRequest, sight: Sight = AFRESH
 ) -> tuple[TissuePlan, TissueMask, Rgb]:
@@ -148,7 +150,10 @@ def slide_facts(slide: Slide, request: SlideRequest, sight: Sight = AFRESH) -> S
 
 def plan_fingerprint(plan: SlidePlan | TissuePlan) -> str:
     """Names the plan's content; where the file lies and who reads it does not matter."""
-    return content_hash(plan.model_dump(mode="json", exclude={"slide": NOT_CONTENT}))
+    not_content: dict[str, Any] = {"slide": NOT_CONTENT}
+    if plan.format == 2:  # it had no such parameters
+        not_content |= {"tissue": True, "measure": True}
+    return content_hash(plan.model_dump(mode="json", exclude=not_content))
 
 
 def plan_work(plan: SlidePlan) -> str:

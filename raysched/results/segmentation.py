@@ -7,17 +7,17 @@ from contextlib import closing
 from typing import Any
 
 from raysched.errors import EngineFailed, SlideUnreadable
-from raysched.imaging.engine import Engine, Labels, Rgb, batch_of, load_engine
+from raysched.imaging.engine import Engine, Labels, Rgb, batch_of, engine_code, load_engine
 from raysched.imaging.geometry import Tile
 from raysched.imaging.plan import SlidePlan
-from raysched.imaging.planning import plan_work
+from raysched.imaging.planning import content_hash, plan_work
 from raysched.imaging.segment import find_labels, measure_tile
 from raysched.imaging.slide import Slide, open_slide
 from raysched.results.chunks import ChunkWriter, batch_table
 from raysched.results.pixels import pixels_ahead
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import Shelf
-from raysched.results.staging import Staged
+from raysched.results.staging import Staged, check_unchanged
 
 
 class ChunkLabels:
@@ -28,7 +28,7 @@ class ChunkLabels:
         self.engine = engine
         self._plan = plan
         self._shelf = shelf
-        self._key = f"{plan_work(plan)}/{chunk:06d}"
+        self._key = f"{content_hash([plan_work(plan), engine_code(plan.engine)])}/{chunk:06d}"
         content = shelf.take(LABELS, self._key)
         self._packed: dict[int, PackedLabels] = unpack_tiles(content) if content else {}
         self.all_known = bool(content)
@@ -76,6 +76,7 @@ def write_chunk(
         closing(_tables(staged, slide, tiles, check, writer, labels)) as tables,
     ):
         writer.write(tables)
+    check_unchanged(staged)  # before anything is kept of what was read
     writer.reused = labels.all_known
     labels.keep()
 
