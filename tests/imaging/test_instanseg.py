@@ -103,19 +103,45 @@ def test_any_output_of_a_backbone_gives_the_cells_that_the_reference_gives(
 ) -> None:
     rng = np.random.default_rng(int(10 * roughness))
     raw = rough_output(rng, roughness)
-    backbone = Stored(raw)
-    module = tiny.stock_module(backbone)
-    module.fcn = backbone
-    theirs = tiny.answered(
-        module, np.zeros((3, ROUGH_PX, ROUGH_PX), np.float32), overlap_threshold=overlapping
-    )
-    layers = [each.detach().numpy() for each in backbone.pixel_classifier.parameters()]
-    facts = Facts(2, 2, 1, both=False, layers=layers_of(layers))
-    mine = find_cells(raw, facts, "nuclei", Thresholds(overlap=overlapping, least_px=0))
+    mine, theirs = of_output(raw, overlapping)
     inner = np.s_[64:-64, 64:-64]  # nearer to an edge the reference moves its windows inward
     assert len(np.unique(theirs[inner])) > 10
     assert f1(mine[inner], theirs[inner], 0.9) > 0.97
     assert ((mine > 0) == (theirs > 0))[inner].mean() > 0.995
+
+
+def of_output(
+    raw: npt.NDArray[np.float32], overlapping: float = 0.3
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """The cells in a backbone's output, by this engine and by the reference."""
+    backbone = Stored(raw)
+    module = tiny.stock_module(backbone)
+    module.fcn = backbone
+    pixels = np.zeros((3, *raw.shape[1:]), np.float32)
+    theirs = tiny.answered(module, pixels, overlap_threshold=overlapping)
+    layers = [each.detach().numpy() for each in backbone.pixel_classifier.parameters()]
+    facts = Facts(2, 2, 1, both=False, layers=layers_of(layers))
+    thresholds = Thresholds(overlap=overlapping, least_px=0)
+    return find_cells(raw, facts, "nuclei", thresholds), theirs
+
+
+def test_small_holes_are_filled_large_ones_and_fragments_are_not_the_cell_s() -> None:
+    y, x = np.indices((128, 128))
+    inside = (np.hypot(y - 64, x - 40) < 13) | (np.hypot(y - 64, x - 92) < 14)
+    small, leaking, large = np.s_[63:66, 47:50], np.s_[74:77, 38:40], np.s_[60:69, 90:99]
+    fragment = np.s_[40:43, 38:41]
+    for hole in (small, leaking, large):
+        inside[hole] = False
+    inside[77, 40] = False  # beside a corner of the hole: a way out over diagonals
+    inside[fragment] = True
+    raw = np.zeros((5, 128, 128), np.float32)
+    raw[2:4], raw[4] = np.where(inside, 3.0, -4.0), -8.0
+    raw[4, 64, [38, 82]] = 9.0
+    mine, theirs = of_output(raw)
+    assert np.array_equal(mine, theirs)
+    assert [mine[64, 38], mine[64, 82]] == [1, 2]
+    assert (mine[small] == 1).all()
+    assert not mine[large].any() and not mine[leaking].any() and not mine[fragment].any()
 
 
 def layers_of(parameters: list[Any]) -> tuple[tuple[tuple[float, ...], ...], ...]:
