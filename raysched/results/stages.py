@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from raysched.errors import OutputNotEmpty, StorageFailed
+from raysched.errors import OutputNotEmpty, SlideChanged, StorageFailed
 from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.imaging.planning import (
     make_plan,
@@ -230,6 +230,12 @@ def _look(request: SlideRequest, job: str, shelf: Shelf) -> tuple[FreshPlan, boo
         is_known = isinstance(plan, SlidePlan) and find_equal(plan, shelf) is not None
         # An equal result has the same picture.
         picture = None if is_known else tissue_png(slide, plan, tissue, seen)
+        if file_state(slide.path) != state:
+            raise SlideChanged(
+                f"{slide.path} changed while it was being looked at.",
+                remedy="Submit it again when it is complete.",
+                path=request.slide,
+            )
     reused = ("tissue",) if sight.tissue_was_known else ()
     fresh = FreshPlan(job, plan, tissue, picture, perf_counter() - begun, state, reused)
     return fresh, is_known
