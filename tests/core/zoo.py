@@ -424,6 +424,56 @@ EQUAL_WORK = (
         "        equal_work.begin(state, job)\n",
         "test_equal_work.py::test_several_that_are_planned_at_once_do_not_go_to_work_together",
     ),
+    Mutant(
+        "done_work_is_not_remembered",
+        "Nobody knows that work is done: those that waited wait again, one behind the other.",
+        "equal_work.py",
+        "    done[work] = None\n    done.move_to_end(work)\n",
+        "",
+        "test_equal_work.py"
+        "::test_of_many_jobs_of_one_work_one_goes_first_and_then_all_others_side_by_side",
+    ),
+    Mutant(
+        "failed_work_counts_as_done",
+        "Work counts as done though its job failed: all that waited compute it at once.",
+        "equal_work.py",
+        "job.state is SUCCEEDED and",
+        "True and",
+        "test_equal_work.py"
+        "::test_when_the_one_at_work_fails_for_good_the_first_that_waits_goes_to_work",
+    ),
+    Mutant(
+        "another_users_work_counts_as_done",
+        "What one user has done counts as done for all, in whose stores nothing of it is.",
+        "state.py",
+        "done_work: OrderedDict[str, None] = field(default_factory=OrderedDict)",
+        "done_work: OrderedDict[str, None] = field(default_factory=lambda one=OrderedDict(): one)",
+        "test_equal_work.py::test_work_that_another_user_has_done_is_still_done_by_one_at_a_time",
+    ),
+    Mutant(
+        "waits_for_another_though_it_is_done",
+        "Only those that wait for the job that succeeded go on, not those that wait for another.",
+        "equal_work.py",
+        "for more in here.values():",
+        "for more in ():",
+        "test_equal_work.py::test_a_job_that_succeeds_by_reuse_says_that_its_work_is_done",
+    ),
+    Mutant(
+        "done_work_is_never_forgotten",
+        "Every work that was ever done stays in memory.",
+        "equal_work.py",
+        "        del done[name]\n",
+        "        pass\n",
+        "test_equal_work.py::test_the_work_that_was_done_last_is_known_and_older_work_is_forgotten",
+    ),
+    Mutant(
+        "work_that_jobs_are_at_is_forgotten",
+        "Work is forgotten while several are at it: they do at once what nobody has done.",
+        "equal_work.py",
+        " if name not in user.at_work)",
+        ")",
+        "test_equal_work.py::test_work_that_jobs_are_at_is_not_forgotten",
+    ),
 )
 
 ZOO = (*SEEN_ELSEWHERE, *ORDER_AND_FAILURE, *REPORTS_AND_CANCEL, *CAPS_AND_SHARES, *EQUAL_WORK)
