@@ -38,7 +38,8 @@ class ClusterSettings(Section):
     namespace: str = "raysched"
     lanes: int | None = Field(default=None, ge=1, le=4096)
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
-    lane_gb: float = Field(default=8.0, gt=0)
+    lane_gpus: float = Field(default=0.0, ge=0, le=8)
+    lane_gb: float = Field(default=8.0, ge=1.5)
     unit_limit_s: float = Field(default=600.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
@@ -56,6 +57,7 @@ class ServeSettings(Section):
     slide_folders: tuple[Path, ...] = ()
     session_hours: float = Field(default=12.0, gt=0, le=720)
     secure_cookie: bool = False
+    model_folders: tuple[Path, ...] = ()
 
 
 class SegmentationSettings(Section):

@@ -160,6 +160,13 @@ class SlideUnreadable(SlideError):
     code = "slide_unreadable"
 
 
+class SlideChanged(SlideError):
+    """The file is another than when it was planned."""
+
+    code = "slide_changed"
+    status = 409
+
+
 class MppMissing(SlideError):
     """The pixel size is missing or implausible: a person must say it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +18,10 @@ from raysched.config import Config
 from raysched.core.model import JobId, UserId
 from raysched.core.views import WorkflowView
 from raysched.errors import ClusterError, Conflict, NotFound
+from raysched.imaging.engine import load_engine
 from serve_app.identity import Asking, caller
 from serve_app.models import HttpSubmission
-from serve_app.paths import find_slide
+from serve_app.paths import find_slide, refuse_files
 from serve_app.results import results_of
 
 HEALTH_WAIT_S = 3.0
@@ -65,6 +67,11 @@ class Desk:
         found = {name: find_slide(name, self.config) for name in {job.slide for job in body.jobs}}
         slides = tuple(found[job.slide] for job in body.jobs)
         prepared = prepare(body.on(slides), user=self.user, key=key, config=self.config)
+        for job in prepared.jobs:
+            request = json.loads(job.request)
+            if "engine" in request:
+                kind = load_engine(request["engine"]).Params
+                refuse_files(kind, request["params"], self.config)
         return replace(prepared, digest=digest_of(body))
 
     async def results(self, job: JobId) -> Path:

@@ -309,7 +309,8 @@ class HttpJob(BaseModel):
     tile_px: Annotated[int | None, Field(ge=64, le=8192)] = None
     chunk_tiles: Annotated[int | None, Field(ge=1, le=256)] = None
     depends_on: Annotated[
-        tuple[str, ...], Field(description="names of jobs of this workflow that come first")
+        tuple[str, ...],
+        Field(max_length=1000, description="names of jobs of this workflow that come first"),
     ] = ()
 
 

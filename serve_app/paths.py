@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from raysched.config import Config
-from raysched.errors import SlideMissing
+from raysched.errors import InvalidSetting, SlideMissing
 
 
 def slide_folders(config: Config) -> tuple[Path, ...]:
@@ -31,6 +34,36 @@ def find_slide(name: str, config: Config) -> Path:
         f"There is no slide {name[:200]!r} that this service may read.",
         remedy="Check the name; the operator adds folders with serve.slide_folders.",
     )
+
+
+def refuse_files(kind: type[BaseModel], params: dict[str, Any], config: Config) -> None:
+    """Refuse parameters of an engine that name a file outside the operator's model folders.
+
+    Which parameters are paths says their JSON schema, ``"format": "path"``. Raises
+    ``InvalidSetting``, in the same words for what is not there and for what may not be named.
+    """
+    described = kind.model_json_schema().get("properties", {})
+    for name, value in params.items():
+        is_path = described.get(name, {}).get("format") == "path"
+        if is_path and value is not None and not _is_model(str(value), config):
+            raise InvalidSetting(
+                f"There is no file {str(value)[:200]!r} that this service may read for the "
+                f"parameter {name!r}.",
+                remedy="Check the name; the operator adds folders with serve.model_folders.",
+            )
+
+
+def _is_model(name: str, config: Config) -> bool:
+    try:
+        path = Path(name).resolve(strict=True)
+        folders = [folder.resolve() for folder in config.serve.model_folders]
+        return (
+            Path(name).is_absolute()
+            and path.is_file()
+            and any(path.is_relative_to(folder) for folder in folders)
+        )
+    except (OSError, ValueError, RuntimeError):  # as for slides
+        return False
 
 
 def server_folders(config: Config) -> tuple[Path, ...]:

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says nothing about the code: other tests run beside it.
+settings.register_profile("raysched", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("raysched")
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = "CMU-1-Small-Region.svs"

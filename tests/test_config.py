@@ -33,7 +33,8 @@ def test_limits_that_nothing_could_run_under_are_refused_by_name(
 
 
 def test_the_strictest_limits_that_make_sense_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    strict = {"max_retries": 0, "max_losses_per_unit": 0, "slot_tenure_s": 0.0}
+    none = dict.fromkeys(("max_retries", "max_losses_per_unit", "max_done_work_per_user"), 0)
+    strict = {**none, "slot_tenure_s": 0.0}
     for name, value in strict.items():
         monkeypatch.setenv(f"RAYSCHED_SCHEDULING__{name.upper()}", str(value))
     assert load_config().scheduling == Limits(**strict)  # type: ignore[arg-type]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = {path.stem for path in (ROOT / "scripts" / "benchmarks").glob("[a-z]*.py")}
@@ -29,7 +32,7 @@ def test_bench_lists_every_benchmark_with_what_it_measures() -> None:
 def test_bench_refuses_a_name_that_it_does_not_know() -> None:
     refused = script("bench", "nothing")
     assert refused.returncode == 2
-    assert "there is no benchmark nothing; see demo, diff, export, kernel" in refused.stderr
+    assert "there is no benchmark nothing; see demo, diff, export, instanseg_cpu" in refused.stderr
 
 
 def test_the_peer_s_environment_is_pinned() -> None:
@@ -50,6 +53,17 @@ def test_without_a_network_a_peer_that_is_not_there_yet_says_what_to_do(tmp_path
     assert what == f"error: HistomicsTK could not be installed into {peer}: see {log}"
     assert remedy == "  do: check the network and the room on the disk, then run this again"
     assert log.exists()
+
+
+def test_the_engines_environment_is_pinned_and_enough_for_the_extra() -> None:
+    text = (ROOT / "scripts" / "setup-engines").read_text()
+    pinned = dict(re.findall(r"([\w-]+)==([\d.]+)", text))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        Requirement(each) for each in project["project"]["optional-dependencies"]["instanseg"]
+    ]
+    assert [each.name for each in wanted if pinned[each.name] not in each.specifier] == []
+    assert "instanseg-torch" in pinned
 
 
 def test_set_up_that_is_done_does_nothing() -> None:

@@ -53,6 +53,8 @@ ONLY_IN = {
     "duckdb": ("raysched.journal",),
     "matplotlib": ("raysched.cli.plots",),
     "h5py": ("raysched.results.exports.hdf5",),
+    "torch": ("raysched.imaging.instanseg",),
+    "onnxruntime": ("raysched.imaging.instanseg",),
 }
 NOT_IN_CORE = {
     *("ray", "duckdb", "time", "datetime", "random", "logging", "os", "pathlib", "asyncio"),

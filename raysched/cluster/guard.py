@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ def guarded(unit: Unit, run: RunId, most_bytes: float, notes: Path) -> Iterator[
     held = held_bytes()
     if held > WORN_SHARE * most_bytes:
         log.warning("This process holds %.1f GB; the next unit goes to another.", held / 1e9)
+        _leave(_worn_of(notes, run), b"")
         _end_process()
     over = threading.Event()
     watching = threading.Thread(
@@ -63,6 +65,20 @@ def taken_note(notes: Path, run: RunId) -> Failure | None:
     return failure
 
 
+def was_worn(notes: Path, run: RunId) -> bool:
+    """Whether a run's process ended because it was too large before; said once."""
+    try:
+        _worn_of(notes, run).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def clear_notes(notes: Path) -> None:
+    """Remove what nobody will ask for any more."""
+    shutil.rmtree(notes, ignore_errors=True)
+
+
 def held_bytes() -> int:
     """Bytes of memory that this process holds; where the system does not say, ever held."""
     try:
@@ -87,12 +103,20 @@ def _watch(unit: Unit, most_bytes: float, note: Path, over: threading.Event) -> 
             "Use smaller tiles or another engine, or ask the operator to raise cluster.lane_gb.",
         )
         log.error("%s", failure.message)
-        try:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_bytes(NOTE.dump_json(failure))
-        except OSError:
-            log.exception("The reason could not be left in %s.", note)
+        _leave(note, NOTE.dump_json(failure))
         _end_process()
+
+
+def _worn_of(notes: Path, run: RunId) -> Path:
+    return notes / f"{run}.worn"
+
+
+def _leave(note: Path, said: bytes) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_bytes(said)
+    except OSError:
+        log.exception("The reason could not be left in %s.", note)
 
 
 def _end_process() -> None:

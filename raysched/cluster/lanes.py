@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -23,7 +24,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raysched.cluster import tasks
-from raysched.config import Config
+from raysched.config import ClusterSettings, Config
 from raysched.core.events import Event, LaneLost, LaneOpened
 from raysched.core.model import LaneId
 
@@ -45,18 +46,24 @@ class Lanes:
         self._report = report
         self._groups: dict[LaneId, PlacementGroup] = {}
         self._pending: dict[LaneId, PlacementGroup] = {}
+        self._given_up: set[LaneId] = set()
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def has(self, lane: LaneId) -> bool:
         """Whether a lane is open."""
-        return lane in self._groups
+        return lane in self._groups and lane not in self._given_up
 
     @property
     def cpus(self) -> float:
         """CPUs of one lane."""
         return self._settings.lane_cpus
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of one lane, also a fraction."""
+        return self._settings.lane_gpus
 
     def strategy(self, lane: LaneId) -> PlacementGroupSchedulingStrategy:
         """Where Ray must put the work of a lane."""
@@ -64,10 +71,17 @@ class Lanes:
             placement_group=self._groups[lane], placement_group_bundle_index=0
         )
 
-    async def replace(self, lane: LaneId) -> None:
-        """Give up a lane whose process does not end otherwise; another is opened in its place."""
-        log.warning("Lane %s does not let go of its work; it is replaced.", lane)
+    async def give_up(self, lane: LaneId) -> None:
+        """Remove a lane with whatever process is in it; its work still has to be reported."""
+        self._given_up.add(lane)
         await asyncio.to_thread(_remove, lane)
+
+    async def bury(self, lane: LaneId) -> None:
+        """Say that a lane is gone, if it was given up; another is opened in its place."""
+        if lane in self._given_up:
+            self._given_up.discard(lane)
+            del self._groups[lane]
+            await self._report(partial(_given_up, lane))
 
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
@@ -79,6 +93,8 @@ class Lanes:
     async def _keep_once(self) -> None:
         states, wanted = await asyncio.to_thread(self._look)
         for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
+            if lane in self._given_up:
+                continue  # said by who gave it up, once its work is reported
             del self._groups[lane]
             await self._report(partial(_lost, lane))
             await asyncio.to_thread(_remove, lane)
@@ -101,9 +117,10 @@ class Lanes:
         for no longer than it would have taken itself."""
         tasks.warm_up.options(
             name="warm up",
-            num_cpus=self._settings.lane_cpus,
+            num_cpus=self.cpus,
+            num_gpus=self.gpus,
             scheduling_strategy=self.strategy(lane),
-        ).remote(self._engine)
+        ).remote(self._engine, math.ceil(self.cpus))
 
     def _look(self) -> tuple[dict[LaneId, str], int]:
         states = {
@@ -111,7 +128,7 @@ class Lanes:
             for row in placement_group_table().values()
             if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
         }
-        room = int(ray.cluster_resources().get("CPU", 0) / self._settings.lane_cpus)
+        room = room_for(bundle(self._settings), ray.cluster_resources())
         return states, self._settings.lanes or max(1, room)
 
     def _free_name(self) -> LaneId:
@@ -120,8 +137,8 @@ class Lanes:
         return LaneId(f"{LANE_PREFIX}{number}")
 
     def _make(self, lane: LaneId) -> PlacementGroup:
-        bundle = {"CPU": self._settings.lane_cpus}
-        group: PlacementGroup = placement_group([bundle], name=lane, lifetime="detached")
+        bundles = [bundle(self._settings)]
+        group: PlacementGroup = placement_group(bundles, name=lane, lifetime="detached")
         return group
 
     async def remove(self) -> None:
@@ -133,12 +150,27 @@ class Lanes:
             await asyncio.to_thread(_remove, lane)
 
 
+def bundle(settings: ClusterSettings) -> dict[str, float]:
+    """What one lane takes of the cluster."""
+    wanted = {"CPU": settings.lane_cpus, "GPU": settings.lane_gpus}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def room_for(each: dict[str, float], there: dict[str, float]) -> int:
+    """How many such bundles a cluster of these resources holds at most."""
+    return min(int(there.get(name, 0) / amount) for name, amount in each.items())
+
+
 def _opened(lane: LaneId, at: float) -> Event:
     return LaneOpened(at, lane)
 
 
 def _lost(lane: LaneId, at: float) -> Event:
     return LaneLost(at, lane, "its node is gone")
+
+
+def _given_up(lane: LaneId, at: float) -> Event:
+    return LaneLost(at, lane, "its work did not end")
 
 
 def _existing() -> dict[LaneId, PlacementGroup]:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import math
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import ray
 from ray.exceptions import RayError, TaskCancelledError
 
 from raysched.cluster import tasks
-from raysched.cluster.guard import taken_note
+from raysched.cluster.guard import clear_notes, taken_note, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.config import Config
 from raysched.core.commands import RunUnit
@@ -35,12 +36,14 @@ from raysched.core.events import (
 )
 from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
 from raysched.errors import InternalError, WorkHung
-from raysched.imaging.request import SlideRequest, read_request
+from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.results import stages
 
 log = logging.getLogger(__name__)
 
+USUAL_CHUNK_PX = 4 * 1024**2
+MOST_WORN = 3
 ENGINE_STAGES = (Stage.PLAN, Stage.SEGMENT)
 LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
 
@@ -65,6 +68,7 @@ class Runs:
         self._lanes = lanes
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
+        clear_notes(config.notes)  # of runs of an earlier life, which are dead
 
     def start(self, command: RunUnit) -> None:
         """Submit a unit into its lane and follow it to its end."""
@@ -108,20 +112,34 @@ class Runs:
         if live.order is not None:
             await asyncio.to_thread(_remove_marker, live.order)
         await self._report(lambda at: event_of(at, command.run, seconds, ending))
+        await self._lanes.bury(command.lane)
         self._live.pop(command.run, None)
 
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
         live.order = _order(command, self._config)
+        for _ in range(MOST_WORN):
+            try:
+                return await self._answer(command, live, live.order)
+            except RayError:
+                if not await asyncio.to_thread(was_worn, self._config.notes, command.run):
+                    raise
+        return Lost("process after process of its lane was too large before it began")
+
+    async def _answer(
+        self, command: RunUnit, live: LiveRun, order: tasks.Order
+    ) -> tasks.Outcome | Lost:
+        """What one process answers. Raises ``RayError`` where it died."""
         live.ref = tasks.run_unit.options(
-            name=_title(command.unit, live.order.request),
+            name=_title(command.unit, order.request),
             num_cpus=self._lanes.cpus,
+            num_gpus=self._lanes.gpus,
             scheduling_strategy=self._lanes.strategy(command.lane),
-        ).remote(live.order)
+        ).remote(order)
         answer = asyncio.ensure_future(_get(live.ref))
         loop = asyncio.get_running_loop()
-        limit_s, begun = self._settings.unit_limit_s, loop.time()
+        limit_s, begun = self._limit_s(order), loop.time()
         while True:
             done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, limit_s))
             if done:
@@ -130,22 +148,18 @@ class Runs:
                 answer.cancel()
                 return Lost("its lane is gone")
             if command.unit.stage in ENGINE_STAGES and loop.time() - begun > limit_s:
-                await self._break_off(command, live, answer)
+                log.warning("Run %s hangs; its lane is replaced.", command.run)
+                answer.cancel()
+                ray.cancel(live.ref, force=True)
+                await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
                 return _hung(command.unit, limit_s)
 
-    async def _break_off(
-        self, command: RunUnit, live: LiveRun, answer: asyncio.Future[tasks.Outcome]
-    ) -> None:
-        """End a run that hangs; return when its lane can take another."""
-        assert live.ref is not None
-        log.warning("Run %s hangs; its process is killed.", command.run)
-        ray.cancel(live.ref, force=True)
-        done, _ = await asyncio.wait({answer}, timeout=self._settings.stop_force_s)
-        if done:
-            answer.exception()  # looked at, so that nobody complains of it
-            return
-        answer.cancel()
-        await self._lanes.replace(command.lane)
+    def _limit_s(self, order: tasks.Order) -> float:
+        """How long a unit may take: the setting is for a plan, and a chunk of the usual size."""
+        limit_s, request = self._settings.unit_limit_s, order.request
+        if order.unit.stage is Stage.SEGMENT and isinstance(request, SegmentationRequest):
+            limit_s *= max(1.0, request.chunk_tiles * request.tile_px**2 / USUAL_CHUNK_PX)
+        return limit_s
 
     async def _stop(self, live: LiveRun) -> None:
         """Each means is tried only if the one before did not end the run in time."""
@@ -166,8 +180,8 @@ def _hung(unit: Unit, limit_s: float) -> tasks.Failed:
     failure = Failure(
         WorkHung.code,
         f"After {limit_s:g} s {what} was not done: the engine hangs, or the slide's storage.",
-        "Try other parameters or another engine; if it only needs longer, ask the operator to "
-        "raise cluster.unit_limit_s. Then retry: finished chunks are kept.",
+        "Retry later: finished chunks are kept. If it hangs again, use other parameters or another "
+        "engine; if it only needs longer, ask the operator to raise cluster.unit_limit_s.",
     )
     return tasks.Failed(failure, retryable=True)
 
@@ -185,7 +199,8 @@ def _order(command: RunUnit, config: Config) -> tasks.Order:
         request = request.model_copy(update={"mpp": command.mpp})
     shelf = _shelf_of(command.user, config)
     most_bytes = config.cluster.lane_gb * 1e9
-    return tasks.Order(command.run, command.unit, request, shelf, most_bytes, config.notes)
+    cpus = math.ceil(config.cluster.lane_cpus)
+    return tasks.Order(command.run, command.unit, request, shelf, most_bytes, config.notes, cpus)
 
 
 def _shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:

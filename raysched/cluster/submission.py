@@ -41,6 +41,8 @@ Sweep = Annotated[
     dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
     Field(max_length=8, description="values of parameters: a job for each combination"),
 ]
+LATER = ("tissue", "measure", "sweep")
+"""Fields that jobs did not have at first."""
 ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
 
 
@@ -66,7 +68,9 @@ class JobRequest(BaseModel):
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tile_px: int | None = Field(default=None, ge=64, le=8192)
     chunk_tiles: int | None = Field(default=None, ge=1, le=256)
-    depends_on: tuple[str, ...] = Field(default=(), description="names of jobs that come first")
+    depends_on: tuple[str, ...] = Field(
+        default=(), max_length=1000, description="names of jobs that come first"
+    )
 
 
 class Submission(BaseModel):
@@ -123,7 +127,12 @@ def workflow_id(user: str, key: str) -> WorkflowId:
 
 def digest_of(asked: BaseModel) -> str:
     """Names a request by value: equal for two that ask the same, defaults filled in."""
-    text = json.dumps(asked.model_dump(mode="json"), sort_keys=True)
+    described = asked.model_dump(mode="json")
+    for job in described.get("jobs", ()):
+        for name in LATER:
+            if not job[name]:  # asked for as it was before there was such a field
+                del job[name]
+    text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

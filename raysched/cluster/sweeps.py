@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from raysched.errors import InvalidSetting, InvalidWorkflow, faults_in_words
+from raysched.errors import InvalidSetting, InvalidWorkflow, LimitReached, faults_in_words
 
 if TYPE_CHECKING:
     from raysched.cluster.submission import JobRequest
 
-LONGEST_BRANCH = 64
+LONGEST_BRANCH = LONGEST_NAME = 64
+LONGEST_FOLDER_BYTES = 120
+"""Of a results folder's name: with the job's id around it, it must stay a name."""
+MOST_DEPENDENCIES = 100_000
+"""Of all jobs of a workflow together: each is held in memory and written to the journal."""
 GROUPS = ("tissue", "measure")
 """Parameters of these are written ``tissue.threshold``; a name without a dot is the engine's."""
 
@@ -45,34 +49,53 @@ def expanded(jobs: Iterable[JobRequest]) -> tuple[JobRequest, ...]:
         if job.sweep:
             names[name] = tuple(part.name or "" for part in parts)
         laid_out.extend(parts)
+    _refuse_too_many(laid_out, names)
     return tuple(
         job.model_copy(update={"depends_on": _depending(job.depends_on, names)}) for job in laid_out
     )
 
 
+def _refuse_too_many(jobs: list[JobRequest], names: Mapping[str, tuple[str, ...]]) -> None:
+    """Before they are laid out."""
+    total = sum(len(names.get(name, (name,))) for job in jobs for name in set(job.depends_on))
+    if total > MOST_DEPENDENCIES:
+        raise LimitReached(
+            f"The jobs of a workflow may have {MOST_DEPENDENCIES:,} dependencies in all, not "
+            f"{total:,}.",
+            remedy="Let fewer jobs depend on a sweep, or split the workflow.",
+            limit=MOST_DEPENDENCIES,
+        )
+
+
 def _depending(on: Iterable[str], names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(itertools.chain.from_iterable(names.get(name, (name,)) for name in on))
+    """Each once, in the order of their first mention."""
+    return tuple(
+        dict.fromkeys(itertools.chain.from_iterable(names.get(name, (name,)) for name in on))
+    )
 
 
 def _laid_out(job: JobRequest) -> tuple[JobRequest, ...]:
     keys, described = list(job.sweep), job.model_dump(exclude_unset=True)
     found = []
     for number, values in enumerate(itertools.product(*job.sweep.values()), start=1):
-        update: dict[str, Any] = {"sweep": {}, "name": f"{job.name}-{number}"[-LONGEST_BRANCH:]}
+        own = f"{(job.name or '')[: LONGEST_NAME - len(f'-{number}')]}-{number}"
+        update: dict[str, Any] = {"sweep": {}, "name": own}
         label = "_".join(
-            f"{key.rpartition('.')[2]}-{_word(value)}"
+            f"{_plain(key.rpartition('.')[2])}-{_word(value)}"
             for key, value in zip(keys, values, strict=True)
         )
         # Whatever is cut off, the number stays: branches of one sweep are all different.
         lead = job.branch[: LONGEST_BRANCH - len(f"/{number}")]
         update["branch"] = f"{lead}/{number} {label}"[:LONGEST_BRANCH].rstrip()
         if job.out is not None:
-            update["out"] = f"{job.out}/{number} {label}"[:4096]
+            folder = f"{number} {label}".encode()[:LONGEST_FOLDER_BYTES].decode(errors="ignore")
+            update["out"] = f"{job.out}/{folder}"
         for key, value in zip(keys, values, strict=True):
-            group, _, field = key.rpartition(".")
+            group, dot, field = key.rpartition(".")
+            is_known = not dot or group in GROUPS
             group = group or "params"
             given = described.get(group) or {}
-            _refuse_unknown(job, key, field, given if group in ("params", *GROUPS) else None)
+            _refuse_unknown(job, key, field, given if is_known else None)
             update[group] = given | update.get(group, {}) | {field: value}
         found.append(_checked(job, described | update))
     return tuple(found)
@@ -104,4 +127,9 @@ def _refuse_unknown(job: JobRequest, key: str, field: str, given: Mapping[str, A
 def _word(value: object) -> str:
     """A value as part of a branch's name."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-") or "empty"
+    return _plain(text) or "empty"
+
+
+def _plain(text: str) -> str:
+    """What of a text a branch may be called."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")

@@ -27,6 +27,7 @@ from raysched.errors import (
     RequestError,
     SlideError,
 )
+from raysched.imaging import processors
 from raysched.imaging.engine import load_engine
 from raysched.imaging.rehearsal import rehearse
 from raysched.imaging.request import SlideRequest
@@ -49,7 +50,8 @@ class Order:
     """One unit to do, with all that it needs.
 
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
-    is ended for that, the reason is among ``notes``.
+    is ended for that, the reason is among ``notes``. ``cpus``: those of the lane, which engines
+    that start threads ask for.
     """
 
     run: RunId
@@ -58,6 +60,7 @@ class Order:
     shelf: ShelfPlace
     most_bytes: float
     notes: Path
+    cpus: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def run_unit(order: Order) -> Outcome:
     """Do one unit in this process. Never raises by itself."""
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
+    processors.give(order.cpus)
     try:
         with guarded(order.unit, order.run, order.most_bytes, order.notes):
             return _do(order)
@@ -131,9 +135,10 @@ def run_unit(order: Order) -> Outcome:
 
 
 @ray.remote(max_retries=0)
-def warm_up(engine: str) -> None:
+def warm_up(engine: str, cpus: int) -> None:
     """Load in this process what its first unit would wait for. What fails here fails there again,
     where it is the job's failure."""
+    processors.give(cpus)
     try:
         rehearse(load_engine(engine))
         pa.array([0])  # Arrow loads pandas at its first array, where that is installed: 0.7 s

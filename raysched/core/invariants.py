@@ -169,7 +169,8 @@ def _check_order(state: State) -> None:
 
 
 def _check_equal_work(state: State) -> None:
-    """I15: of a user's jobs of equal work one computes; who waits for it stands where it stood."""
+    """I15: of a user's jobs of equal work that nobody has done yet one computes; who waits for it
+    stands where it stood."""
     for name, user in state.users.items():
         mine = [state.jobs[job] for job in user.jobs]
         at_work: dict[str, dict[JobId, dict[JobId, None]]] = {}
@@ -180,13 +181,15 @@ def _check_equal_work(state: State) -> None:
         _hold(user.at_work == at_work, "index at work of", name, user.at_work, at_work)
         for work, jobs in at_work.items():
             computing = [job for job in jobs if state.jobs[job].state is JobState.SEGMENTING]
-            _hold(len(computing) <= 1, "I15 equal work is done twice at once", work, computing)
+            alone = len(computing) <= 1 or work in user.done_work
+            _hold(alone, "I15 equal work is done twice at once", work, computing)
         for job in mine:
             if job.awaits is not None:
                 branch = state.users[name].branches[job.spec.branch]
                 _hold(branch.current == job.id, "I4 who waits for equal work is current", job.id)
                 _hold(job.state is JobState.WAITING, "I15 waits at work", job.id, job.state)
                 _hold(job.awaits in at_work.get(_work(job), {}), "I15 waits for ever", job.id)
+                _hold(_work(job) not in user.done_work, "I15 waits for what is done", job.id)
 
 
 def _work(job: Job) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 
-_MAY_BE_NONE = ("max_retries", "max_losses_per_unit")
+_MAY_BE_NONE = ("max_retries", "max_losses_per_unit", "max_done_work_per_user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Limits:
     max_jobs_per_user: int = 50
     max_jobs_per_workflow: int = 10_000
     max_ended_jobs_per_user: int = 200
+    max_done_work_per_user: int = 1000
     max_retries: int = 2
     max_losses_per_unit: int = 5
     retry_backoff_s: float = 2.0

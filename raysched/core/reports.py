@@ -107,7 +107,7 @@ def check_missed(state: State, event: ChunksMissed) -> bool:
 
 def apply_planned(state: State, event: SlidePlanned, step: Step) -> None:
     """Begin the chunks; those that an earlier attempt has done of the same plan stay done. While
-    another job of the user is at work on the same, wait for that one instead."""
+    another job of the user is at work on the same, and none has done it, wait for that instead."""
     job = _close(state, event.run, event.seconds, step)
     if _was_coming_to_rest(state, job, step):
         return
@@ -187,7 +187,7 @@ def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
 
 def apply_chunks_missed(state: State, event: ChunksMissed, step: Step) -> None:
     """Do the chunks again that storage has lost; if it loses them again and again, fail. While
-    another job of the user is at work on the same, wait for that one instead."""
+    another job of the user is at work on the same, and none has done it, wait for that instead."""
     job = _close(state, event.run, event.seconds, step, is_typical=False)
     if _was_coming_to_rest(state, job, step):
         return

@@ -175,6 +175,8 @@ class User:
     """Fairness over the branches; ready are those whose head has a unit to dispatch (index)."""
     at_work: dict[str, dict[JobId, dict[JobId, None]]] = field(default_factory=dict)
     """By what is computed: the jobs at work on it, each with those that wait for it (index)."""
+    done_work: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """What jobs that succeeded have computed, the newest last: nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)

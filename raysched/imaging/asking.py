@@ -7,7 +7,7 @@ Whatever it raises, and every answer of another kind than the protocol says, bec
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from raysched.errors import EngineFailed
-from raysched.imaging.engine import Engine, Labels, Overview, Rgb
+from raysched.imaging.engine import BatchEngine, Engine, Labels, Overview, Rgb
 
 F32 = npt.NDArray[np.float32]
 
@@ -47,6 +47,24 @@ def run_engine(
     """The labels of a tile: (h, w) int32, from 0 to at most the number of pixels."""
     with _blaming(engine, "on a tile"):
         labels = engine.segment(rgb, mpp, context, params)
+    return _checked(engine, labels, rgb)
+
+
+def run_engine_on(
+    engine: Engine, rgbs: Sequence[Rgb], mpp: float, context: dict[str, Any], params: BaseModel
+) -> list[Labels]:
+    """The labels of each tile, in order: at once, where an engine takes batches."""
+    if not isinstance(engine, BatchEngine):
+        return [run_engine(engine, rgb, mpp, context, params) for rgb in rgbs]
+    with _blaming(engine, f"on a batch of {len(rgbs)}"):
+        answers = engine.segment_many(rgbs, mpp, context, params)
+    if not isinstance(answers, list | tuple) or len(answers) != len(rgbs):
+        number = len(answers) if isinstance(answers, list | tuple) else "something else than"
+        raise _wrong(engine, f"{number} label images to a batch of {len(rgbs)}")
+    return [_checked(engine, labels, rgb) for labels, rgb in zip(answers, rgbs, strict=True)]
+
+
+def _checked(engine: Engine, labels: object, rgb: Rgb) -> Labels:
     if fault := labels_fault(labels, rgb.shape[:2]):
         raise _wrong(engine, fault)
     return np.require(np.asarray(labels), requirements=FOR_KERNELS)

@@ -53,7 +53,7 @@ def catalogue() -> Catalogue:
         try:
             engines.append(_listed(point))
         except EngineFailed as error:
-            unusable.append(Unusable(point.name, package, error.message))
+            unusable.append(Unusable(point.name, package, f"{error.message} {error.remedy}"))
     return Catalogue(
         tuple(sorted(engines, key=lambda engine: engine.name)),
         tuple(sorted(unusable, key=lambda each: each.name)),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +63,42 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchEngine(Engine, Protocol):
+    """An engine that takes several tiles at once. Optional."""
+
+    batch: ClassVar[int]
+    """The most tiles of one question: all of them are in memory then."""
+
+    def segment_many(
+        self, rgbs: Sequence[Rgb], mpp: float, context: dict[str, Any], params: BaseModel
+    ) -> list[Labels]:
+        """What ``segment`` says of each tile, in order. Tiles may differ in size."""
+        ...
+
+
+def batch_of(engine: Engine) -> int:
+    """How many tiles an engine is given at once."""
+    return engine.batch if isinstance(engine, BatchEngine) else 1
+
+
+def align_of(engine: Engine) -> int:
+    """``align_px`` of an engine, optional: tiles begin at multiples of so many working px from the
+    slide's corner. A network that pools sees its pixels in blocks of this size, from the corner."""
+    return int(getattr(engine, "align_px", 1))
+
+
+def optional_fault(engine: object) -> str | None:
+    """What is wrong with the optional members, or None."""
+    for name in ("batch", "align_px"):
+        value = getattr(engine, name, 1)
+        if type(value) is not int or not 1 <= value <= 1024:
+            return f"its {name} {value!r} is no number of 1 to 1024"
+    if hasattr(engine, "batch") != hasattr(engine, "segment_many"):
+        return "of batch and segment_many it has one without the other"
+    return None
+
+
 def engine_names() -> tuple[str, ...]:
     """Names of the installed engines, sorted."""
     return tuple(sorted({point.name for point in engine_points()}))
@@ -96,6 +136,17 @@ def engine_params(name: str, params: dict[str, Any]) -> BaseModel:
         ) from error
 
 
+@cache
+def engine_code(name: str) -> str:
+    """Digest of the file that the engine's class stands in, as hex: who works on an engine changes
+    that more often than its version. Empty where there is no such file."""
+    try:
+        file = inspect.getsourcefile(type(load_engine(name)))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (OSError, TypeError):
+        return ""
+
+
 def engine_points() -> tuple[EntryPoint, ...]:
     """What installed packages say they have; of one name the first is used."""
     return tuple(entry_points(group=ENTRY_POINT_GROUP))
@@ -107,6 +158,8 @@ MEMBERS = ("version", "Params", "target_mpp", "halo_um", "prepare", "segment", "
 def _loaded(point: EntryPoint) -> Engine:
     try:
         engine: Engine = point.load()()
+    except EngineFailed:  # says itself what it lacks
+        raise
     except Exception as error:
         raise EngineFailed(
             f"Engine {point.name!r} cannot be loaded: {error!r}.",
@@ -115,10 +168,12 @@ def _loaded(point: EntryPoint) -> Engine:
         ) from error
     lacking = [member for member in MEMBERS if not hasattr(engine, member)]
     called = getattr(engine, "name", None)
-    fault = f"has no {', '.join(lacking)}" if lacking else f"calls itself {called!r}"
-    if lacking or called != point.name:
+    fault = f"it has no {', '.join(lacking)}" if lacking else optional_fault(engine)
+    if fault is None and called != point.name:
+        fault = f"it calls itself {called!r}"
+    if fault:
         raise EngineFailed(
-            f"Engine {point.name!r} cannot be used: it {fault}.",
+            f"Engine {point.name!r} cannot be used: {fault}.",
             remedy="Report this to its author: docs/engines.md says what an engine has.",
             engine=point.name,
         )

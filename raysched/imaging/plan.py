@@ -81,10 +81,15 @@ class SlidePlan(Frozen):
     tile_px: int
     halo_px: int
     seam_px: int
-    tissue: TissueParams
+    tissue: TissueParams = TissueParams()
     tissue_fraction: float
-    measure: MeasureParams
+    measure: MeasureParams = MeasureParams()
     chunks: tuple[tuple[int, ...], ...]
+
+    @property
+    def kind(self) -> str:
+        """The job kind that is planned like this."""
+        return "cell_segmentation"
 
     @property
     def columns(self) -> int:
@@ -110,10 +115,14 @@ class TissuePlan(Frozen):
     picture, ``mask_mpp`` um per px of the mask."""
 
     format: int = PLAN_FORMAT
-    kind: str = "tissue_mask"
     slide: SlideFacts
     grid: WorkingGrid
     tissue: TissueParams
     tissue_version: str
     tissue_fraction: float
     mask_mpp: float
+
+    @property
+    def kind(self) -> str:
+        """The job kind that is planned like this."""
+        return "tissue_mask"

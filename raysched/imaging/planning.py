@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from raysched.errors import InvalidSetting
 from raysched.imaging.asking import ask_context
-from raysched.imaging.engine import Overview, Rgb, engine_params, load_engine
+from raysched.imaging.engine import Engine, Overview, Rgb, align_of, engine_params, load_engine
 from raysched.imaging.frames import Levels, read_working, working_grid
 from raysched.imaging.geometry import Rect
 from raysched.imaging.mpp import resolve_mpp
@@ -31,8 +32,6 @@ NOT_CONTENT = {"path", "reader", "reader_note"}
 SAMPLE_WINDOWS = 64
 SAMPLE_WINDOW_PX = 128
 SAMPLE_STEP = 2
-PICTURE_MPP = 0.5
-"""Finest um per px at which a tissue mask's picture shows the slide."""
 """64 windows of 128 x 128 px, every other pixel: 262,144 samples from all over the tissue."""
 
 
@@ -63,6 +62,7 @@ def make_plan(
     """
     engine = load_engine(request.engine)
     params = engine_params(request.engine, request.params)
+    _check_alignment(engine, request.tile_px)
     facts = slide_facts(slide, request, sight)
     grid = working_grid(slide, facts.mpp, engine.target_mpp)
     seen = sight.survey(slide, facts.mpp, request.tissue)
@@ -78,7 +78,7 @@ def make_plan(
         params=params.model_dump(mode="json"),
         context=ask_context(engine, overview, grid.mpp, params),
         tile_px=request.tile_px,
-        halo_px=math.ceil(engine.halo_um / grid.mpp),
+        halo_px=halo_of(engine, grid.mpp),
         seam_px=SEAM_PX,
         tissue=request.tissue,
         tissue_fraction=tissue.fraction,
@@ -87,6 +87,29 @@ def make_plan(
     )
     chunks = chunks_with_tissue(draft, tissue, request.chunk_tiles)
     return draft.model_copy(update={"chunks": chunks}), tissue, seen.rgb
+
+
+def halo_of(engine: Engine, mpp: float) -> int:
+    """The margin of tiles in working px, whole multiples of the engine's ``align_px``."""
+    align = align_of(engine)
+    return align * math.ceil(engine.halo_um / mpp / align)
+
+
+def _check_alignment(engine: Engine, tile_px: int) -> None:
+    """Tiles begin where the engine can have them begin only if their edge is such a multiple."""
+    align = align_of(engine)
+    if tile_px % align:
+        below = tile_px - tile_px % align
+        near = f"{below} or {below + align}" if below >= 64 else f"{below + align}"
+        raise InvalidSetting(
+            f"Engine {engine.name!r} needs tiles whose edge is a multiple of {align} px, and "
+            f"tile_px is {tile_px}.",
+            remedy=f"Choose tile_px {near}.",
+        )
+
+
+PICTURE_MPP = 0.5
+"""Finest um per px at which a tissue mask's picture shows the slide."""
 
 
 def make_tissue_plan(
@@ -127,7 +150,10 @@ def slide_facts(slide: Slide, request: SlideRequest, sight: Sight = AFRESH) -> S
 
 def plan_fingerprint(plan: SlidePlan | TissuePlan) -> str:
     """Names the plan's content; where the file lies and who reads it does not matter."""
-    return content_hash(plan.model_dump(mode="json", exclude={"slide": NOT_CONTENT}))
+    not_content: dict[str, Any] = {"slide": NOT_CONTENT}
+    if plan.format == 2:  # it had no such parameters
+        not_content |= {"tissue": True, "measure": True}
+    return content_hash(plan.model_dump(mode="json", exclude=not_content))
 
 
 def plan_work(plan: SlidePlan) -> str:

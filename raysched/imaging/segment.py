@@ -7,12 +7,13 @@ reconciled later (``raysched.results.seams``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from raysched.imaging.asking import ask_densities, run_engine
+from raysched.imaging.asking import ask_densities, run_engine_on
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.engine import Engine, Labels, Rgb, engine_params
 from raysched.imaging.geometry import Rect, Tile
@@ -41,13 +42,14 @@ def segment_tile(
 
     ``rgb``: the pixels of ``tile.read``, (h, w, 3) uint8. Raises ``EngineFailed``.
     """
-    return measure_tile(rgb, find_labels(rgb, plan, engine), plan, tissue, tile, engine)
+    (labels,) = find_labels([rgb], plan, engine)
+    return measure_tile(rgb, labels, plan, tissue, tile, engine)
 
 
-def find_labels(rgb: Rgb, plan: SlidePlan, engine: Engine) -> Labels:
-    """What the engine finds on the pixels of a tile: (h, w) int32. Raises ``EngineFailed``."""
+def find_labels(rgbs: Sequence[Rgb], plan: SlidePlan, engine: Engine) -> list[Labels]:
+    """What the engine finds on the pixels of each tile: (h, w) int32. Raises ``EngineFailed``."""
     params = engine_params(plan.engine, plan.params)
-    return run_engine(engine, rgb, plan.grid.mpp, plan.context, params)
+    return run_engine_on(engine, rgbs, plan.grid.mpp, plan.context, params)
 
 
 def measure_tile(

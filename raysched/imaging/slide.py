@@ -218,6 +218,20 @@ def open_slide(path: str | Path) -> Slide:
     return Slide(path, handle)
 
 
+def file_state(path: Path) -> str:
+    """Names the content of a file as far as the system tells without reading it: its size, and when
+    its bytes and anything about it changed last. The latter no program can set."""
+    state = path.stat()
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
+
+
+def is_one_file(vendor: str, path: Path) -> bool:
+    """Whether all of a slide is in the file that names it: then that file's digest is its own."""
+    if vendor == "hamamatsu":
+        return path.suffix.lower() == ".ndpi"
+    return vendor not in {"dicom", "mirax", "trestle"}
+
+
 def slide_sha256(path: str | Path) -> str:
     """SHA-256 of the file as hex, read in pieces of a few MB. Errors as ``open_slide``."""
     path = Path(path)

@@ -29,6 +29,8 @@ DARK = 45
 """8-bit brightness below which a pixel is ink, a fold or a border, not stained tissue."""
 TISSUE_VERSION = "1"
 """Changes whenever equal parameters would give another mask."""
+OVERVIEW_MOST_PX = 64_000_000
+"""Beyond this, which is a slide of 64 x 64 mm, the mask is coarser: it is held in memory."""
 READ_PX = 2048
 """Level pixels across one read: bounds memory where low levels are missing."""
 
@@ -71,7 +73,8 @@ def read_overview(slide: Levels, mpp: float) -> tuple[Rgb, float]:
 
     Reads the coarsest level that is still finer, in pieces, and averages blocks.
     """
-    wanted = TISSUE_MPP / mpp
+    most_per_side = math.sqrt(slide.level_sizes[0][0] * slide.level_sizes[0][1] / OVERVIEW_MOST_PX)
+    wanted = max(TISSUE_MPP / mpp, most_per_side)
     fine = [i for i, per in enumerate(slide.downsamples) if per <= wanted * 1.05]
     level = max(fine, key=lambda i: slide.downsamples[i], default=0)
     box = max(1, round(wanted / slide.downsamples[level]))

@@ -36,7 +36,7 @@ class Kind:
 
 
 KINDS: Final = (
-    Kind("scheduler_started", events.SchedulerStarted),
+    Kind("scheduler_started", events.SchedulerStarted, 2),
     Kind("workflow_submitted", events.WorkflowSubmitted),
     Kind("job_cancel_requested", events.JobCancelRequested),
     Kind("job_retry_requested", events.JobRetryRequested),
@@ -63,7 +63,18 @@ KINDS: Final = (
     Kind("time_passed", events.TimePassed),
 )
 
-UPGRADES: Final[Mapping[tuple[str, int], Upgrade]] = {}
+
+def _remembering_no_work(body: Body) -> Body:
+    """A life that remembered no done work must be replayed so: its decisions follow from that."""
+    limits = body.get("limits")
+    if not isinstance(limits, dict):
+        return body
+    return {**body, "limits": {**limits, "max_done_work_per_user": 0}}
+
+
+UPGRADES: Final[Mapping[tuple[str, int], Upgrade]] = {
+    ("scheduler_started", 1): _remembering_no_work,
+}
 """``(kind, version)`` to the function that turns a body of that version into the next one's."""
 
 # NaN and infinity are kept, since a reading must equal what was written; a field that this code

@@ -107,7 +107,8 @@ class Timings(Part):
 
 
 class FileNote(Part):
-    """A file with its hash, or a folder (``labels.zarr``) with the number of its files."""
+    """A file with its hash, or a folder (``labels.zarr``) with the number of its files and a hash
+    over their names and hashes. Before there were such, folders had no hash."""
 
     path: str
     size_bytes: int
@@ -236,18 +237,31 @@ def versions() -> dict[str, str]:
 
 
 def file_notes(folder: Path) -> Iterable[FileNote]:
-    """Sizes of all files of a result in the making, with SHA-256 except inside Zarr."""
+    """Sizes and SHA-256 of all files of a result in the making; each Zarr counts as one."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.endswith(".zarr") for part in name.parts):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            yield FileNote(path=str(name), size_bytes=path.stat().st_size, sha256=digest)
+            yield FileNote(
+                path=str(name), size_bytes=path.stat().st_size, sha256=_digest(path).hex()
+            )
         elif path.is_dir() and path.suffix == ".zarr":
             yield folder_note(path, folder)
 
 
 def folder_note(path: Path, top: Path) -> FileNote:
     """What is noted of a folder of many files."""
-    sizes = [inner.stat().st_size for inner in path.rglob("*") if inner.is_file()]
-    return FileNote(path=str(path.relative_to(top)), size_bytes=sum(sizes), files=len(sizes))
+    inner = sorted(each for each in path.rglob("*") if each.is_file())
+    whole = hashlib.sha256()
+    for each in inner:
+        whole.update(each.relative_to(path).as_posix().encode() + b"\0" + _digest(each))
+    return FileNote(
+        path=str(path.relative_to(top)),
+        size_bytes=sum(each.stat().st_size for each in inner),
+        sha256=whole.hexdigest(),
+        files=len(inner),
+    )
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

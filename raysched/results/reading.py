@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raysched.errors import NotReady, StorageFailed
+from raysched.errors import NotFound, NotReady, StorageFailed
 from raysched.results.cells import GROUP_CELLS
 from raysched.results.chunks import SCHEMA
 from raysched.results.manifest import SlideNote, read_manifest, slide_note
-from raysched.results.staging import PLANNED, load_plan
+from raysched.results.staging import PLANNED, load_plan, read_receipt
 from raysched.results.storage import Disk, storage
 from raysched.results.survivors import Survivors, published
 
@@ -99,6 +99,13 @@ class CellFolder:
             raise NotReady(
                 f"There are no cells in {folder} yet.",
                 remedy="Wait until the job has finished its first chunk, then try again.",
+                path=str(folder),
+            )
+        receipt = read_receipt(folder)
+        if receipt is not None and receipt.kind != "cell_segmentation":
+            raise NotFound(
+                f"The job at work in {folder} makes a tissue mask and has no cells.",
+                remedy="Name a job of the kind cell_segmentation.",
                 path=str(folder),
             )
         staged = load_plan(folder)

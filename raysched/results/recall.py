@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,9 +14,9 @@ import pyarrow as pa
 from raysched.imaging.engine import Labels
 from raysched.imaging.planning import Sight, content_hash
 from raysched.imaging.request import TissueParams
-from raysched.imaging.slide import Slide
+from raysched.imaging.slide import Slide, file_state, is_one_file
 from raysched.imaging.tissue import TISSUE_VERSION, Survey
-from raysched.results.shelf import Shelf
+from raysched.results.shelf import NO_SHELF, Shelf
 
 FILES, TISSUE, LABELS, RESULTS = "files", "tissue", "labels", "results"
 CODEC = pa.Codec("zstd", compression_level=1)
@@ -31,6 +32,11 @@ TILES = pa.schema(
 )
 
 
+def shelf_for(vendor: str, path: Path, shelf: Shelf) -> Shelf:
+    """The shelf, if it may be used for a slide: its digest must be of all of the slide."""
+    return shelf if is_one_file(vendor, path) else NO_SHELF
+
+
 class Recalled(Sight):
     """Knows what earlier jobs of the user have seen of the same slide."""
 
@@ -40,16 +46,7 @@ class Recalled(Sight):
 
     def sha256(self, slide: Slide) -> str:
         """The digest of a file is known again as long as the system says that it is untouched."""
-        state = slide.path.stat()
-        identity = [
-            str(slide.path.resolve()),
-            state.st_dev,
-            state.st_ino,
-            state.st_size,
-            state.st_mtime_ns,
-            state.st_ctime_ns,  # no program can set this one
-        ]
-        key = content_hash(identity)
+        key = content_hash([str(slide.path.resolve()), file_state(slide.path)])
         if known := self._shelf.take(FILES, key):
             return known.decode()
         digest = super().sha256(slide)

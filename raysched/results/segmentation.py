@@ -7,17 +7,17 @@ from contextlib import closing
 from typing import Any
 
 from raysched.errors import EngineFailed, SlideUnreadable
-from raysched.imaging.engine import Engine, Labels, Rgb, load_engine
+from raysched.imaging.engine import Engine, Labels, Rgb, batch_of, engine_code, load_engine
 from raysched.imaging.geometry import Tile
 from raysched.imaging.plan import SlidePlan
-from raysched.imaging.planning import plan_work
+from raysched.imaging.planning import content_hash, plan_work
 from raysched.imaging.segment import find_labels, measure_tile
 from raysched.imaging.slide import Slide, open_slide
 from raysched.results.chunks import ChunkWriter, batch_table
 from raysched.results.pixels import pixels_ahead
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import Shelf
-from raysched.results.staging import Staged
+from raysched.results.staging import Staged, check_unchanged
 
 
 class ChunkLabels:
@@ -28,22 +28,27 @@ class ChunkLabels:
         self.engine = engine
         self._plan = plan
         self._shelf = shelf
-        self._key = f"{plan_work(plan)}/{chunk:06d}"
+        self._key = f"{content_hash([plan_work(plan), engine_code(plan.engine)])}/{chunk:06d}"
         content = shelf.take(LABELS, self._key)
         self._packed: dict[int, PackedLabels] = unpack_tiles(content) if content else {}
         self.all_known = bool(content)
         """Whether the engine was not asked so far."""
 
-    def of(self, tile: Tile, rgb: Rgb) -> Labels:
-        """The labels of a tile with these pixels: (h, w) int32."""
-        known = self._packed.get(tile.index)
-        if known is not None:
-            return known.labels()
-        self.all_known = False
-        labels = find_labels(rgb, self._plan, self.engine)
+    def of(self, tiles: list[tuple[Tile, Rgb]]) -> dict[int, Labels]:
+        """The labels of tiles with their pixels, by tile index: (h, w) int32 each."""
+        asked = [(tile, rgb) for tile, rgb in tiles if tile.index not in self._packed]
+        found = {
+            tile.index: self._packed[tile.index].labels()
+            for tile, _ in tiles
+            if tile.index in self._packed
+        }
+        if asked:
+            self.all_known = False
+            labels = find_labels([rgb for _, rgb in asked], self._plan, self.engine)
+            found |= {tile.index: each for (tile, _), each in zip(asked, labels, strict=True)}
         if self._shelf.is_there:
-            self._packed[tile.index] = PackedLabels.of(labels)
-        return labels
+            self._packed |= {tile.index: PackedLabels.of(found[tile.index]) for tile, _ in asked}
+        return found
 
     def keep(self) -> None:
         """Put what was found where later jobs find it."""
@@ -60,7 +65,8 @@ def write_chunk(
 ) -> None:
     """Write the cells of a chunk's tiles; a tile that cannot be read becomes a hole.
 
-    ``check`` is called before each tile and may raise. Raises ``EngineFailed``.
+    ``check`` is called before each tile, or each batch where the engine takes batches, and may
+    raise. Raises ``EngineFailed``.
     """
     engine = planned_engine(staged.plan)
     labels = ChunkLabels(staged.plan, chunk, engine, shelf)
@@ -70,6 +76,7 @@ def write_chunk(
         closing(_tables(staged, slide, tiles, check, writer, labels)) as tables,
     ):
         writer.write(tables)
+    check_unchanged(staged)  # before anything is kept of what was read
     writer.reused = labels.all_known
     labels.keep()
 
@@ -94,15 +101,18 @@ def _tables(
     writer: ChunkWriter,
     labels: ChunkLabels,
 ) -> Generator[Any]:
-    """The staged table of each tile of a chunk, in order."""
-    plan = staged.plan
+    """The staged table of each tile of a chunk, in order; in memory is a batch of tiles."""
+    plan, most = staged.plan, batch_of(labels.engine)
     with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
-        for tile in tiles:
+        for begin in range(0, len(tiles), most):
             check()
-            rgb = next(pixels)
-            if isinstance(rgb, SlideUnreadable):
-                yield writer.fail(tile.index, rgb.message)
-                continue
-            found = labels.of(tile, rgb)
-            cells = measure_tile(rgb, found, plan, staged.tissue, tile, labels.engine)
-            yield batch_table(cells, plan)
+            read = [(tile, next(pixels)) for tile in tiles[begin : begin + most]]
+            whole = [(tile, rgb) for tile, rgb in read if not isinstance(rgb, SlideUnreadable)]
+            found = labels.of(whole)
+            for tile, rgb in read:
+                if isinstance(rgb, SlideUnreadable):
+                    yield writer.fail(tile.index, rgb.message)
+                    continue
+                mine = found.pop(tile.index)
+                cells = measure_tile(rgb, mine, plan, staged.tissue, tile, labels.engine)
+                yield batch_table(cells, plan)

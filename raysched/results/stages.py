@@ -8,39 +8,40 @@ publication every step answers from the published manifest without doing anythin
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from raysched.errors import OutputNotEmpty, StorageFailed
+from raysched.errors import OutputNotEmpty, SlideChanged, StorageFailed
 from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.imaging.planning import (
     make_plan,
     make_tissue_plan,
-    plan_fingerprint,
     plan_work,
 )
 from raysched.imaging.request import SegmentationRequest, SlideRequest, TissueRequest
-from raysched.imaging.slide import open_slide
+from raysched.imaging.slide import file_state, open_slide
 from raysched.results.assembly import build
 from raysched.results.chunks import RECEIPT_LIST, Receipt
-from raysched.results.equal import copy_equal, find_equal, remember
+from raysched.results.equal import Unusable, copy_equal, find_equal, forget, remember
 from raysched.results.manifest import (
     RECEIPTS,
     Manifest,
     TissueManifest,
     read_provenance,
 )
-from raysched.results.recall import Recalled
+from raysched.results.recall import Recalled, shelf_for
 from raysched.results.segmentation import write_chunk
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import (
     FreshPlan,
     Staged,
+    check_unchanged,
     load_any_plan,
     load_plan,
-    planned_fingerprint,
+    read_receipt,
     save_plan,
     staging_folder,
 )
@@ -59,6 +60,8 @@ __all__ = [
     "segment_chunk",
     "staging_folder",
 ]
+
+log = logging.getLogger(__name__)
 
 NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -115,7 +118,7 @@ def plan_slide(
             return _planned_of(done)
         if _occupied(out):
             raise _not_empty(out)
-        fresh = _look(request, job, shelf)
+        fresh, is_known = _look(request, job, shelf)
         if done := _published(out, job):  # while this stale twin was looking at the slide
             return _planned_of(done)
         receipt = save_plan(staging, fresh, disk)
@@ -124,8 +127,8 @@ def plan_slide(
         return Planned(
             receipt.fingerprint,
             tuple(len(chunk) for chunk in fresh.plan.chunks),
-            plan_work(fresh.plan) if shelf.is_there else "",
-            reused=fresh.picture is None,
+            plan_work(fresh.plan) if _shelf_for(fresh.plan, shelf).is_there else "",
+            reused=is_known,
         )
 
 
@@ -140,8 +143,9 @@ def segment_chunk(
 ) -> Receipt:
     """Segment the tiles of one chunk, or return the receipt of having done so.
 
-    ``should_stop`` is asked before each tile. A tile that cannot be read becomes a hole with its
-    reason. Raises ``Stopped``, ``EngineFailed``, ``StorageFull``, ``StorageFailed``.
+    ``should_stop`` is asked before each tile, or each batch where the engine takes batches. A tile
+    that cannot be read becomes a hole with its reason. Raises ``Stopped``, ``EngineFailed``,
+    ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
@@ -204,28 +208,37 @@ def publish(
         disk.sync(out.parent)
         if staging.exists():
             disk.remove_tree(staging)
-        remember(out, manifest, shelf)
+        remember(out, manifest, shelf_for(manifest.slide.vendor, Path(request.slide), shelf))
         cells = manifest.counts.cells if isinstance(manifest, Manifest) else 0
         return Published(cells, manifest.checksum, str(out))
 
 
-def _look(request: SlideRequest, job: str, shelf: Shelf) -> FreshPlan:
-    """Everything that planning finds out."""
+def _look(request: SlideRequest, job: str, shelf: Shelf) -> tuple[FreshPlan, bool]:
+    """Everything that planning finds out, and whether there is an equal job's result."""
     begun = perf_counter()
-    sight = Recalled(shelf)
     plan: SlidePlan | TissuePlan
     with open_slide(request.slide) as slide:
+        state = file_state(slide.path)
+        shelf = shelf_for(slide.vendor, slide.path, shelf)
+        sight = Recalled(shelf)
         if isinstance(request, SegmentationRequest):
             plan, tissue, seen = make_plan(slide, request, sight)
         elif isinstance(request, TissueRequest):
             plan, tissue, seen = make_tissue_plan(slide, request, sight)
         else:
             raise TypeError(f"no kind has the request {request!r}")
+        is_known = isinstance(plan, SlidePlan) and find_equal(plan, shelf) is not None
         # An equal result has the same picture.
-        known = find_equal(plan_fingerprint(plan), shelf) is not None
-        picture = None if known else tissue_png(slide, plan, tissue, seen)
+        picture = None if is_known else tissue_png(slide, plan, tissue, seen)
+        if file_state(slide.path) != state:
+            raise SlideChanged(
+                f"{slide.path} changed while it was being looked at.",
+                remedy="Submit it again when it is complete.",
+                path=request.slide,
+            )
     reused = ("tissue",) if sight.tissue_was_known else ()
-    return FreshPlan(job, plan, tissue, picture, perf_counter() - begun, reused)
+    fresh = FreshPlan(job, plan, tissue, picture, perf_counter() - begun, state, reused)
+    return fresh, is_known
 
 
 def _segment(
@@ -235,7 +248,7 @@ def _segment(
     store = staged.chunks(disk)
     writer = store.writer(chunk)
     try:
-        write_chunk(staged, chunk, check, writer, shelf)
+        write_chunk(staged, chunk, check, writer, _shelf_for(staged.plan, shelf))
         return store.keep(chunk, writer, perf_counter() - begun)
     finally:
         writer.discard()
@@ -250,13 +263,23 @@ def _builder(
     """The fingerprint of what is to be built, and how to build it into a new folder."""
     if isinstance(request, TissueRequest):
         tissue = load_any_plan(staging, TissuePlan)
-        return tissue.receipt.fingerprint, lambda folder: build_tissue(folder, tissue, disk)
+        return (
+            tissue.receipt.fingerprint,
+            lambda folder: build_tissue(folder, tissue, check, disk),
+        )
     staged = load_plan(staging)
 
     def build_cells(folder: Path) -> Manifest:
-        equal = find_equal(staged.receipt.fingerprint, shelf)
-        copied = equal and copy_equal(equal, folder, staged, check, disk)
-        return copied or build(folder, staged, check, disk)
+        if equal := find_equal(staged.plan, _shelf_for(staged.plan, shelf)):
+            try:
+                return copy_equal(equal, folder, staged, check, disk)
+            except Unusable as error:
+                log.warning("%s: it is computed again.", error)
+                forget(staged.plan, shelf)
+                disk.remove_tree(folder)
+        manifest = build(folder, staged, check, disk)
+        check_unchanged(staged)
+        return manifest
 
     return staged.receipt.fingerprint, build_cells
 
@@ -277,6 +300,10 @@ def _assemble(staging: Path, what: tuple[str, Build], disk: Disk) -> Manifest | 
     finally:
         if making.exists():
             disk.remove_tree(making)
+
+
+def _shelf_for(plan: SlidePlan | TissuePlan, shelf: Shelf) -> Shelf:
+    return shelf_for(plan.slide.vendor, Path(plan.slide.path), shelf)
 
 
 def _check(should_stop: Callable[[], bool]) -> None:
@@ -341,7 +368,8 @@ def _move(result: Path, out: Path, job: str, disk: Disk) -> Manifest | TissueMan
 
 def _complete(result: Path) -> Manifest | TissueManifest:
     manifest = read_provenance(result)
-    if manifest is None or manifest.fingerprint != planned_fingerprint(result.parent):
+    planned = read_receipt(result.parent)
+    if manifest is None or planned is None or manifest.fingerprint != planned.fingerprint:
         raise StorageFailed(
             f"There is no complete result in {result.parent}.",
             remedy="Retry the job: finished chunks are kept.",

@@ -22,9 +22,10 @@ from typing import Generic, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from raysched.errors import StorageFailed
+from raysched.errors import SlideChanged, StorageFailed
 from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.imaging.planning import plan_fingerprint
+from raysched.imaging.slide import file_state, slide_sha256
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import ChunkStore
 from raysched.results.storage import Disk
@@ -36,15 +37,18 @@ P = TypeVar("P", SlidePlan, TissuePlan)
 
 
 class PlanReceipt(BaseModel):
-    """Vouches for the plan in a staging folder. ``reused``: as in the manifest."""
+    """Vouches for the plan in a staging folder. ``reused``: as in the manifest; ``slide_state``: of
+    the slide's file before it was looked at (``imaging.slide.file_state``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     job: str
+    kind: str = "cell_segmentation"
     fingerprint: str
     tissue_sha256: str
     seconds: float
     reused: tuple[str, ...] = ()
+    slide_state: str = ""
     created_at: datetime
 
 
@@ -77,6 +81,7 @@ class FreshPlan:
     tissue: TissueMask
     picture: bytes | None
     seconds: float
+    slide_state: str
     reused: tuple[str, ...] = ()
 
 
@@ -91,20 +96,36 @@ def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
         disk.write(folder / PICTURE, fresh.picture)
     receipt = PlanReceipt(
         job=fresh.job,
+        kind=fresh.plan.kind,
         fingerprint=plan_fingerprint(fresh.plan),
         tissue_sha256=hashlib.sha256(tissue).hexdigest(),
         seconds=fresh.seconds,
         reused=fresh.reused,
+        slide_state=fresh.slide_state,
         created_at=datetime.now(UTC).replace(microsecond=0),
     )
     disk.write(folder / PLANNED, receipt.model_dump_json(indent=1).encode())
     return receipt
 
 
-def planned_fingerprint(folder: Path) -> str | None:
+def check_unchanged(staged: Staged[P]) -> None:
+    """Raise ``SlideChanged`` if the slide's file is another than the one that was planned."""
+    facts, known = staged.plan.slide, staged.receipt.slide_state
+    path = Path(facts.path)
+    if not known or file_state(path) == known:
+        return
+    if slide_sha256(path) != facts.sha256:
+        raise SlideChanged(
+            f"{path} is another file than when the job was planned.",
+            remedy="Retry the job: it is planned and computed anew.",
+            path=facts.path,
+        )
+
+
+def read_receipt(folder: Path) -> PlanReceipt | None:
     """Of the plan of any kind in a staging folder; None where there is none."""
     try:
-        return PlanReceipt.model_validate_json((folder / PLANNED).read_bytes()).fingerprint
+        return PlanReceipt.model_validate_json((folder / PLANNED).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -44,7 +45,9 @@ MASK, OUTLINES = "tissue.zarr", "tissue.geojson"
 TISSUE_PX = 1200
 """Longest edge of the picture."""
 CHUNK_PX, SMALLEST_PX = 512, 256
-FADED, EDGE = 200, (0, 110, 60)
+EDGE = (0, 110, 60)
+MOST_RUNS = 50_000
+"""Rows of tissue px, without a gap, that are put together to outlines: some seconds."""
 SIMPLIFY_PX = 0.75
 """Takes the steps off the outlines of px."""
 PIECE_NAMES = uuid.UUID("5b0c3a55-3d0e-4b6e-9b1f-4f7d3a6b2c10")
@@ -70,7 +73,7 @@ def tissue_png(slide: Slide, plan: SlidePlan | TissuePlan, tissue: TissueMask, s
     columns = columns.clip(0, tissue.mask.shape[1] - 1)
     outside = ~tissue.mask[rows[:, None], columns]
     view.rgb[outside] = (view.rgb[outside].astype(np.uint16) + 2 * 200) // 3
-    view.draw(contours(tissue), (0, 110, 60))
+    view.draw(contours(tissue), EDGE)
     picture = Image.fromarray(view.rgb)
     scale_bar(picture, view.w_per_px * plan.grid.mpp)
     share = f"{plan.tissue_fraction:.0%} tissue"
@@ -79,13 +82,18 @@ def tissue_png(slide: Slide, plan: SlidePlan | TissuePlan, tissue: TissueMask, s
     return encode(with_legend(picture, [plan.slide.path.rsplit("/", 1)[-1], share]))
 
 
-def build_tissue(folder: Path, staged: Staged[TissuePlan], disk: Disk) -> TissueManifest:
-    """Write everything that a published tissue mask holds into ``folder``, which is new."""
+def build_tissue(
+    folder: Path, staged: Staged[TissuePlan], check: Callable[[], None], disk: Disk
+) -> TissueManifest:
+    """Write everything that a published tissue mask holds into ``folder``, which is new. ``check``
+    is called before each part and may raise."""
     begun = perf_counter()
     plan, mask = staged.plan, staged.tissue.mask
+    check()
     disk.folder(folder)
     _write_mask(folder / MASK, mask, plan, disk)
-    pieces = _pieces(mask)
+    check()
+    pieces = pieces_of(mask)
     disk.write(folder / OUTLINES, json.dumps(_features(pieces, staged)).encode())
     disk.step("copy", folder / PREVIEW)
     shutil.copyfile(staged.folder / PICTURE, folder / PREVIEW)
@@ -164,13 +172,21 @@ def _attributes(plan: TissuePlan, levels: int) -> dict[str, Any]:
     return {"ome": ome, "raysched": {"l0_per_px": per_px, "um_per_px": plan.mask_mpp}}
 
 
-def _pieces(mask: Mask) -> list[Any]:
-    """Each piece of tissue as a valid ``shapely.Polygon`` with its holes, in px of the mask."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    y, x0 = np.nonzero(edges == 1)
+def pieces_of(mask: Mask) -> list[Any]:
+    """Each piece of tissue as a valid ``shapely.Polygon`` with its holes, in px of the mask. Where
+    tissue is noise that nobody could outline, of a coarser mask."""
+    step = 1
+    while True:
+        part = mask[::step, ::step]
+        edges = np.diff(np.pad(part, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+        y, x0 = np.nonzero(edges == 1)
+        if len(y) <= MOST_RUNS:
+            break
+        step *= 2
     _, x1 = np.nonzero(edges == -1)
-    whole = shapely.unary_union(shapely.box(x0, y, x1, y + 1))
-    return [piece for piece in shapely.get_parts(whole) if not piece.is_empty]
+    whole = shapely.unary_union(shapely.box(x0, y, x1, y + 1) if len(y) else [])
+    pieces = shapely.transform(shapely.get_parts(whole), lambda xy: xy * step)
+    return [piece for piece in pieces if not piece.is_empty]
 
 
 def _features(pieces: list[Any], staged: Staged[TissuePlan]) -> dict[str, Any]:

@@ -25,8 +25,18 @@ import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
 from raysched.errors import EngineFailed
-from raysched.imaging.asking import ask_context, ask_densities, run_engine
-from raysched.imaging.engine import MEMBERS, Engine, Labels, Overview, Rgb
+from raysched.imaging.asking import ask_context, ask_densities, run_engine, run_engine_on
+from raysched.imaging.engine import (
+    MEMBERS,
+    Engine,
+    Labels,
+    Overview,
+    Rgb,
+    align_of,
+    batch_of,
+    optional_fault,
+)
+from raysched.imaging.planning import halo_of
 
 PAPER, STROMA, NUCLEUS = (245, 243, 246), (225, 160, 200), (95, 60, 140)
 PITCH_UM, RADII_UM, STAINED = 20.0, (2.5, 6.0), (0.4, 1.0)
@@ -93,7 +103,7 @@ class Case:
     @property
     def halo_px(self) -> int:
         """The margin that tiles are read with."""
-        return math.ceil(self.engine.halo_um / self.mpp)
+        return halo_of(self.engine, self.mpp)
 
     def overview(self) -> Overview:
         """The picture as a whole slide, all of it tissue."""
@@ -149,6 +159,8 @@ def _declaration_faults(engine: Engine) -> Iterator[str]:
         yield "its Params is no pydantic model"
     if not 0.08 <= engine.target_mpp <= 10.0:
         yield f"its target_mpp {engine.target_mpp} is no pixel size in um, 0.08 to 10"
+    if fault := optional_fault(engine):
+        yield fault
     if not 0.0 <= engine.halo_um <= 1000.0:
         yield f"its halo_um {engine.halo_um} is no length in um, 0 to 1000"
 
@@ -257,6 +269,25 @@ def _empty(case: Case) -> Iterator[str]:
             yield f"it finds {len(np.unique(found[found > 0]))} cells on {what}"
 
 
+def _batches(case: Case) -> Iterator[str]:
+    """Tiles asked for at once have the answers that they have alone, in their order."""
+    if batch_of(case.engine) == 1:
+        return
+    tiles = [rgb for _, rgb in _elsewhere(case.picture)]
+    tiles += [case.picture, np.ascontiguousarray(case.picture[: case.halo_px + 1])]
+    for most in (batch_of(case.engine), 2):
+        for begin in range(0, len(tiles), most):
+            some = [rgb.copy() for rgb in tiles[begin : begin + most]]
+            many = run_engine_on(case.engine, some, case.mpp, case.context(), case.params)
+            alone = [case.labels(rgb) for rgb in tiles[begin : begin + most]]
+            if not all(map(np.array_equal, some, tiles[begin : begin + most])):
+                yield "segment_many changes the pixels it is given"
+                return
+            if not all(map(np.array_equal, many, alone)):
+                yield "segment_many says of a tile, or of its place, what segment does not"
+                return
+
+
 def _saturated(case: Case) -> Iterator[str]:
     """Black, white and noise are answered properly, whatever is found in them."""
     context = case.context()
@@ -273,7 +304,7 @@ def _reach(case: Case) -> Iterator[str]:
     if not cells:
         yield "it finds no cell in the picture: give one in which it finds some (picture=...)"
         return
-    near = [_window(cell, case.halo_px) for cell in cells]
+    near = [_window(cell, case.halo_px, 1) for cell in cells]
     if not _leaves_room(near[0], case.picture.shape):
         yield "the picture is too small: nothing in it lies beyond the halo of its middle cell"
         return
@@ -284,7 +315,8 @@ def _reach(case: Case) -> Iterator[str]:
                 f"a cell changes when what is more than {halo} away turns into {what}: it looks "
                 "further"
             )
-    for cell, window in zip(cells, near, strict=True):
+    align = align_of(case.engine)
+    for cell, window in ((cell, _window(cell, case.halo_px, align)) for cell in cells):
         if not _has_nearly(case.labels(case.picture[window]), cell[window]):
             yield (
                 f"a tile that ends {halo} from a cell does not show the cell as it is, more than "
@@ -302,7 +334,7 @@ def _stays(case: Case, elsewhere: Rgb, cell: Mask, near: Window) -> bool:
 
 STAGES: tuple[tuple[Check, ...], ...] = (
     (_answers,),
-    (_repeats, _leaves_input, _any_slide, _empty, _saturated),
+    (_repeats, _leaves_input, _any_slide, _empty, _saturated, _batches),
     (_reach,),
 )
 """One stage is done when the one before has found nothing."""
@@ -331,10 +363,12 @@ def _middle_cells(labels: Labels) -> list[Mask]:
     return [labels == name for name in list(nearest)[:MOST_CELLS]]
 
 
-def _window(mask: Mask, halo_px: int) -> Window:
-    """The pixels that a tile which owns this cell alone would read, and no more."""
+def _window(mask: Mask, halo_px: int, align_px: int) -> Window:
+    """The pixels that a tile which owns this cell alone would read, and no more. It begins at a
+    multiple of ``align_px``, as tiles do."""
     centre = (int(np.floor(axis.mean() + 0.5)) for axis in np.nonzero(mask))
-    y, x = (slice(max(0, at - halo_px), at + halo_px + 1) for at in centre)
+    begun = ((max(0, at - halo_px) // align_px * align_px, at) for at in centre)
+    y, x = (slice(begin, at + halo_px + 1) for begin, at in begun)
     return y, x
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class Vague(ClassicalEngine):
     name = "vague"
     target_mpp = "fine"
 """
+OURS = f"raysched {__version__}"
+LACKING = any(find_spec(name) is None for name in ("torch", "onnxruntime", "onnx"))
+"""The extra ``instanseg`` is not installed."""
 POINTS = {"nameless": "Nameless", "halved": "Halved", "crashing": "Crashing", "vague": "Vague"}
 
 
@@ -58,29 +62,35 @@ def said(*arguments: str) -> str:
 
 
 def test_an_engine_is_listed_with_its_parameters_their_limits_and_meaning() -> None:
-    assert said().splitlines() == [
+    lines = said().splitlines()
+    assert lines[:5] == [
         f"classical 3 (raysched {__version__}): sees 0.5 um/px, looks 34 um far",
         "  threshold     0.6    0.2 to 3.0     factor on the slide's haematoxylin threshold",
         "  likeness      0.4    0.0 to 1.0     least likeness to a nucleus; more finds fewer",
         "  min_area_um2  5.0    1.0 to 100.0   smallest nucleus, um2",
         "  max_area_um2  300.0  50.0 to 400.0  largest, um2",
     ]
+    assert lines[5].startswith(f"instanseg ({OURS}) cannot be used" if LACKING else "instanseg 1 ")
+    assert not LACKING or "pip install 'raysched[instanseg]'" in lines[5]
 
 
 def test_programs_get_the_json_schema() -> None:
     listed = json.loads(said("--json"))
-    (engine,) = listed["engines"]
+    engine, *others = listed["engines"]
     assert engine["parameters"] == ClassicalParams.model_json_schema()
-    assert listed["unusable"] == []
+    assert [each["name"] for each in others + listed["unusable"]] == ["instanseg"]
+    assert [each["name"] for each in listed["unusable"]] == ["instanseg"] * LACKING
 
 
 @pytest.mark.usefixtures("broken")
 def test_what_cannot_be_used_is_listed_with_the_reason_and_keeps_nothing_else_away() -> None:
     listed = json.loads(said("--json"))
-    assert [each["name"] for each in listed["engines"]] == ["classical"]
+    usable = ["classical"] if LACKING else ["classical", "instanseg"]
+    assert [each["name"] for each in listed["engines"]] == usable
     assert listed["engines"][0]["package"] == f"raysched {__version__}"
-    reasons = {each["name"]: each["why"] for each in listed["unusable"]}
-    assert {each["package"] for each in listed["unusable"]} == {"broken-engines 7"}
+    unusable = [each for each in listed["unusable"] if each["name"] != "instanseg"]
+    reasons = {each["name"]: each["why"] for each in unusable}
+    assert {each["package"] for each in unusable} == {"broken-engines 7"}
     assert reasons.keys() == {*POINTS, "absent", "classical"}
     for name, words in {
         "absent": "cannot be loaded: ModuleNotFoundError",

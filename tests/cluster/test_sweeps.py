@@ -97,9 +97,42 @@ def test_branches_of_a_sweep_are_valid_and_all_different(
         JobRequest(slide="s", branch=branch)
 
 
+def test_a_long_name_keeps_its_beginning(config: Config, sample_slide: Path) -> None:
+    from raysched.cluster.sweeps import expanded
+
+    job = JobRequest(slide="s", name="n" * 61 + "---", out="o", sweep={"x" * 300: ["v" * 300]})
+    (one,) = expanded([job])
+    assert one.name == "n" * 61 + "-" + "-1"
+    assert len((one.out or "").encode()) <= 130
+
+
+def test_what_depends_on_a_sweep_many_times_does_so_once(
+    config: Config, sample_slide: Path
+) -> None:
+    made = prepared(
+        config,
+        sample_slide,
+        {"name": "many", "sweep": {"min_area_um2": [10, 20]}},
+        {"depends_on": ("many",) * 1000},
+    )
+    assert made.jobs[-1].depends_on == (made.jobs[0].job, made.jobs[1].job)
+
+
+def test_two_sweeps_that_depend_on_each_other_are_bounded() -> None:
+    from raysched.cluster.sweeps import expanded
+
+    values = list(range(1000))
+    one = JobRequest(slide="s", name="a", sweep={"x": values})
+    two = JobRequest(slide="s", depends_on=("a",), sweep={"x": values})
+    with pytest.raises(LimitReached, match="1,000,000"):
+        expanded([one, two])
+
+
 BAD: dict[str, tuple[dict[str, Any], type[RayschedError], str]] = {
     "unknown engine parameter": ({"sweep": {"size": [1]}}, InvalidSetting, "size"),
     "unknown group": ({"sweep": {"color.hue": [1]}}, InvalidWorkflow, "'color.hue'"),
+    "not a group": ({"sweep": {"params.min_area_um2": [1]}}, InvalidWorkflow, "'params."),
+    "a dot alone": ({"sweep": {".min_area_um2": [1]}}, InvalidWorkflow, "'.min_area_um2'"),
     "no name": ({"sweep": {"tissue.": [1]}}, InvalidWorkflow, "'tissue.'"),
     "out of range": ({"sweep": {"measure.ring_um": [1, 99]}}, InvalidSetting, "ring_um"),
     "given twice": (

@@ -23,6 +23,7 @@ LIMITS = st.builds(
     retry_backoff_max_s=st.just(5.0),
     slot_tenure_s=st.sampled_from((0.0, 3.0, 20.0)),
     max_ended_jobs_per_user=st.sampled_from((1, 200, 200)),
+    max_done_work_per_user=st.sampled_from((0, 1, 2, 1000)),
 )
 Shape = list[tuple[str, str, list[int]]]
 SHAPE = st.lists(

@@ -126,9 +126,9 @@ class Reference(Facts):
         self._release()
 
     def _release(self) -> None:
-        """Nobody waits for a job that is not at work any more."""
+        """Nobody waits for a job that is not at work any more, or for what is done."""
         for job in self.jobs.values():
-            if job.awaits is not None and not self.is_at_work(job.awaits):
+            if job.awaits is not None and (not self.is_at_work(job.awaits) or self.is_done(job)):
                 job.awaits = None
                 self.touched.append(job)
 
@@ -144,6 +144,7 @@ class Reference(Facts):
         self.touched.append(job)
         at = [job]
         if state is S.SUCCEEDED:
+            self.note_done(job)
             self.touched += job.followers
             at = []
         while at:  # whatever waits, directly or not, for what will not come
@@ -468,6 +469,8 @@ class Reference(Facts):
         }
         same("scalars", (self.epoch, self.now, self.limits, self.rates, self.wake_at),
              (state.epoch, state.now, state.limits, rates, state.wake_at))  # fmt: skip
+        done = {user: list(known.done_work) for user, known in state.users.items()}
+        same("done work", {user: self.done_work.get(user, []) for user in done}, done)
         for user, turns in self.branches.items():
             same("tags of branches", turns.tags, state.users[user].turns.tags)
             same("ready branches", turns.ready, list(state.users[user].turns.ready))

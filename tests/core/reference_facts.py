@@ -143,6 +143,7 @@ class Facts:
         self.weights: dict[str, float] = {}
         self.branches: dict[str, Turns] = {}
         self.rates: dict[tuple[str, Stage], float] = {}
+        self.done_work: dict[str, list[str]] = {}
         self.parked: JobFacts | None = None
         self.wake_at: float | None = None
         self.touched: list[JobFacts] = []
@@ -280,12 +281,27 @@ class Facts:
         return job.state in (S.SEGMENTING, S.ASSEMBLING, S.PUBLISHING)
 
     def equal_at_work(self, job: JobFacts) -> JobFacts | None:
-        """The job, of the same user, that computes the same right now."""
-        for other in self.jobs.values():  # in order of submission
+        """The job, of the same user, that computes right now what none has done yet."""
+        for other in self.jobs.values() if not self.is_done(job) else ():  # as submitted
             both = job.plan and other.plan and job.plan.work == other.plan.work != ""
             if both and other.user == job.user and other is not job and self.is_at_work(other):
                 return other
         return None
+
+    def is_done(self, job: JobFacts) -> bool:
+        """Whether a job of the user's is known to have succeeded with the same work."""
+        return job.plan is not None and job.plan.work in self.done_work.get(job.user, [])
+
+    def note_done(self, job: JobFacts) -> None:
+        """The newest are known, and those that jobs are at; where none may be known, none is."""
+        most, work = self.limits.max_done_work_per_user, job.plan.work if job.plan else ""
+        if not (most and work):
+            return
+        known = [*(name for name in self.done_work.get(job.user, []) if name != work), work]
+        at_work = [j for j in self.jobs.values() if j.user == job.user and self.is_at_work(j)]
+        at_rest = [n for n in known if all(j.plan is None or j.plan.work != n for j in at_work)]
+        gone = at_rest[: max(0, len(known) - most)]
+        self.done_work[job.user] = [name for name in known if name not in gone]
 
     def head(self, user: str, branch: str) -> JobFacts | None:
         """The job of a branch that has begun; if none has, the one submitted first."""

@@ -81,6 +81,8 @@ class World:
     chunks: int = 0
     work: str = ""
     """What all jobs compute; once one of a user's has succeeded, their others reuse its chunks."""
+    sweep: bool = False
+    """They measure it in different ways: none can reuse another's result, only what is done."""
     unit_s: float = 0.0
     tenure_s: float = 0.0
     max_retries: int = 0
@@ -289,7 +291,7 @@ def ends_well(run: Run, state: State, world: World) -> Event:
         case Stage.PLAN:
             mine = state.users[state.jobs[run.unit.job].user].jobs
             is_there = any(state.jobs[one].state is JobState.SUCCEEDED for one in mine)
-            reused = bool(world.work) and is_there
+            reused = bool(world.work) and is_there and not world.sweep
             plan = PlanFacts("p", (1,) * world.chunks, world.work, reused)
             return SlidePlanned(at, name, seconds, plan)
         case Stage.SEGMENT:
@@ -420,7 +422,7 @@ def user_mark(state: State, user: User) -> tuple[object, ...]:
     """A user's branches: which job each is at, and whose turn it is."""
     busy = {state.jobs[state.runs[run].unit.job].spec.branch for run in user.runs}
     current = sorted((name, branch.current or "") for name, branch in user.branches.items())
-    return (*current, queue_mark(user.turns, busy))
+    return (*current, tuple(user.done_work), queue_mark(user.turns, busy))
 
 
 def queue_mark(turns: FairQueue[K], busy: set[K]) -> tuple[object, ...]:

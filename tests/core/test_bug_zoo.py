@@ -22,9 +22,12 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
 import pytest
-from zoo import SEEN_ELSEWHERE, ZOO, Mutant
+from zoo import SEEN_ELSEWHERE, Mutant
+from zoo import ZOO as SCHEDULING
+from zoo_identity import WHO_MAY_ASK
 
 ROOT = Path(__file__).parents[2]
+ZOO = (*SCHEDULING, *WHO_MAY_ASK)
 AT_ONCE = 2
 LIMIT_S = 60
 ASSERTION = re.compile(r"assert |AssertionError\b|Failed: DID NOT RAISE")

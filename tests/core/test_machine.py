@@ -413,9 +413,16 @@ class Life(RuleBasedStateMachine):
         for job in self.model.jobs.values():
             MET["somebody waits for equal work"] += job.awaits is not None
             MET["somebody reuses"] += job.plan is not None and job.plan.reused
+        MET["work is done"] += any(self.model.done_work.values())
+        MET["equal work side by side"] += self.side_by_side()
         for view in self.live.jobs_of(None, self.now)[-3:]:
             others = set(USERS) - {view.user}
             assert not any(name in view.explanation.sentence for name in others), view
+
+    def side_by_side(self) -> bool:
+        computing = [job for job in self.model.open() if job.state is JobState.SEGMENTING]
+        works = [(job.user, job.plan.work) for job in computing if job.plan and job.plan.work]
+        return len(set(works)) < len(works)
 
     def teardown(self) -> None:
         """Liveness: from any state, when all goes well from here on, everything ends."""
@@ -446,6 +453,8 @@ TO_BE_MET = {
     "somebody waits for a slot",
     "somebody waits for equal work",
     "somebody reuses",
+    "work is done",
+    "equal work side by side",
 }
 
 SETTINGS = settings(

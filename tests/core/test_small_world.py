@@ -33,6 +33,9 @@ EVERYDAY = [
           lanes=2, running=1, chunks=2, unit_s=1.0, cancels=1, at_least=3_800),
     World("equal work of a chunk, a failed attempt, one slot, two lanes",
           lanes=2, users=1, chunks=1, work="slide", failures=1, max_retries=1, at_least=10_000),
+    World("a sweep over one work, a failed attempt, one slot, two lanes",
+          lanes=2, users=1, chunks=1, work="slide", sweep=True, failures=1, max_retries=1,
+          at_least=6_500),
     World("units that cost, two lanes", lanes=2, unit_s=1.0, at_least=3_100),
 ]  # fmt: skip
 LARGER = [

@@ -424,59 +424,56 @@ EQUAL_WORK = (
         "        equal_work.begin(state, job)\n",
         "test_equal_work.py::test_several_that_are_planned_at_once_do_not_go_to_work_together",
     ),
+    Mutant(
+        "done_work_is_not_remembered",
+        "Nobody knows that work is done: those that waited wait again, one behind the other.",
+        "equal_work.py",
+        "    done[work] = None\n    done.move_to_end(work)\n",
+        "",
+        "test_equal_work.py"
+        "::test_of_many_jobs_of_one_work_one_goes_first_and_then_all_others_side_by_side",
+    ),
+    Mutant(
+        "failed_work_counts_as_done",
+        "Work counts as done though its job failed: all that waited compute it at once.",
+        "equal_work.py",
+        "job.state is SUCCEEDED and",
+        "True and",
+        "test_equal_work.py"
+        "::test_when_the_one_at_work_fails_for_good_the_first_that_waits_goes_to_work",
+    ),
+    Mutant(
+        "another_users_work_counts_as_done",
+        "What one user has done counts as done for all, in whose stores nothing of it is.",
+        "state.py",
+        "done_work: OrderedDict[str, None] = field(default_factory=OrderedDict)",
+        "done_work: OrderedDict[str, None] = field(default_factory=lambda one=OrderedDict(): one)",
+        "test_equal_work.py::test_work_that_another_user_has_done_is_still_done_by_one_at_a_time",
+    ),
+    Mutant(
+        "waits_for_another_though_it_is_done",
+        "Only those that wait for the job that succeeded go on, not those that wait for another.",
+        "equal_work.py",
+        "for more in here.values():",
+        "for more in ():",
+        "test_equal_work.py::test_a_job_that_succeeds_by_reuse_says_that_its_work_is_done",
+    ),
+    Mutant(
+        "done_work_is_never_forgotten",
+        "Every work that was ever done stays in memory.",
+        "equal_work.py",
+        "        del done[name]\n",
+        "        pass\n",
+        "test_equal_work.py::test_the_work_that_was_done_last_is_known_and_older_work_is_forgotten",
+    ),
+    Mutant(
+        "work_that_jobs_are_at_is_forgotten",
+        "Work is forgotten while several are at it: they do at once what nobody has done.",
+        "equal_work.py",
+        " if name not in user.at_work)",
+        ")",
+        "test_equal_work.py::test_work_that_jobs_are_at_is_not_forgotten",
+    ),
 )
 
-WHO_MAY_ASK = (
-    Mutant(
-        "session_outlives_its_key",
-        "A key is revoked, and whoever has logged in with it goes on.",
-        "identity.py",
-        "            if session.parent == name:\n",
-        "            if session.parent == key.digest:\n",
-        "test_identity.py::test_a_revoked_key_opens_nothing_nor_do_its_sessions",
-    ),
-    Mutant(
-        "login_link_works_twice",
-        "Whoever finds the one-time link in a history logs in with it.",
-        "identity.py",
-        "    if is_once:\n        del keys[event.key]\n",
-        "",
-        "test_identity.py::test_a_one_time_login_works_once",
-    ),
-    Mutant(
-        "prefix_is_enough",
-        "A key is looked up by its public part, and the rest is not compared.",
-        "identity.py",
-        "if not compare_digest(digest.encode(),",
-        "if False and compare_digest(digest.encode(),",
-        "test_identity.py::test_a_key_opens_only_as_a_whole",
-    ),
-    Mutant(
-        "disabled_goes_on_with_the_next",
-        "A disabled user's waiting jobs begin one after the other.",
-        "admission.py",
-        " and not state.is_held(state.jobs[head])",
-        "",
-        "test_identity.py::test_of_a_disabled_user_what_has_begun_goes_on_and_nothing_else_begins",
-    ),
-    Mutant(
-        "deleted_id_is_free_again",
-        "A new user gets the id, and with it the jobs and results, of one who was deleted.",
-        "identity.py",
-        "    if known is None:\n        return True\n",
-        "    if known is None or known.deleted_at is not None:\n        return True\n",
-        "test_identity.py"
-        "::test_deleting_a_user_cancels_their_jobs_and_shuts_their_keys_and_keeps_the_id",
-    ),
-    Mutant(
-        "every_use_is_written",
-        "Each request of each user becomes a record of the journal.",
-        "identity.py",
-        " and (key.used_at is None or event.at >= key.used_at + USED_STEP_S)",
-        "",
-        "test_identity.py::test_the_last_use_is_news_once_a_minute",
-    ),
-)
-
-ZOO = (*SEEN_ELSEWHERE, *ORDER_AND_FAILURE, *REPORTS_AND_CANCEL, *CAPS_AND_SHARES, *EQUAL_WORK,
-       *WHO_MAY_ASK)  # fmt: skip
+ZOO = (*SEEN_ELSEWHERE, *ORDER_AND_FAILURE, *REPORTS_AND_CANCEL, *CAPS_AND_SHARES, *EQUAL_WORK)

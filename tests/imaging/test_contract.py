@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import pytest
+from engines_here import usable
 from pydantic import BaseModel, ConfigDict, Field
 from rough import RoughEngine
 
@@ -54,8 +56,11 @@ class Good:
 
 
 @pytest.mark.parametrize("name", engine_names())
-def test_every_installed_engine_keeps_the_contract(name: str) -> None:
-    check_engine(load_engine(name))
+def test_every_installed_engine_keeps_the_contract(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = usable(name, tmp_path, monkeypatch)
+    check_engine(load_engine(name), params)
 
 
 def test_an_engine_whose_tiles_differ_a_little_keeps_it() -> None:

@@ -120,9 +120,7 @@ def test_two_replays_at_once_do_not_disturb_each_other(journal: Journal) -> None
     assert list(zip(journal.replay(), journal.replay(), strict=True)) == [(e, e) for e in events]
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     group=st.lists(
         st.builds(

@@ -26,11 +26,14 @@ from raysched.core.model import (
     UserId,
     WorkflowId,
 )
+from raysched.core.scheduler import Scheduler
 from raysched.errors import InternalError, JournalDamaged, JournalTooNew
 from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
+from raysched.testing import FakeCluster, job
 
 ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
 KEY = KeyId("0a1b")
+LIMITS = Limits(max_done_work_per_user=9)
 SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
 
 # What is written now. When a field with a default is added to an event, its old line moves to
@@ -39,6 +42,16 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
     ("scheduler_started", 1): (
         ev.SchedulerStarted(1.5, 3),
         '{"at":1.5,"epoch":3,"limits":null}',
+    ),
+    ("scheduler_started", 2): (
+        ev.SchedulerStarted(1.5, 3, LIMITS),
+        (
+            '{"at":1.5,"epoch":3,"limits":{"max_running_jobs":4,"max_active_users":3,'
+            '"max_jobs_per_user":50,"max_jobs_per_workflow":10000,"max_ended_jobs_per_user":200,'
+            '"max_done_work_per_user":9,"max_retries":2,"max_losses_per_unit":5,'
+            '"retry_backoff_s":2.0,"retry_backoff_max_s":300.0,"slot_tenure_s":600.0,'
+            '"first_tile_estimate_s":0.5}}'
+        ),
     ),
     ("workflow_submitted", 1): (
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
@@ -180,6 +193,7 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
                 max_active_users=1,
                 max_jobs_per_user=9,
                 max_jobs_per_workflow=8,
+                max_done_work_per_user=0,
                 max_retries=0,
                 max_losses_per_unit=7,
                 retry_backoff_s=1.0,
@@ -221,6 +235,34 @@ def test_records_from_before_a_field_was_added_are_read(
     name: str, version: int, body: str, event: ev.Event
 ) -> None:
     assert codec.decode(1, Record(name, version, body)) == event
+
+
+def test_a_life_that_remembered_no_done_work_is_replayed_as_it_was_lived() -> None:
+    c = FakeCluster(Limits(max_done_work_per_user=0), lanes=3, work=lambda _: "slide")
+    c.answer = lambda run, now: unused(*c.succeed(run, now))
+    c.submit("ann", *(job(name, f"of {name}") for name in "abcd"))
+    c.run(12)
+    again = Scheduler()
+    for event, decision in zip(c.history, c.decisions, strict=True):
+        again.handle(as_written_before(event), decision)
+    assert again.state == c.core.state
+    assert [view.awaits for view in again.jobs_of(ANN, c.now)] == [None, None, None, "c"]
+
+
+def unused(after_s: float, event: ev.Event) -> tuple[float, ev.Event]:
+    """Nobody's plan finds a result that it could use."""
+    if isinstance(event, ev.SlidePlanned):
+        event = replace(event, plan=replace(event.plan, reused=False))
+    return after_s, event
+
+
+def as_written_before(event: ev.Event) -> ev.Event:
+    """The event, by way of a record of the version before ``max_done_work_per_user``."""
+    if not isinstance(event, ev.SchedulerStarted):
+        return event
+    body = json.loads(codec.encode(event).body)
+    del body["limits"]["max_done_work_per_user"]
+    return codec.decode(1, Record("scheduler_started", 1, json.dumps(body)))
 
 
 @given(st.one_of([st.from_type(kind) for kind in EVENT_TYPES]))

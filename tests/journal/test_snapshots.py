@@ -78,6 +78,18 @@ def test_a_state_in_which_jobs_wait_for_equal_work_is_thawed_and_goes_on(tmp_pat
     goes_on_in_the_same_way(written)
 
 
+def test_a_state_in_which_work_is_done_is_thawed_and_goes_on(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    written.cluster.work = lambda name: f"slide {name[0]}"
+    for name in ("b", "a", "c"):
+        written.cluster.submit("ann", job(f"{name}0"))
+        written.cluster.run()
+    written.cluster.submit("ann", job("b1", "x"), job("b2", "y"), job("b3", "z"))
+    known = thawed(frozen(written.cluster.core.state)).users["ann"].done_work
+    assert list(known) == ["slide b", "slide a", "slide c"]
+    goes_on_in_the_same_way(written)
+
+
 def goes_on_in_the_same_way(written: Written) -> None:
     again = Scheduler.of(thawed(frozen(written.cluster.core.state)))
 

@@ -108,6 +108,8 @@ def test_the_page_says_what_the_cells_and_the_manifest_say(done: Attempt) -> Non
         "0.499 µm per px, source: user", f"classical {manifest.engine_version}",
         f"assembling {number(manifest.timings.assemble_s)} s", "None: every tile",
         *manifest.versions, *manifest.versions.values(), *manifest.params,
+        "Parameter tissue.threshold null", "Parameter measure.ring_um 2.0",
+        "Used of earlier jobs nothing",
     ):  # fmt: skip
         assert said in page.text
     assert len(page.named("svg")) == 1 + len(MEASURES) + 2
@@ -117,6 +119,12 @@ def test_the_page_says_what_the_cells_and_the_manifest_say(done: Attempt) -> Non
     (preview,) = page.named("img")
     body = (preview["src"] or "").partition("base64,")[2]
     assert b64decode(body) == (done.out / "preview.png").read_bytes()
+
+
+def test_the_page_says_what_was_used_of_earlier_jobs(done: Attempt, tmp_path: Path) -> None:
+    used = ["tissue", "labels of 2 of 3 chunks"]
+    folder = changed(done, tmp_path / "out", lambda manifest: manifest.update(reused=used))
+    assert "Used of earlier jobs tissue, labels of 2 of 3 chunks" in Page(html(folder)).text
 
 
 def test_histograms_and_density_count_every_cell_in_its_place(done: Attempt) -> None:

@@ -13,12 +13,19 @@ import numpy as np
 import pytest
 import tifffile
 
-from raysched.errors import ChunksMissing, StorageFailed
+from raysched.errors import ChunksMissing, SlideChanged, StorageFailed
 from raysched.imaging.request import MeasureParams, TissueParams, TissueRequest
 from raysched.imaging.slide import open_slide
 from raysched.results import shelf as shelf_module
 from raysched.results.manifest import Manifest, TissueManifest, read_manifest, read_provenance
-from raysched.results.recall import LABELS, PackedLabels, Recalled, pack_tiles, unpack_tiles
+from raysched.results.recall import (
+    LABELS,
+    PackedLabels,
+    Recalled,
+    pack_tiles,
+    shelf_for,
+    unpack_tiles,
+)
 from raysched.results.shelf import Shelf
 from tests.results.conftest import MPP, Attempt, Died, DyingDisk, crop_attempt
 
@@ -93,7 +100,7 @@ def test_the_second_of_two_equal_jobs_is_a_copy_with_its_own_name(
     assert two.timings.segment_s == 0
     assert (two.checksum, two.counts, two.files) == (one.checksum, one.counts, one.files)
     for note in one.files:
-        if note.sha256 is not None:
+        if note.files is None:
             assert (second.out / note.path).read_bytes() == (first.out / note.path).read_bytes()
             assert (second.out / note.path).stat().st_ino != (first.out / note.path).stat().st_ino
     labels = "labels.zarr/0/c/0/0"
@@ -197,6 +204,51 @@ def test_a_slide_that_changed_under_its_name_is_another_slide(
     assert manifest_of(two).slide.sha256 != manifest_of(one).slide.sha256
 
 
+def test_the_same_slide_under_another_name_gets_pictures_with_its_own(
+    crop: Path, tmp_path: Path, shelf: Shelf
+) -> None:
+    for name in ("ann.tif", "bea.tif"):
+        shutil.copyfile(crop, tmp_path / name)
+    attempt(tmp_path / "ann.tif", tmp_path / "one", shelf).run()
+    two = attempt(tmp_path / "bea.tif", tmp_path / "two", shelf)
+    two.run()
+    alone = attempt(tmp_path / "bea.tif", tmp_path / "alone", shelf_module.NO_SHELF)
+    alone.run()
+    for name in ("tissue.png", "preview.png"):
+        assert (two.out / name).read_bytes() == (alone.out / name).read_bytes()
+
+
+def test_what_was_found_on_a_slide_that_was_replaced_meanwhile_is_not_kept(
+    crop: Path, tmp_path: Path, shelf: Shelf, done: Attempt
+) -> None:
+    slide = tmp_path / "slide.tif"
+    shutil.copyfile(crop, slide)
+    one = attempt(slide, tmp_path / "one", shelf)
+    one.plan()
+    flipped = tifffile.imread(crop)[::-1, ::-1]
+    tifffile.imwrite(slide, flipped, tile=(256, 256), photometric="rgb", metadata=None)
+    with pytest.raises(SlideChanged):
+        one.segment(0)
+    shutil.copyfile(crop, slide)
+    assert attempt(slide, tmp_path / "two", shelf).run().checksum == manifest_of(done).checksum
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "is_one"),
+    [
+        ("aperio", "a.svs", True),
+        ("hamamatsu", "a.ndpi", True),
+        ("hamamatsu", "a.vms", False),
+        ("mirax", "a.mrxs", False),
+        ("dicom", "a.dcm", False),
+    ],
+)
+def test_a_slide_of_several_files_has_no_digest_to_be_known_by(
+    shelf: Shelf, vendor: str, name: str, is_one: bool
+) -> None:
+    assert shelf_for(vendor, Path(name), shelf).is_there == is_one
+
+
 @pytest.mark.parametrize("kind", ["files", "tissue", "labels", "results"])
 def test_a_damaged_entry_is_computed_again(
     first: Attempt, crop: Path, tmp_path: Path, wide: Manifest, kind: str
@@ -227,12 +279,45 @@ def lose_a_shard(out: Path) -> None:
     next(path for path in (out / "labels.zarr").rglob("*") if path.parent.name == "0").unlink()
 
 
+def turn_a_bit_of_the_labels(out: Path) -> None:
+    path = out / "labels.zarr" / "0" / "c" / "0" / "0"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def put_a_folder_in_place(out: Path) -> None:
+    (out / "preview.png").unlink()
+    (out / "preview.png").mkdir()
+
+
+def link_to_equal_files_elsewhere(out: Path) -> None:
+    (out / "labels.zarr").rename(out.with_name("elsewhere"))
+    (out / "labels.zarr").symlink_to(out.with_name("elsewhere"))
+
+
+def add_a_file(out: Path) -> None:
+    (out / "notes.txt").write_text("mine")
+
+
+def name_a_file_outside(out: Path) -> None:
+    text = (out / "manifest.json").read_text()
+    (out / "manifest.json").write_text(text.replace('"preview.png"', '"../first/preview.png"'))
+
+
 def replace_by_another(out: Path) -> None:
     text = (out / "manifest.json").read_text()
     (out / "manifest.json").write_text(text.replace("job-first", "job-fourth"))
 
 
-@pytest.mark.parametrize("spoil", [truncate, edit, lose_a_shard, replace_by_another, shutil.rmtree])
+SPOILED = (
+    *(truncate, edit, lose_a_shard, turn_a_bit_of_the_labels, put_a_folder_in_place),
+    *(link_to_equal_files_elsewhere, add_a_file, name_a_file_outside, replace_by_another),
+    shutil.rmtree,
+)
+
+
+@pytest.mark.parametrize("spoil", SPOILED)
 def test_a_result_that_its_owner_has_changed_is_not_copied(
     first: Attempt, crop: Path, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -305,9 +390,9 @@ def test_other_versions_compute_anew(
 def test_a_shelf_keeps_within_its_limit_and_drops_what_was_not_used_for_longest(
     tmp_path: Path,
 ) -> None:
-    shelf = Shelf(tmp_path, 10_000)
+    roomy, shelf = Shelf(tmp_path, ROOM), Shelf(tmp_path, 10_000)
     for number in range(10):
-        shelf.put("kind", f"{number}", bytes(1_000))
+        roomy.put("kind", f"{number}", bytes(1_000))
         path = entries(tmp_path, "kind")[number]
         os.utime(path, (number, number))
     abandoned = path.with_name(".left-behind")
@@ -317,6 +402,37 @@ def test_a_shelf_keeps_within_its_limit_and_drops_what_was_not_used_for_longest(
     shelf.trim()
     left = [path.name for path in entries(tmp_path, "kind")]
     assert left == ["0", "3", "4", "5", "6", "7", "8", "9"]
+
+
+def test_jobs_that_never_publish_keep_the_limit_too(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 40_000)
+    for number in range(50):
+        shelf.put("labels", f"work{number}/000000", bytes(5_000))
+    held = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert 5 <= len(held) <= 8
+    assert sum(path.stat().st_size for path in held) <= 40_000
+    assert len(list(tmp_path.rglob("work*"))) == len(held)  # no empty folders
+
+
+def test_nothing_is_kept_on_a_disk_that_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path, ROOM)
+    monkeypatch.setattr(shelf_module, "LEAST_FREE_BYTES", 10**18)
+    shelf.put("kind", "key", b"content")
+    assert shelf.take("kind", "key") is None
+    assert "nearly full" in caplog.text
+
+
+def test_a_lock_is_waited_for_and_then_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shelf_module, "LOCK_WAIT_S", 0.2)
+    shelf = Shelf(tmp_path, ROOM)
+    with shelf.one_at_a_time("tissue", "key"):
+        shelf.trim()
+        with shelf.one_at_a_time("tissue", "key"):
+            assert "is not locked" in caplog.text
 
 
 def test_of_two_that_look_at_once_one_uses_what_the_other_sees(crop: Path, tmp_path: Path) -> None:

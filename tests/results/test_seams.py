@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raysched.imaging.kernels.runs import paint
@@ -132,14 +132,12 @@ def scene(draw: st.DrawFn) -> list[Report]:
     return reports
 
 
-@settings(deadline=None)
 @given(anything())
 def test_the_vectorised_choice_is_the_naive_choice(reports: list[Report]) -> None:
     tiles = by_tile(reports)
     assert survivors(tiles) == naive(tiles)
 
 
-@settings(deadline=None)
 @given(scene())
 def test_no_object_is_lost_and_none_is_doubled(reports: list[Report]) -> None:
     kept = survivors(by_tile(reports))
@@ -150,7 +148,6 @@ def test_no_object_is_lost_and_none_is_doubled(reports: list[Report]) -> None:
         assert report.lies_in(0) == any(other.lies_in(0) for other in seen)
 
 
-@settings(deadline=None)
 @given(scene(), st.randoms(use_true_random=False))
 def test_the_order_in_which_tiles_saw_things_does_not_matter(
     reports: list[Report], random: np.random.Generator
@@ -197,7 +194,6 @@ def overlap(a: Report, b: Report) -> bool:
     return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
 
 
-@settings(deadline=None)
 @given(anything(), st.sets(st.sampled_from([0, 1, 3, 4])))
 def test_what_is_settled_before_all_tiles_have_come_stays_as_it_is(
     reports: list[Report], to_come: set[int]
@@ -215,7 +211,6 @@ def test_what_is_settled_before_all_tiles_have_come_stays_as_it_is(
             assert (report in now) == (report in later)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(edge, edge, size, size), max_size=12))
 def test_painting_gives_every_pixel_to_the_lowest_id(
     shapes: list[tuple[int, int, int, int]],
@@ -234,7 +229,6 @@ def test_painting_gives_every_pixel_to_the_lowest_id(
     assert np.array_equal(got, want)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(edge, edge, size, size), min_size=2, max_size=8))
 def test_shared_pixels_and_boxes_are_exact(shapes: list[tuple[int, int, int, int]]) -> None:
     reports = [Report(0, x, y, x + w, y + h) for x, y, w, h in shapes]

@@ -20,12 +20,14 @@ from raysched.errors import (
     MppMissing,
     NotASlide,
     OutputNotEmpty,
+    SlideChanged,
     SlideMissing,
     SlideUnreadable,
     StorageFailed,
     StorageFull,
 )
 from raysched.imaging.request import SegmentationRequest
+from raysched.imaging.slide import file_state
 from raysched.results import stages
 from raysched.results.manifest import read_manifest
 from raysched.results.staging import FreshPlan, load_plan, save_plan
@@ -137,7 +139,7 @@ def test_every_stage_answers_the_same_after_publication_and_does_nothing(
 def test_a_kill_between_any_two_changes_while_planning_loses_nothing(attempt: Attempt) -> None:
     planned = attempt.plan()
     staged = load_plan(attempt.staging)
-    fresh = FreshPlan(attempt.job, staged.plan, staged.tissue, b"picture", 1.0)
+    fresh = FreshPlan(attempt.job, staged.plan, staged.tissue, b"picture", 1.0, "state")
     counter = DyingDisk()
     save_plan(attempt.staging, fresh, counter)
     assert counter.steps > 15
@@ -309,6 +311,14 @@ def test_assembling_before_all_chunks_are_there_names_what_is_missing(attempt: A
     assert caught.value.facts["chunks"] == (0, 2)
 
 
+def pretend_unchanged(attempt: Attempt) -> None:
+    """A disk that rots tells nobody: the system says of the slide's file what it said before."""
+    path = attempt.staging / "planned.json"
+    receipt = json.loads(path.read_text())
+    receipt["slide_state"] = file_state(Path(attempt.request.slide))
+    path.write_text(json.dumps(receipt))
+
+
 def test_an_unreadable_place_becomes_a_hole_with_its_reason(crop: Path, tmp_path: Path) -> None:
     slide = tmp_path / "damaged.tif"
     with tifffile.TiffFile(crop) as whole:
@@ -320,6 +330,7 @@ def test_an_unreadable_place_becomes_a_hole_with_its_reason(crop: Path, tmp_path
     with slide.open("r+b") as damaged:
         damaged.seek(at)
         damaged.write(bytes(size))
+    pretend_unchanged(attempt)
     for chunk in range(len(planned.chunk_tiles)):
         attempt.segment(chunk)
     assembled = attempt.assemble()
@@ -333,12 +344,31 @@ def test_an_unreadable_place_becomes_a_hole_with_its_reason(crop: Path, tmp_path
     assert assembled.cells > 0
 
 
+def test_a_slide_that_is_replaced_while_its_job_runs_is_no_hole_and_no_result(
+    crop: Path, tmp_path: Path
+) -> None:
+    slide = tmp_path / "slide.tif"
+    shutil.copyfile(crop, slide)
+    attempt = crop_attempt(slide, tmp_path / "out")
+    attempt.plan()
+    first = attempt.segment(0)
+    tifffile.imwrite(
+        slide, tifffile.imread(crop)[::-1], tile=(256, 256), photometric="rgb", metadata=None
+    )
+    with pytest.raises(SlideChanged):
+        attempt.segment(1)
+    shutil.copyfile(crop, slide)  # later, but the same bytes
+    assert attempt.segment(1).cells > 0
+    assert attempt.segment(0) == first
+
+
 def test_a_slide_of_which_no_tile_can_be_read_is_no_result(crop: Path, tmp_path: Path) -> None:
     slide = tmp_path / "cut.tif"
     shutil.copyfile(crop, slide)
     attempt = crop_attempt(slide, tmp_path / "out")
     planned = attempt.plan()
     os.truncate(slide, 10_000)
+    pretend_unchanged(attempt)
     with pytest.raises(SlideUnreadable):
         for chunk in range(len(planned.chunk_tiles)):
             attempt.segment(chunk)

@@ -24,6 +24,7 @@ from raysched.results import stages
 from raysched.results.manifest import TissueManifest, read_manifest, read_provenance
 from raysched.results.reading import CellFolder
 from raysched.results.report.report import Report
+from raysched.results.tissue import pieces_of
 from tests.results.conftest import LEICA_AT, MPP, Attempt, Died, DyingDisk
 
 
@@ -64,7 +65,7 @@ def test_a_published_mask_is_complete_and_nothing_else_is_left(sample: Attempt) 
     manifest = manifest_of(sample)
     assert {note.path for note in manifest.files} == files - {"manifest.json"}
     for note in manifest.files:
-        if note.sha256 is not None:
+        if note.files is None:
             data = (sample.out / note.path).read_bytes()
             assert hashlib.sha256(data).hexdigest() == note.sha256
 
@@ -206,6 +207,23 @@ def test_who_asks_a_mask_for_cells_is_told_what_it_is(sample: Attempt) -> None:
     for ask in (read_manifest, CellFolder, Report):
         with pytest.raises(NotFound, match="are a tissue mask and hold no cells"):
             ask(sample.out)
+
+
+def test_a_mask_in_the_making_has_no_cells_either(crop: Path, tmp_path: Path) -> None:
+    made = tissue(crop, tmp_path / "out", MPP)
+    made.plan()
+    with pytest.raises(NotFound, match="makes a tissue mask and has no cells"):
+        CellFolder(made.staging)
+
+
+def test_noise_that_counts_as_tissue_is_outlined_coarsely() -> None:
+    mask = np.random.default_rng(1).random((700, 700)) < 0.5
+    pieces = pieces_of(mask)
+    assert len(pieces) > 1000
+    assert all(piece.is_valid for piece in pieces)
+    corners = np.concatenate([shapely.get_coordinates(piece) for piece in pieces])
+    assert (corners % 2 == 0).all()  # every second px was looked at
+    assert sum(piece.area for piece in pieces) == pytest.approx(mask.sum(), rel=0.02)
 
 
 def test_the_picture_shows_the_slide_with_glass_faded(sample: Attempt) -> None:

@@ -149,6 +149,8 @@ class Cells:
             "engine": plan.engine,
             "engine_version": plan.engine_version,
             "params": dict(plan.params),
+            "tissue": plan.tissue.model_dump(mode="json"),
+            "measure": plan.measure.model_dump(mode="json"),
             "context_sha256": context_sha256(plan.context),
             "grid": grid_note(plan).model_dump(mode="json"),
             "versions": versions(),

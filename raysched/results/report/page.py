@@ -250,19 +250,28 @@ def _provenance(manifest: Manifest) -> Iterable[Html]:
     yield from _table("Engine", [
         ("Name and version", f"{manifest.engine} {manifest.engine_version}"),
         *((f"Parameter {key}", json.dumps(value, ensure_ascii=False))
-          for key, value in sorted(manifest.params.items())),
+          for key, value in _parameters(manifest)),
         ("Worked at", f"{grid.mpp:.6g} µm per px, level {grid.level}"),
         ("Tiles", f"{grid.columns:,} {TIMES} {grid.rows:,} of {grid.tile_px:,} px, {halo}"),
     ])  # fmt: skip
     yield from _table("Result", [
         ("Job", manifest.job),
         ("Planned", f"{manifest.created_at.isoformat()}"),
+        ("Used of earlier jobs", ", ".join(manifest.reused) or "nothing"),
         ("Checksum of the cells", tag("code", manifest.checksum)),
         ("Fingerprint of the plan", tag("code", manifest.fingerprint)),
         ("Files", f"{len(manifest.files):,}, {size(sum(f.size_bytes for f in manifest.files))}"),
         ("Report made by", f"raysched {__version__}"),
     ])  # fmt: skip
     yield from _table("Versions", list(manifest.versions.items()))
+
+
+def _parameters(manifest: Manifest) -> Iterable[tuple[str, object]]:
+    """The engine's, and those of all engines as a person gives them: ``tissue.threshold``."""
+    yield from sorted(manifest.params.items())
+    for group, values in (("tissue", manifest.tissue), ("measure", manifest.measure)):
+        for name, value in values.model_dump(mode="json").items():
+            yield f"{group}.{name}", value
 
 
 def _table(name: str, rows: list[tuple[str, str]]) -> Iterable[Html]:
