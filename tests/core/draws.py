@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from raysched.core.limits import Limits
-from raysched.core.model import PlanFacts
+from raysched.core.model import JobState, PlanFacts
 
 BRANCHES = ("x", "y", "z")
 TILES = (2, 0, 1, 3)
@@ -46,9 +48,47 @@ ASK = st.tuples(
 )
 USUAL = PlanFacts("p2", TILES[:2])
 EQUAL = PlanFacts("p2", TILES[:2], "slide")
+REUSED = replace(EQUAL, reused=True)
+ENDED_BADLY = (JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED)
 PLANS = st.sampled_from(
     [PlanFacts(f"p{chunks}", TILES[:chunks]) for chunks in range(5)]
-    + [EQUAL, EQUAL, replace(EQUAL, reused=True), PlanFacts("p4", TILES, "slide")]
+    + [EQUAL, EQUAL, REUSED, PlanFacts("p4", TILES, "slide")]
     + [replace(EQUAL, work="other slide")]
 )
 SECONDS = st.sampled_from((0.0, 0.5, 4.0))
+
+REPORTS = ("SlidePlanned", "MppMissed", "ChunkFinished", "ChunksMissed", "ResultAssembled",
+           "ResultPublished", "RunFailed", "RunLost", "RunStopped")  # fmt: skip
+REFUSALS = ("Conflict", "LimitReached")
+
+TO_BE_MET = {
+    *(f"cancel {state}" for state in JobState),
+    *(f"{kind} True" for kind in REPORTS),
+    *(f"{kind} False" for kind in REPORTS),
+    *(f"{kind} True" for kind in ("LaneOpened", "LaneLost", "TimePassed", "SchedulerStarted")),
+    *(f"WorkflowSubmitted {how}" for how in (*REFUSALS, "InvalidWorkflow", True, False)),
+    *(f"JobRetryRequested {how}" for how in (*REFUSALS, "NotFound", True, False)),
+    *(f"JobCancelRequested {how}" for how in ("Conflict", "NotFound", True, False)),
+    *(f"MppAnswered {how}" for how in ("Conflict", "NotFound", "InvalidSetting", True, False)),
+    *(f"UserWeighted {how}" for how in ("InvalidSetting", True, False)),
+    "SchedulerStarted IllegalMove",
+    "ResultAssembled IllegalMove",
+    "somebody is parked",
+    "somebody yields",
+    "somebody waits for a slot",
+    "somebody waits for equal work",
+    "somebody reuses",
+    "work is done",
+    "equal work side by side",
+}
+
+NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
+SETTINGS = settings(
+    max_examples=20_000 if NIGHTLY else 300,
+    stateful_step_count=200 if NIGHTLY else 80,
+    derandomize=not NIGHTLY,
+    deadline=None,
+    database=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)

@@ -9,14 +9,28 @@ event, into a fresh scheduler, which must be equal to the one that lived.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections import Counter
 from dataclasses import replace
 
 import pytest
-from draws import ANSWERS, ASK, EQUAL, LIMITS, PLANS, SECONDS, SHAPE, TILES, USUAL, Shape
-from hypothesis import HealthCheck, settings
+from draws import (
+    ANSWERS,
+    ASK,
+    ENDED_BADLY,
+    EQUAL,
+    LIMITS,
+    NIGHTLY,
+    PLANS,
+    REUSED,
+    SECONDS,
+    SETTINGS,
+    SHAPE,
+    TILES,
+    TO_BE_MET,
+    USUAL,
+    Shape,
+)
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -67,13 +81,9 @@ from raysched.core.model import (
 from raysched.core.scheduler import Scheduler
 from raysched.errors import RayschedError
 
-NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 USERS = ("zoe7", "ymir8", "xan9", "wim6")
 LANES = tuple(LaneId(f"lane{number}") for number in range(4))
 BOOM = Failure("boom", "it broke", "fix it")
-REPORTS = ("SlidePlanned", "MppMissed", "ChunkFinished", "ChunksMissed", "ResultAssembled",
-           "ResultPublished", "RunFailed", "RunLost", "RunStopped")  # fmt: skip
-REFUSALS = ("Conflict", "LimitReached")
 MET: Counter[str] = Counter()
 """What the lives have met, so that a search that got poorer is noticed."""
 
@@ -223,6 +233,27 @@ class Life(RuleBasedStateMachine):
             self.submit(user, [("x", "k", [])], 1, False)
         self.tell(JobRetryRequested(self.now, UserId(user), name, self.name("key")))
 
+    @precondition(lambda self: any(j.state in ENDED_BADLY for j in self.model.jobs.values()))
+    @rule(which=st.integers(0, 9))
+    def cancel_what_has_ended(self, which: int) -> None:
+        ended = [name for name, job in self.model.jobs.items() if job.state in ENDED_BADLY]
+        name = ended[which % len(ended)]
+        self.ask_for("cancel", name, self.model.jobs[name].user, 0.5)
+
+    @precondition(lambda self: self.asking())
+    @rule()
+    def cancel_instead_of_answering(self) -> None:
+        name = self.asking()[0]
+        self.ask_for("cancel", JobId(name), UserId(self.model.jobs[name].user), 0.5)
+
+    @precondition(lambda self: any("slide" in done for done in self.model.done_work.values()))
+    @rule()
+    def two_more_of_work_that_is_done(self) -> None:
+        user = next(user for user, done in self.model.done_work.items() if "slide" in done)
+        self.submit(user, [("x", "k", []), ("y", "k", [])], 1, False)
+        for _ in range(12):
+            self.go_on(1.0)
+
     def some_job(self, what: str, state: int, which: int) -> JobId:
         """A job in a state chosen first, so that rare states are met as well."""
         jobs = self.model.jobs
@@ -263,13 +294,32 @@ class Life(RuleBasedStateMachine):
         self.tell(lost)
         self.ended.append(lost)
 
+    @precondition(lambda self: self.runs_of(Stage.PLAN))
+    @rule(seconds=SECONDS)
+    def an_equal_job_s_result_is_there(self, seconds: float) -> None:
+        self.tell(
+            self.report_of(
+                self.runs_of(Stage.PLAN)[0], "well", self.clock(seconds), seconds, REUSED
+            )
+        )
+
+    @precondition(lambda self: len(self.model.runs) > 2)
+    @rule(seconds=SECONDS)
+    def a_loss_is_reported_twice(self, seconds: float) -> None:
+        name = max(self.model.runs)
+        lost = self.report_of(name, "lost", self.clock(seconds), seconds, USUAL)
+        self.tell(lost)
+        self.tell(lost)
+
+    def runs_of(self, stage: Stage) -> list[str]:
+        return [name for name, run in sorted(self.model.runs.items()) if run.stage is stage]
+
     def asking(self) -> list[str]:
         return [n for n, job in self.model.jobs.items() if job.state is JobState.NEEDS_MPP]
 
     def assembling(self) -> list[str]:
         """The runs that could find chunks gone."""
-        runs = self.model.runs
-        return [n for n in sorted(runs) if runs[n].stage is Stage.ASSEMBLE and runs[n].job.done]
+        return [n for n in self.runs_of(Stage.ASSEMBLE) if self.model.runs[n].job.done]
 
     @rule(seconds=SECONDS, most=st.integers(1, 12), forgive=st.booleans())
     def all_goes_well_for_a_while(self, seconds: float, most: int, forgive: bool) -> None:
@@ -434,38 +484,6 @@ class Life(RuleBasedStateMachine):
         self.everything_holds()
         assert [job.spec.job for job in self.model.open()] == []
         assert (self.model.slots, self.model.queue) == ([], [])
-
-
-TO_BE_MET = {
-    *(f"cancel {state}" for state in JobState),
-    *(f"{kind} True" for kind in REPORTS),
-    *(f"{kind} False" for kind in REPORTS),
-    *(f"{kind} True" for kind in ("LaneOpened", "LaneLost", "TimePassed", "SchedulerStarted")),
-    *(f"WorkflowSubmitted {how}" for how in (*REFUSALS, "InvalidWorkflow", True, False)),
-    *(f"JobRetryRequested {how}" for how in (*REFUSALS, "NotFound", True, False)),
-    *(f"JobCancelRequested {how}" for how in ("Conflict", "NotFound", True, False)),
-    *(f"MppAnswered {how}" for how in ("Conflict", "NotFound", "InvalidSetting", True, False)),
-    *(f"UserWeighted {how}" for how in ("InvalidSetting", True, False)),
-    "SchedulerStarted IllegalMove",
-    "ResultAssembled IllegalMove",
-    "somebody is parked",
-    "somebody yields",
-    "somebody waits for a slot",
-    "somebody waits for equal work",
-    "somebody reuses",
-    "work is done",
-    "equal work side by side",
-}
-
-SETTINGS = settings(
-    max_examples=20_000 if NIGHTLY else 300,
-    stateful_step_count=200 if NIGHTLY else 80,
-    derandomize=not NIGHTLY,
-    deadline=None,
-    database=None,
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @pytest.mark.timeout(0 if NIGHTLY else 900)  # finding a small example may take five minutes
