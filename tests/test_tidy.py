@@ -201,6 +201,12 @@ def test_files_functions_and_lines_stay_small() -> None:
     assert faults == []
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    """Tests are no package: of two files of one name the second is not found."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_habits_are_kept() -> None:
     others = [path for path in ALL_PYTHON if path != Path(__file__)]  # this file names the banned
     faults = [f for path in others for f in habit_faults(path.read_text(), module_of(path))]

@@ -24,7 +24,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from zoo import SEEN_ELSEWHERE, Mutant
 from zoo import ZOO as SCHEDULING
-from zoo_identity import WHO_MAY_ASK
+from zoo_accounts import WHO_MAY_ASK
 
 ROOT = Path(__file__).parents[2]
 ZOO = (*SCHEDULING, *WHO_MAY_ASK)

@@ -11,7 +11,7 @@ WHO_MAY_ASK = (
         "identity.py",
         "            if session.parent == name:\n",
         "            if session.parent == key.digest:\n",
-        "test_identity.py::test_a_revoked_key_opens_nothing_nor_do_its_sessions",
+        "test_accounts.py::test_a_revoked_key_opens_nothing_nor_do_its_sessions",
     ),
     Mutant(
         "login_link_works_twice",
@@ -19,7 +19,7 @@ WHO_MAY_ASK = (
         "identity.py",
         "    if is_once:\n        del keys[event.key]\n",
         "",
-        "test_identity.py::test_a_one_time_login_works_once",
+        "test_accounts.py::test_a_one_time_login_works_once",
     ),
     Mutant(
         "prefix_is_enough",
@@ -27,7 +27,7 @@ WHO_MAY_ASK = (
         "identity.py",
         "if not compare_digest(digest.encode(),",
         "if False and compare_digest(digest.encode(),",
-        "test_identity.py::test_a_key_opens_only_as_a_whole",
+        "test_accounts.py::test_a_key_opens_only_as_a_whole",
     ),
     Mutant(
         "disabled_goes_on_with_the_next",
@@ -35,7 +35,7 @@ WHO_MAY_ASK = (
         "admission.py",
         " and not state.is_held(state.jobs[head])",
         "",
-        "test_identity.py::test_of_a_disabled_user_what_has_begun_goes_on_and_nothing_else_begins",
+        "test_accounts.py::test_of_a_disabled_user_what_has_begun_goes_on_and_nothing_else_begins",
     ),
     Mutant(
         "deleted_id_is_free_again",
@@ -43,7 +43,7 @@ WHO_MAY_ASK = (
         "identity.py",
         "    if known is None:\n        return True\n",
         "    if known is None or known.deleted_at is not None:\n        return True\n",
-        "test_identity.py"
+        "test_accounts.py"
         "::test_deleting_a_user_cancels_their_jobs_and_shuts_their_keys_and_keeps_the_id",
     ),
     Mutant(
@@ -52,6 +52,6 @@ WHO_MAY_ASK = (
         "identity.py",
         " and (key.used_at is None or event.at >= key.used_at + USED_STEP_S)",
         "",
-        "test_identity.py::test_the_last_use_is_news_once_a_minute",
+        "test_accounts.py::test_the_last_use_is_news_once_a_minute",
     ),
 )
