@@ -93,9 +93,9 @@ class Lanes:
     async def _keep_once(self) -> None:
         states, wanted = await asyncio.to_thread(self._look)
         for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
-            if lane in self._given_up:
-                continue  # said by who gave it up, once its work is reported
-            del self._groups[lane]
+            # One that was given up is reported by who did so, perhaps while this waits below.
+            if lane in self._given_up or self._groups.pop(lane, None) is None:
+                continue
             await self._report(partial(_lost, lane))
             await asyncio.to_thread(_remove, lane)
         for lane, group in list(self._pending.items()):

@@ -17,6 +17,7 @@ from raysched.imaging.request import TissueParams
 from raysched.imaging.slide import Slide, file_state, is_one_file
 from raysched.imaging.tissue import TISSUE_VERSION, Survey
 from raysched.results.shelf import NO_SHELF, Shelf
+from raysched.results.staging import mask_of, mask_parts
 
 FILES, TISSUE, LABELS, RESULTS = "files", "tissue", "labels", "results"
 CODEC = pa.Codec("zstd", compression_level=1)
@@ -76,19 +77,15 @@ def pack_survey(seen: Survey) -> bytes:
     good, picture = cv2.imencode(".png", seen.rgb, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert good, "any uint8 picture is a PNG"
     buffer = io.BytesIO()
-    bits = np.packbits(seen.mask)
-    shape = np.array(seen.mask.shape)
-    np.savez(buffer, bits=bits, shape=shape, l0_per_px=seen.l0_per_px, picture=picture)
+    np.savez(buffer, **mask_parts(seen.mask), l0_per_px=seen.l0_per_px, picture=picture)
     return buffer.getvalue()
 
 
 def unpack_survey(packed: bytes) -> Survey:
     """See ``pack_survey``."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as parts:
-        height, width = (int(side) for side in parts["shape"])
-        mask = np.unpackbits(parts["bits"], count=height * width).reshape(height, width)
         rgb = cv2.imdecode(parts["picture"], cv2.IMREAD_COLOR)
-        return Survey(np.asarray(rgb, np.uint8), mask.astype(bool), float(parts["l0_per_px"]))
+        return Survey(np.asarray(rgb, np.uint8), mask_of(parts), float(parts["l0_per_px"]))
 
 
 @dataclass(frozen=True, slots=True)

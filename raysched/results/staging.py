@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raysched.errors import SlideChanged, StorageFailed
@@ -162,15 +164,24 @@ def _unplanned(folder: Path, what: str) -> StorageFailed:
     )
 
 
+def mask_parts(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """A mask (h, w) as arrays to be saved, a bit for each px; see ``mask_of``."""
+    return {"bits": np.packbits(mask), "shape": mask.shape}
+
+
+def mask_of(parts: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """The mask of ``mask_parts``."""
+    height, width = (int(side) for side in parts["shape"])
+    bits = np.unpackbits(parts["bits"], count=height * width)
+    return bits.reshape(height, width).astype(np.bool_)
+
+
 def _pack(tissue: TissueMask) -> bytes:
     buffer = io.BytesIO()
-    bits = np.packbits(tissue.mask)
-    np.savez(buffer, bits=bits, shape=tissue.mask.shape, w_per_px=tissue.w_per_px)
+    np.savez(buffer, **mask_parts(tissue.mask), w_per_px=tissue.w_per_px)
     return buffer.getvalue()
 
 
 def _unpack(packed: bytes) -> TissueMask:
     with np.load(io.BytesIO(packed), allow_pickle=False) as parts:
-        height, width = (int(side) for side in parts["shape"])
-        mask = np.unpackbits(parts["bits"], count=height * width).reshape(height, width)
-        return TissueMask(mask=mask.astype(bool), w_per_px=float(parts["w_per_px"]))
+        return TissueMask(mask=mask_of(parts), w_per_px=float(parts["w_per_px"]))

@@ -258,7 +258,7 @@ def test_a_revoked_key_opens_nothing_from_the_next_request_on_at_any_replica(
 
 
 def test_no_secret_is_in_the_journal_or_in_a_log(service: Service, key: str, user: str) -> None:
-    logs = Path("/tmp/ray") / ray.get_runtime_context().get_session_name() / "logs"
+    logs = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
     secret = key.rsplit("_", 1)[1]
     with service.client(key) as client:
         client.get("/me").raise_for_status()

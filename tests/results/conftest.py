@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,20 @@ class Attempt:
                 self.segment(chunk, disk)
         self.assemble(disk)
         return self.publish(disk)
+
+
+def killed_anywhere(*stages: Callable[[Disk], object]) -> int:
+    """Do the stages in turn, each killed at its first change, then at its second and so on, until
+    it lives. Returns how many were killed."""
+    killed = 0
+    for stage in stages:
+        for alive_for in count():
+            try:
+                stage(DyingDisk(alive_for))
+                break
+            except Died:
+                killed += 1
+    return killed
 
 
 def never() -> bool:

@@ -27,7 +27,7 @@ from raysched.results.recall import (
     unpack_tiles,
 )
 from raysched.results.shelf import Shelf
-from tests.results.conftest import MPP, Attempt, Died, DyingDisk, crop_attempt
+from tests.results.conftest import MPP, Attempt, Died, DyingDisk, crop_attempt, killed_anywhere
 
 ROOM = 10**9
 WIDE = MeasureParams(ring_um=4.0)
@@ -336,18 +336,7 @@ def test_a_result_that_its_owner_has_changed_is_not_copied(
 
 def test_copying_can_be_killed_anywhere(first: Attempt, crop: Path, tmp_path: Path) -> None:
     second = attempt(crop, tmp_path / "second", first.shelf)
-    stages = [second.plan, second.assemble, second.publish]
-    killed = 0
-    for stage in stages:
-        alive_for = 0
-        while True:
-            try:
-                stage(DyingDisk(alive_for))
-            except Died:
-                alive_for, killed = alive_for + 1, killed + 1
-                continue
-            break
-    assert killed > 10
+    assert killed_anywhere(second.plan, second.assemble, second.publish) > 10
     assert manifest_of(second).reused == ("result of job-first",)
     assert {path.name for path in tmp_path.iterdir()} == {"shelf", "first", "second"}
 

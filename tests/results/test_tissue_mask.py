@@ -25,7 +25,7 @@ from raysched.results.manifest import TissueManifest, read_manifest, read_proven
 from raysched.results.reading import CellFolder
 from raysched.results.report.report import Report
 from raysched.results.tissue import pieces_of
-from tests.results.conftest import LEICA_AT, MPP, Attempt, Died, DyingDisk
+from tests.results.conftest import LEICA_AT, MPP, Attempt, killed_anywhere
 
 
 def tissue(slide: Path, out: Path, mpp: float | None = None, **params: Any) -> Attempt:
@@ -176,17 +176,7 @@ def test_small_pieces_are_left_out(tmp_path: Path) -> None:
 
 def test_it_can_be_killed_anywhere(crop: Path, tmp_path: Path) -> None:
     made = tissue(crop, tmp_path / "out", MPP)
-    killed = 0
-    for stage in (made.plan, made.assemble, made.publish):
-        alive_for = 0
-        while True:
-            try:
-                stage(DyingDisk(alive_for))
-            except Died:
-                alive_for, killed = alive_for + 1, killed + 1
-                continue
-            break
-    assert killed > 15
+    assert killed_anywhere(made.plan, made.assemble, made.publish) > 15
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     again = tissue(crop, tmp_path / "again", MPP)
     again.run()

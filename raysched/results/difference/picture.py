@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from raysched.errors import StorageFailed
+from raysched.results.damage import AGAIN
 from raysched.results.difference.facts import Facts
-from raysched.results.difference.side import AGAIN
 from raysched.results.difference.status import COLOURS, Status
 from raysched.results.difference.windows import places
 from raysched.results.pictures import INK, PAPER, Rgb, encode

@@ -7,8 +7,7 @@ meets are read; a few of the last ones are kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +20,9 @@ import pyarrow.parquet as pq
 import shapely
 
 from raysched.errors import NotReady, StorageFailed
+from raysched.results.damage import AGAIN, damaged, whole, without_result
 from raysched.results.difference.matching import Polygons
-from raysched.results.manifest import MANIFEST, Manifest, read_manifest
+from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.runs import U32
 from raysched.results.schema import COVERING, GEOMETRY, SIDES
 from raysched.results.storage import storage
@@ -31,7 +31,6 @@ F64 = npt.NDArray[np.float64]
 
 GROUPS_KEPT = 8
 """Row groups whose outlines stay in memory: 10 MB each."""
-AGAIN = "Restore the results from a copy, or run the job again into another folder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class Side:
             self.groups = self._find_groups()
         found = sum(group.cells for group in self.groups)
         if found != manifest.counts.cells:
-            raise _damaged(folder, f"there are {found} cells instead of {manifest.counts.cells}")
+            raise damaged(folder, f"there are {found} cells instead of {manifest.counts.cells}")
         self._first_ids = np.cumsum([1, *(group.cells for group in self.groups)])
         self._outlines = lru_cache(GROUPS_KEPT)(self._read_outlines)
         self._columns = lru_cache(GROUPS_KEPT)(self.read)
@@ -101,11 +100,11 @@ class Side:
     def read(self, place: int, columns: tuple[str, ...]) -> Any:
         """Columns of the row group at a place, as a ``pyarrow.Table`` in id order."""
         group = self.groups[place]
-        with _whole(group.path), pq.ParquetFile(group.path) as file:
+        with storage(group.path), whole(group.path), pq.ParquetFile(group.path) as file:
             table = file.read_row_group(group.index, columns=["id", *columns], use_threads=False)
         first = self._first_ids[place]
         if (table.column("id").to_numpy() != np.arange(first, first + group.cells)).any():
-            raise _damaged(group.path, "its ids are not in their places")
+            raise damaged(group.path, "its ids are not in their places")
         return table
 
     def outlines(self, place: int) -> Outlines:
@@ -152,7 +151,7 @@ class Side:
     def _find_groups(self) -> list[Group]:
         groups = []
         for path in sorted((self.folder / "cells").glob("part-*.parquet")):
-            with _whole(path), pq.ParquetFile(path) as file:
+            with storage(path), whole(path), pq.ParquetFile(path) as file:
                 for index in range(file.metadata.num_row_groups):
                     told = file.metadata.row_group(index)
                     if told.num_rows:
@@ -179,7 +178,7 @@ def _bounds(path: Path, ends: dict[str, tuple[float, float]]) -> tuple[float, fl
     try:
         xmin, ymin, xmax, ymax = (ends[f"{COVERING}.{side}"] for side in SIDES)
     except KeyError as error:
-        raise _damaged(path, "it does not say where its cells lie") from error
+        raise damaged(path, "it does not say where its cells lie") from error
     return xmin[0], ymin[0], xmax[1], ymax[1]
 
 
@@ -193,27 +192,9 @@ def _nothing() -> Outlines:
     return Outlines(np.zeros(0, np.uint32), np.zeros((0, 4)), pa.array([], pa.binary()))
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Turn what Parquet says of a damaged file into one line."""
-    with storage(path):
-        try:
-            yield
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: Path, what: str) -> StorageFailed:
-    return StorageFailed(f"{path} is damaged: {what}.", remedy=AGAIN, path=str(path))
-
-
 def _without(folder: Path) -> NotReady | StorageFailed:
-    if (folder / MANIFEST).exists():
-        return _damaged(folder / MANIFEST, "this raysched cannot read it")
-    return NotReady(
+    return without_result(
+        folder,
         f"There is nothing to compare in {folder} yet: it holds no finished result.",
-        remedy="Wait until the job has succeeded (`raysched watch JOB`), then compare again.",
-        path=str(folder),
+        "Wait until the job has succeeded (`raysched watch JOB`), then compare again.",
     )

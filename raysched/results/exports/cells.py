@@ -18,6 +18,7 @@ import pyarrow as pa
 from raysched import __version__
 from raysched.errors import InternalError, StorageFailed
 from raysched.results.cells import GROUP_CELLS
+from raysched.results.damage import AGAIN
 from raysched.results.exports.ahead import ahead
 from raysched.results.exports.formats import KINDS, Format, Frame
 from raysched.results.exports.rings import rings, valid_rings
@@ -26,7 +27,6 @@ from raysched.results.reading import CellFolder, Contents
 from raysched.results.schema import CELLS, GEOMETRY, Digest
 from raysched.results.staging import load_plan
 
-AGAIN = "Restore the results from a copy, or run the job again into another folder."
 BATCH_CELLS = 2048
 """Most cells that are worked on at once: what they need then stays in the processor's caches."""
 NO_RUNS, NO_RUNS_AT = np.zeros((0, 3), np.int32), np.zeros(1, np.int32)

@@ -19,8 +19,9 @@ import zarr
 from numcodecs import Blosc
 
 from raysched.errors import StorageFailed
+from raysched.results.damage import AGAIN
 from raysched.results.exports.archives import TreeZip
-from raysched.results.exports.cells import AGAIN, Cells
+from raysched.results.exports.cells import Cells
 from raysched.results.labels import CHUNK_PX, SHARD_PX
 
 LABELS = "labels.zarr"

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from raysched.errors import NotReady, StorageFailed
 from raysched.results.cells import GROUP_CELLS
 from raysched.results.chunks import RECEIPT_LIST, Receipt
+from raysched.results.damage import damaged, whole, without_result
 from raysched.results.manifest import (
-    MANIFEST,
     PREVIEW,
     RECEIPTS,
     Manifest,
@@ -39,7 +37,6 @@ MAP_SQUARES = 100
 """Most squares along the longer side of the density map."""
 SMALLEST_SQUARE_UM = 50.0
 """Smaller ones hold too few cells to say how dense they lie."""
-AGAIN = "Restore the results from a copy, or run the job again into another folder."
 
 
 class Histogram:
@@ -183,14 +180,14 @@ def gather(folder: Path) -> Facts:
             density.add(x * manifest.slide.mpp, y * manifest.slide.mpp)
     if seen != manifest.counts.cells:
         what = f"there are {seen} cells instead of {manifest.counts.cells}"
-        raise _damaged(folder, what)
+        raise damaged(folder, what)
     return Facts(manifest, receipts, measures, density, preview)
 
 
 def _batches(parts: list[Path]) -> Iterator[Any]:
     columns = ["centroid_x_px", "centroid_y_px", *MEASURES]
     for path in parts:
-        with _whole(path), pq.ParquetFile(path) as file:
+        with whole(path), pq.ParquetFile(path) as file:
             yield from file.iter_batches(GROUP_CELLS, columns=columns, use_threads=False)
 
 
@@ -198,7 +195,7 @@ def _ranges(parts: list[Path]) -> dict[str, tuple[float, float]]:
     """Least and largest value of each measurement, as the parts' own statistics have it."""
     found: dict[str, list[float]] = {}
     for path in parts:
-        with _whole(path), pq.ParquetFile(path) as file:
+        with whole(path), pq.ParquetFile(path) as file:
             for group in range(file.metadata.num_row_groups):
                 row_group = file.metadata.row_group(group)
                 for place in range(row_group.num_columns):
@@ -214,29 +211,13 @@ def _receipts(path: Path) -> tuple[Receipt, ...]:
     try:
         return RECEIPT_LIST.validate_json(path.read_bytes())
     except ValidationError as error:
-        raise _damaged(path, "it is not a list of receipts") from error
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: Path, what: str) -> StorageFailed:
-    return StorageFailed(f"{path} is damaged: {what}.", remedy=AGAIN, path=str(path))
+        raise damaged(path, "it is not a list of receipts") from error
 
 
 def _without(folder: Path) -> NotReady | StorageFailed:
-    if (folder / MANIFEST).exists():
-        return _damaged(folder / MANIFEST, "this raysched cannot read it")
-    return NotReady(
+    return without_result(
+        folder,
         f"There is no report of {folder} yet: it holds no finished result.",
-        remedy="Wait until the job has succeeded (`raysched watch JOB`), then ask again; "
+        "Wait until the job has succeeded (`raysched watch JOB`), then ask again; "
         "`raysched export` has the cells found so far.",
-        path=str(folder),
     )
