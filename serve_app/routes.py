@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
@@ -22,10 +23,19 @@ PROBLEM_ANSWER = {
 }
 
 
+class Budget(StrEnum):
+    """What a request is counted as: each user has so many of each at once."""
+
+    DEFAULT = "default"
+    CREATE = "create"
+    UPLOAD = "upload"
+    EXPORT = "export"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method, a path, the role that it needs (None: open to everybody), its handler, its
-    documented success and the media types it streams."""
+    documented success, the media types it streams, and what it is counted as."""
 
     method: str
     path: str
@@ -34,6 +44,7 @@ class Route:
     status: int = 200
     tag: str = "jobs"
     also: dict[int | str, dict[str, Any]] = field(default_factory=dict)
+    budget: Budget = Budget.DEFAULT
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -45,9 +56,11 @@ EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in K
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
+EXPORT = Budget.EXPORT
 
 ROUTES = (
-    Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY),
+    Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
+          Budget.CREATE),
     Route("GET", "/workflows/{workflow}", READ, do.get_workflow, tag="workflows"),
     Route("GET", "/jobs", READ, do.list_jobs),
     Route("GET", "/jobs/{job}", READ, do.get_job),
@@ -58,16 +71,16 @@ ROUTES = (
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", READ, do.list_results, tag="results"),
     Route("GET", "/jobs/{job}/results.zip", READ, do.get_results_zip, 200, "results",
-          _streams("application/zip")),
+          _streams("application/zip"), EXPORT),
     Route("GET", "/jobs/{job}/results/{path:path}", READ, do.get_result, 200, "results",
-          _streams("application/octet-stream")),
+          _streams("application/octet-stream"), EXPORT),
     Route("GET", "/jobs/{job}/export", READ, do.export_job, 200, "results",
-          _streams(*EXPORT_MEDIA)),
+          _streams(*EXPORT_MEDIA), EXPORT),
     Route("GET", "/jobs/{job}/report", READ, do.get_report, 200, "results",
-          _streams("text/html")),
+          _streams("text/html"), EXPORT),
     Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results"),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
-          _streams("text/html")),
+          _streams("text/html"), EXPORT),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),
