@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,7 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from raysched.errors import InternalError, LimitReached, RayschedError, SlideMissing, Unauthorized
+from raysched.errors import (
+    InternalError,
+    LimitReached,
+    RayschedError,
+    SlideMissing,
+    TooManyRequests,
+    Unauthorized,
+)
 from serve_app.models import Problem
 from serve_app.paths import conceal, server_folders
 
@@ -74,7 +82,8 @@ async def _ours(request: Request, error: Exception) -> ProblemResponse:
     if isinstance(error, Unauthorized):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="raysched"'
     if status == 503 or isinstance(error, LimitReached):
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+        wait_s = error.retry_after_s if isinstance(error, TooManyRequests) else RETRY_AFTER_S
+        answer.headers["Retry-After"] = str(ceil(wait_s))
     return answer
 
 

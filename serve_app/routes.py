@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from raysched.cluster.limiter import Budget
 from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import handlers as do
-from serve_app.identity import needs
+from serve_app.body import MAX_BODY_BYTES
+from serve_app.guard import Bounds, guarded
 from serve_app.problems import MEDIA_TYPE
 
 PROBLEM_ANSWER = {
@@ -23,19 +24,11 @@ PROBLEM_ANSWER = {
 }
 
 
-class Budget(StrEnum):
-    """What a request is counted as: each user has so many of each at once."""
-
-    DEFAULT = "default"
-    CREATE = "create"
-    UPLOAD = "upload"
-    EXPORT = "export"
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method, a path, the role that it needs (None: open to everybody), its handler, its
-    documented success, the media types it streams, and what it is counted as."""
+    documented success, the media types it streams, what it is counted as, and how large a body may
+    be (None: the handler counts)."""
 
     method: str
     path: str
@@ -45,6 +38,12 @@ class Route:
     tag: str = "jobs"
     also: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     budget: Budget = Budget.DEFAULT
+    body_bytes: int | None = MAX_BODY_BYTES
+
+    @property
+    def bounds(self) -> Bounds:
+        """What is asked of requests before the handler sees them."""
+        return Bounds(self.role, self.budget, self.body_bytes)
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -117,7 +116,7 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
             status_code=route.status,
             tags=[route.tag],
             operation_id=route.handler.__name__,
-            dependencies=[] if route.role is None else [Depends(needs(route.role))],
+            route_class_override=guarded(route.bounds),
             openapi_extra={"x-role": route.role, **opens},
             responses=route.also,
             response_class=Response if streams or route.status in (204, 303) else JSONResponse,

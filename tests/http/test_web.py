@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from raysched.cluster.accounts import Secret
 from raysched.cluster.gateway import Gateway
+from raysched.cluster.limiter import Admission, Budget, Taken
 from raysched.cluster.submission import JobRequest, digest_of
 from raysched.config import Config, load_config
 from raysched.core.accounts import Caller, KeyKind, Role
@@ -53,9 +54,10 @@ KEY = Secret.new(KeyKind.API)
 class LetsIn(Gateway):
     """Knows one key, whose user may do anything, and reaches no scheduler."""
 
-    async def identify(self, key: KeyId, digest: str) -> Caller:
+    async def admit(self, key: KeyId, digest: str, budget: Budget) -> Admission:
         assert (key, digest) == (KEY.key, KEY.digest)
-        return Caller(LOCAL_USER, "Local", Role.ADMIN, key, KeyKind.API, max_jobs=50)
+        caller = Caller(LOCAL_USER, "Local", Role.ADMIN, key, KeyKind.API, max_jobs=50)
+        return Admission(caller, Taken(left=len(budget)))
 
 
 def ask(config: Config, method: str, path: str, **more: Any) -> httpx.Response:
