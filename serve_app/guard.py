@@ -5,7 +5,7 @@ do, how much they may send, and a place if it is a download. Only then is a body
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -19,7 +19,7 @@ from raysched.cluster.limiter import Budget, Taken, pace_of
 from raysched.config import LimitSettings
 from raysched.core.accounts import Role
 from serve_app.body import StrictRequest, bounded
-from serve_app.flow import paced
+from serve_app.flow import Stalled, paced
 from serve_app.identity import ask_who, check_role
 
 
@@ -72,7 +72,8 @@ async def _let_in(
     receive = bounded(scope, receive, bounds.body_bytes, limits.stall_s)
     with place:
         if bounds.budget is Budget.EXPORT:
-            await paced(handle, scope, receive, send, limits.stall_s)
+            with suppress(Stalled):  # nobody is left to be told
+                await paced(handle, scope, receive, send, limits.stall_s)
         else:
             await handle(scope, receive, send)
 

@@ -13,6 +13,7 @@ from raysched.cluster.limiter import Budget
 from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
+from serve_app import download_handlers as out
 from serve_app import handlers as do
 from serve_app.body import MAX_BODY_BYTES
 from serve_app.guard import Bounds, guarded
@@ -54,6 +55,15 @@ def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
 EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in KINDS.values())]
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
+PART: dict[int | str, dict[str, Any]] = {
+    206: {"description": "The ranges that were asked for."},
+    304: {"description": "What If-None-Match names is still the same."},
+}
+SIZE_ONLY: dict[int | str, dict[str, Any]] = {
+    **PART,
+    200: {"description": "Size and ETag.", "content": {}},
+}
+
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
 EXPORT = Budget.EXPORT
 
@@ -68,12 +78,16 @@ ROUTES = (
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
-    Route("GET", "/jobs/{job}/results", READ, do.list_results, tag="results"),
-    Route("GET", "/jobs/{job}/results.zip", READ, do.get_results_zip, 200, "results",
-          _streams("application/zip"), EXPORT),
-    Route("GET", "/jobs/{job}/results/{path:path}", READ, do.get_result, 200, "results",
-          _streams("application/octet-stream"), EXPORT),
-    Route("GET", "/jobs/{job}/export", READ, do.export_job, 200, "results",
+    Route("GET", "/jobs/{job}/results", READ, out.list_results, tag="results"),
+    Route("GET", "/jobs/{job}/results.zip", READ, out.get_results_zip, 200, "results",
+          PART | _streams("application/zip"), EXPORT),
+    Route("HEAD", "/jobs/{job}/results.zip", READ, out.head_results_zip, 200, "results",
+          SIZE_ONLY),
+    Route("GET", "/jobs/{job}/results/{path:path}", READ, out.get_result, 200, "results",
+          PART | _streams("application/octet-stream"), EXPORT),
+    Route("HEAD", "/jobs/{job}/results/{path:path}", READ, out.head_result, 200, "results",
+          SIZE_ONLY),
+    Route("GET", "/jobs/{job}/export", READ, out.export_job, 200, "results",
           _streams(*EXPORT_MEDIA), EXPORT),
     Route("GET", "/jobs/{job}/report", READ, do.get_report, 200, "results",
           _streams("text/html"), EXPORT),
