@@ -24,7 +24,12 @@ BYTES_PER_CELL = {
     Format.H5AD: 60.0,
     Format.SPATIALDATA: 215.0,
 }
-FIXED_BYTES = {Format.H5AD: 75_000, Format.SPATIALDATA: 5_000, Format.GEOJSON: 4_000}
+FIXED_BYTES = {
+    Format.H5AD: 75_000,
+    Format.SPATIALDATA: 15_000,
+    Format.GEOJSON: 4_000,
+    Format.GEOPARQUET: 14_000,
+}
 OF_LABELS = {Format.OME_ZARR: 1.0, Format.OME_ZARR_ZIP: 1.0, Format.OME_ZARR_04: 3.6}
 """Beside the label image as it is stored: 0.4 has a faster codec, which packs less."""
 
@@ -66,7 +71,8 @@ def _estimate(folder: Path, export: Export) -> int:
     if export.format in OF_LABELS:
         stored: int = export.cells.file_note(LABELS)["size_bytes"]
         return round(OF_LABELS[export.format] * stored)
-    fixed = FIXED_BYTES.get(export.format, 0)
     if export.format is Format.GEOPARQUET and export.contents.complete:
-        return fixed + sum(path.stat().st_size for path in (folder / "cells").glob("*.parquet"))
-    return fixed + round(BYTES_PER_CELL[export.format] * export.contents.cells)
+        return sum(path.stat().st_size for path in (folder / "cells").glob("*.parquet"))
+    return FIXED_BYTES.get(export.format, 0) + round(
+        BYTES_PER_CELL[export.format] * export.contents.cells
+    )
