@@ -91,7 +91,7 @@ ROUTES = (
           _streams(*EXPORT_MEDIA), EXPORT),
     Route("GET", "/jobs/{job}/report", READ, do.get_report, 200, "results",
           _streams("text/html"), EXPORT),
-    Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results"),
+    Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results", budget=EXPORT),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,13 @@ JSON = st.recursive(
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
 )  # fmt: skip
+
+
+def test_there_is_a_deepest_level() -> None:
+    for levels in (DEEPEST, DEEPEST + 1):
+        text = b"[" * levels + b"]" * levels
+        with nullcontext() if levels == DEEPEST else pytest.raises(RecursionError):
+            read_json(text)
 
 
 @given(JSON)

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.downloads import Download
-from serve_app.flow import FLOW, TAKEN, WINDOW_BYTES, Stalled, Telling, paced
+from serve_app.flow import FLOW, TAKEN, WINDOW_BYTES, Stalled, Telling, Window, paced
 
 MB = 1 << 20
 PATIENT_S, IMPATIENT_S = 60.0, 0.05
@@ -135,6 +135,19 @@ def test_a_client_that_goes_away_ends_the_download() -> None:
         return link.sent
 
     assert asyncio.run(story()) < 20 * MB
+
+
+def test_a_download_whose_client_is_gone_waits_for_nobody() -> None:
+    async def story() -> None:
+        client, sent = Client(takes=64), asyncio.Queue[Message]()
+        window = Window(client.receive, sent.put, PATIENT_S)
+        client.gone.set()
+        await window.listen()
+        with pytest.raises(Stalled, match="has gone"):
+            for _ in range(64):
+                await window.send({"type": "http.response.body", "body": b"x" * MB})
+
+    asyncio.run(story())
 
 
 def test_a_proxy_that_cannot_tell_is_sent_everything() -> None:
