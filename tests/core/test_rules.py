@@ -112,8 +112,10 @@ def test_a_job_waits_for_jobs_of_other_branches_that_it_depends_on() -> None:
         ),
         (
             [job(str(n), str(n), after=[str((n + 1) % 999)]) for n in range(999)],
-            "has a cycle: 0 depends on 1, .*, 4 depends on 5, and so on, 989 more, "
-            "994 depends on 995, .*, 998 depends on 0.$",
+            (
+                "has a cycle: 0 depends on 1, .*, 4 depends on 5, and so on, 989 more, "
+                "994 depends on 995, .*, 998 depends on 0.$"
+            ),
         ),
     ],
 )
