@@ -1,4 +1,5 @@
-"""A download goes no faster than its reader: Ray Serve by itself does not see to that.
+"""A download goes no faster than its reader, an upload no faster than its writer: Ray Serve by
+itself does not see to that.
 
 A replica's ``send`` puts a message on an endless queue and returns, so a client that reads slowly
 would have a whole result pile up in memory. Serve's proxy does wait for its client, and passes what
@@ -8,6 +9,11 @@ replica sends at most ``WINDOW_BYTES`` more than that:
     proxy    scope["extensions"][FLOW]                     I can tell
     replica  "http.response.start" with FLOW: stall_s      tell me; nobody waits longer
     proxy    {"type": TAKEN, "bytes": ...} in ``receive``  so many bytes of the body, since it began
+
+and for an upload, whose pieces the proxy otherwise takes as fast as they come:
+
+    replica  {"type": READ, "bytes": 0} by ``send``        I tell; be no more than a window ahead
+    replica  {"type": READ, "bytes": ...}                  so many bytes of the body, since it began
 
 Serve is told of ``middlewares`` by an environment variable (``raysched.config``). A proxy that was
 not told has no FLOW in its scope, and sends as Serve does.
@@ -23,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FLOW = "raysched.flow"
 TAKEN = "raysched.taken"
+READ = "raysched.read"
 WINDOW_BYTES = 4 * 1024 * 1024
 TELL_BYTES = 512 * 1024
 
@@ -45,6 +52,24 @@ async def paced(app: ASGIApp, scope: Scope, receive: Receive, send: Send, stall_
         await app(scope, window.receive, window.send)
     finally:
         listening.cancel()
+
+
+def metered(scope: Scope, receive: Receive, send: Send) -> Receive:
+    """``receive`` of an upload that tells the proxy what was read."""
+    if FLOW not in scope.get("extensions", {}):
+        return receive
+    read, told = 0, -TELL_BYTES
+
+    async def telling() -> Message:
+        nonlocal read, told
+        if read - told >= TELL_BYTES:
+            told = read
+            await send({"type": READ, "bytes": read})
+        message = await receive()
+        read += len(message.get("body", b""))
+        return message
+
+    return telling
 
 
 class Window:
@@ -136,10 +161,17 @@ class Teller:
         self._taken = 0
         self._told = 0
         self._due = asyncio.Event()
+        self._passed = 0
+        self._read: int | None = None
+        self._moved = asyncio.Event()
         self._said: asyncio.Task[Any] | None = None
 
     async def send(self, message: Message) -> None:
         """Pass on to the client, as fast as it reads."""
+        if message["type"] == READ:
+            self._read = message["bytes"]
+            self._moved.set()
+            return
         self._stall_s = message.pop(FLOW, self._stall_s)
         if self._stall_s is None:
             await self._send(message)
@@ -152,6 +184,9 @@ class Teller:
 
     async def receive(self) -> Message:
         """What the client says or has taken, whichever is there first."""
+        while self._read is not None and self._passed - self._read > WINDOW_BYTES:
+            self._moved.clear()
+            await self._moved.wait()
         self._said = self._said or asyncio.ensure_future(self._receive())
         due = asyncio.ensure_future(self._due.wait())
         try:
@@ -161,6 +196,7 @@ class Teller:
         if self._said.done():
             said, self._said = self._said, None
             message: Message = said.result()
+            self._passed += len(message.get("body", b""))
             return message
         self._due.clear()
         self._told = self._taken

@@ -19,7 +19,7 @@ from raysched.cluster.limiter import Budget, Taken, pace_of
 from raysched.config import LimitSettings
 from raysched.core.accounts import Role
 from serve_app.body import StrictRequest, bounded
-from serve_app.flow import Stalled, paced
+from serve_app.flow import Stalled, metered, paced
 from serve_app.identity import ask_who, check_role
 
 
@@ -69,6 +69,8 @@ async def _let_in(
         send = _telling(send, limits, bounds.budget, taken)
         if bounds.budget is Budget.EXPORT and scope["method"] == "GET":
             place = app_state.downloads.taken(asking.caller.user)
+    if bounds.budget is Budget.UPLOAD:
+        receive = metered(scope, receive, send)
     receive = bounded(scope, receive, bounds.body_bytes, limits.stall_s)
     with place:
         if scope["method"] == "GET":

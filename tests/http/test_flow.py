@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.downloads import Download
-from serve_app.flow import FLOW, TAKEN, WINDOW_BYTES, Stalled, Telling, Window, paced
+from serve_app.flow import FLOW, TAKEN, WINDOW_BYTES, Stalled, Telling, Window, metered, paced
 
 MB = 1 << 20
 PATIENT_S, IMPATIENT_S = 60.0, 0.05
@@ -148,6 +148,51 @@ def test_a_download_whose_client_is_gone_waits_for_nobody() -> None:
                 await window.send({"type": "http.response.body", "body": b"x" * MB})
 
     asyncio.run(story())
+
+
+class Sender(Client):
+    """Sends 64 MB as fast as they are taken."""
+
+    def __init__(self) -> None:
+        super().__init__(takes=1)
+        self.gave = 0
+
+    async def receive(self) -> Message:
+        if self.gave == 64 * MB:
+            return await super().receive()
+        self.gave += MB
+        await asyncio.sleep(0)
+        self.asked = self.gave == 64 * MB
+        return {"type": "http.request", "body": b"x" * MB, "more_body": not self.asked}
+
+
+def test_an_upload_is_a_window_ahead_of_what_was_read_at_most() -> None:
+    ahead: list[int] = []
+
+    async def story() -> int:
+        client, read = Sender(), 0
+        link = Link(pieces=0)
+
+        async def replica(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal read
+            more, taking = True, metered(scope, receive, send)
+            while more:
+                message = await taking()
+                read += len(message["body"])
+                more = message["more_body"]
+                for _ in range(100):  # a slow disk: everybody else has had a turn
+                    await asyncio.sleep(0)
+                ahead.append(client.gave - read)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        link.replica = replica  # type: ignore[method-assign]
+        await Telling(link)(SCOPE, client.receive, client.send)
+        assert client.start["status"] == 204
+        return read
+
+    assert asyncio.run(story()) == 64 * MB
+    assert max(ahead) <= WINDOW_BYTES + 2 * MB
 
 
 def test_a_proxy_that_cannot_tell_is_sent_everything() -> None:
