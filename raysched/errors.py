@@ -7,7 +7,7 @@ Nothing in raysched is imported here, so every layer may raise these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 
@@ -285,6 +285,26 @@ class JournalTooNew(InternalError):
     """The journal was written by a newer raysched."""
 
     code = "journal_too_new"
+
+
+def error_of(code: str, message: str, remedy: str, **facts: object) -> RayschedError | None:
+    """The error of a code that came from elsewhere; None where no error has that code.
+
+    A kind that needs facts which did not come along comes as what it is a kind of.
+    """
+    kind = next((kind for kind in _kinds(RayschedError) if kind.code == code), None)
+    while kind is not None:
+        try:
+            return kind(message, remedy=remedy, **facts)
+        except TypeError:
+            kind = kind.__base__
+    return None
+
+
+def _kinds(root: type[RayschedError]) -> Iterator[type[RayschedError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _kinds(child)
 
 
 def faults_in_words(faults: Iterable[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """What HTTP and ``--json`` show and take, made from the core's views.
 
 Times are ISO 8601 in UTC; durations are seconds; no server path is shown, a slide goes by its name.
+Light to import, as all modules of models here are: ``raysched.Client`` reads answers with them.
 """
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raysched.cluster.submission import JobRequest, Submission, Sweep
 from raysched.core.model import Failure, JobState, Reason, Stage
 from raysched.core.views import Explanation, JobView, WorkflowView
-from raysched.imaging.catalogue import Catalogue
-from raysched.imaging.request import MeasureParams, TissueParams, read_request
+from raysched.imaging.request import MeasureParams, Sweep, TissueParams, read_request
 from serve_app.paths import conceal
+
+if TYPE_CHECKING:
+    from raysched.cluster.submission import Submission
+    from raysched.imaging.catalogue import Catalogue
 
 
 class Shown(BaseModel):
@@ -324,6 +327,8 @@ class HttpSubmission(BaseModel):
 
     def on(self, slides: tuple[Path, ...]) -> Submission:
         """The submission, with the file that each job's slide was found to be."""
+        from raysched.cluster.submission import JobRequest, Submission
+
         pairs = zip(self.jobs, slides, strict=True)
         jobs = tuple(
             JobRequest(**{**job.model_dump(exclude_unset=True), "slide": str(at)})

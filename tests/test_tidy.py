@@ -46,6 +46,12 @@ MAY_KNOW = {
         "raysched.cluster",
     ),
 }
+# A client stands on the API's words alone.
+MAY_KNOW["raysched.client"] = (
+    *("raysched", "raysched.errors", "raysched.core", "raysched.imaging.request"),
+    *("raysched.results.exports.formats", "raysched.client"),
+    *("serve_app.models", "serve_app.account_models"),
+)
 # Third parties that only one place may know; serve_app may use Ray's Serve.
 ONLY_IN = {
     "ray": ("raysched.cluster",),
@@ -168,6 +174,8 @@ SNIPPETS = [
     Bad(layer_faults, "serve_app.x", "import ray"),
     Bad(layer_faults, "raysched.cluster.x", "import duckdb"),
     Bad(layer_faults, "raysched.errors", "from raysched import config"),
+    Bad(layer_faults, "raysched.client.x", "from raysched.cluster.gateway import Gateway"),
+    Bad(layer_faults, "raysched.client.x", "from serve_app.desk import Desk"),
     Bad(size_faults, "raysched.x", "x = 1\n" * 501),
     Bad(size_faults, "raysched.x", "def f():\n" + "    x = 1\n" * 60),
     Bad(size_faults, "raysched.x", "def f(a, b, c, d, *, e, f, g): ..."),

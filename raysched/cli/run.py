@@ -32,6 +32,7 @@ from raysched.errors import (
     InvalidSetting,
     MppMissing,
     RayschedError,
+    error_of,
     faults_in_words,
 )
 
@@ -140,11 +141,8 @@ def job_failure(view: JobView) -> RayschedError:
     failure = view.failure
     if failure is None:
         raise ValueError(f"{view.job} has not failed")
-    kinds: dict[str, type[RayschedError]] = {
-        kind.code: kind for kind in _error_kinds(RayschedError)
-    }
-    kind = kinds.get(failure.code, InternalError)
-    return kind(failure.message, remedy=failure.remedy, job=view.job)
+    known = error_of(failure.code, failure.message, failure.remedy, job=view.job)
+    return known or InternalError(failure.message, remedy=failure.remedy, job=view.job)
 
 
 def described(kind: type[M], /, **values: Any) -> M:
@@ -221,10 +219,6 @@ def _json_object(text: str) -> dict[str, Any]:
             remedy="""Write for example --params '{"min_area_um2": 20}'.""",
         ) from None
     return values
-
-
-def _error_kinds(root: type[RayschedError]) -> list[type[RayschedError]]:
-    return [root, *(kind for child in root.__subclasses__() for kind in _error_kinds(child))]
 
 
 def _what_is_left(prepared: Prepared) -> str:

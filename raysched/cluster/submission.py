@@ -11,7 +11,7 @@ import json
 from base64 import b32encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,7 @@ from raysched.imaging.request import (
     MeasureParams,
     SegmentationRequest,
     SlideRequest,
+    Sweep,
     TissueParams,
     TissueRequest,
 )
@@ -37,10 +38,6 @@ from raysched.imaging.slide import open_slide
 from raysched.results.manifest import read_provenance
 from raysched.results.staging import staging_folder
 
-Sweep = Annotated[
-    dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
-    Field(max_length=8, description="values of parameters: a job for each combination"),
-]
 LATER = ("tissue", "measure", "sweep")
 """Fields that jobs did not have at first."""
 ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
