@@ -12,8 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -132,6 +132,24 @@ class Config(BaseSettings):
         address = os.environ.get("RAY_ADDRESS")  # set by `ray job submit`
         ray = InitSettingsSource(settings_cls, {"cluster": {"address": address}} if address else {})
         return init_settings, env_settings, file, ray
+
+
+class Remote(BaseSettings):
+    """How this person's command line reaches a server. Build with ``load_remote``.
+
+    Apart from ``Config``, which travels to other processes: a key of somebody's must not.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="RAYSCHED_")
+
+    server: str | None = None
+    key: SecretStr | None = None
+    keys: Path = Field(default_factory=lambda: user_config_path("raysched") / "keys.json")
+
+
+def load_remote() -> Remote:
+    """The server and key in force: ``RAYSCHED_SERVER``, ``RAYSCHED_KEY``, ``RAYSCHED_KEYS``."""
+    return Remote()
 
 
 def load_config(**arguments: Any) -> Config:

@@ -107,10 +107,10 @@ class Job(Shown):
     chunk_tiles: int | None = None
 
     @classmethod
-    def of(cls, view: JobView) -> Job:
-        """The owner's view of a job, without the server's paths."""
+    def of(cls, view: JobView, *, in_full: bool = False) -> Job:
+        """The owner's view of a job; unless in full, without the server's paths."""
         request = read_request(view.kind, view.request)
-        folders = (Path(request.slide).parent, Path(request.out).parent)
+        folders = () if in_full else (Path(request.slide).parent, Path(request.out).parent)
         return cls(
             **{name: getattr(view, name) for name in AS_IN_THE_VIEW},
             **request.model_dump(exclude={"slide", "out"}),

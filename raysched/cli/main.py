@@ -14,6 +14,7 @@ from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
+from raysched.cli.login import login, logout
 from raysched.cli.options import verb
 from raysched.cli.report import report
 from raysched.cli.run import run
@@ -25,7 +26,8 @@ from raysched.cli.users import app as users
 app = typer.Typer(
     name="raysched",
     help="Segment every cell of whole-slide images on a shared Ray cluster.",
-    epilog="Settings: RAYSCHED_CONFIG names a TOML file; see configs/default.toml.",
+    epilog="Settings: RAYSCHED_CONFIG names a TOML file; see configs/default.toml. "
+    "RAYSCHED_SERVER names a server to ask over HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -50,6 +52,8 @@ for function, panel in (
     (export, SERVICE),
     (report, SERVICE),
     (diff, SERVICE),
+    (login, SERVICE),
+    (logout, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
-
+from raysched.client.pages import pages
 from raysched.client.wire import Call, Wire, at
+from raysched.core.model import JobState
 from serve_app.models import Engines, HttpJob, Job, Why, Workflow
 
-M = TypeVar("M", bound=BaseModel)
 Wanted = str | HttpJob | Mapping[str, Any]
 """A job to submit: a slide's name or id, or more of what ``POST /workflows`` takes of a job."""
 
@@ -36,11 +35,28 @@ class JobVerbs:
 
     def jobs(self, *, only_open: bool = False, page: int = 100) -> Iterator[Job]:
         """Your jobs, page by page as they are used."""
-        yield from self._pages("/jobs", "jobs", Job, {"only_open": only_open, "limit": page})
+        yield from pages(self._wire, "/jobs", "jobs", Job, {"only_open": only_open, "limit": page})
 
     def job(self, job: str) -> Job:
         """One job: state, progress, why it waits, how it failed. Raises ``NotFound``."""
         return self._wire.ask(Job, Call(method="GET", path=at("jobs", job)))
+
+    def watch(self, job: str, every_s: float = 1.0) -> Iterator[Job]:
+        """A job each time it changed, until it has ended or asks something of a person."""
+        seen: Job | None = None
+        while True:
+            now = self.job(job)
+            if now != seen:
+                yield now
+            if now.state.is_final or now.state is JobState.NEEDS_MPP:
+                return
+            seen = now
+            time.sleep(every_s)
+
+    def wait(self, job: str) -> Job:
+        """A job once it has ended, or asks something of a person."""
+        *_, last = self.watch(job)
+        return last
 
     def explain(self, job: str) -> Why:
         """Why a job is where it is, its position and the expected time."""
@@ -63,18 +79,6 @@ class JobVerbs:
     def engines(self) -> Engines:
         """The engines that a job may name, with the JSON schema of their parameters."""
         return self._wire.ask(Engines, Call(method="GET", path="/engines"))
-
-    def _pages(self, path: str, name: str, kind: type[M], params: Mapping[str, Any]) -> Iterator[M]:
-        """The members ``name`` of all pages of a list."""
-        cursor: dict[str, str] = {}
-        while True:
-            call = Call(method="GET", path=path, params={**params, **cursor})
-            page = self._wire.send(call).json()
-            for each in page[name]:
-                yield self._wire.read(kind, json.dumps(each))
-            if not page.get("next"):
-                return
-            cursor = {"cursor": page["next"]}
 
 
 def _described(job: Wanted) -> Mapping[str, Any]:
