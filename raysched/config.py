@@ -57,6 +57,8 @@ class ServeSettings(Section):
     slide_folders: tuple[Path, ...] = ()
     session_hours: float = Field(default=12.0, gt=0, le=720)
     secure_cookie: bool = False
+    max_gb_per_user: float = Field(default=200.0, ge=0)
+    upload_hours: float = Field(default=72.0, gt=0)
     model_folders: tuple[Path, ...] = ()
 
 
@@ -114,7 +116,7 @@ class Config(BaseSettings):
 
     @property
     def uploads(self) -> Path:
-        """Where slides that belong to the service lie."""
+        """Where uploaded slides lie, a folder for each user."""
         return self.state / "slides"
 
     @classmethod

@@ -115,6 +115,55 @@ class LimitReached(RequestError):
     status = 429
 
 
+class QuotaFull(RequestError):
+    """A user's storage has no room for it."""
+
+    code = "quota_full"
+    status = 413
+
+
+class BadFileName(RequestError):
+    """A name that is not that of one file on every system."""
+
+    code = "bad_file_name"
+    status = 422
+
+
+class UploadBusy(RequestError):
+    """Another request is writing to the upload, or too many are."""
+
+    code = "upload_busy"
+    status = 423
+
+
+class PieceTooLarge(RequestError):
+    """One request brings more of an upload than it may."""
+
+    code = "piece_too_large"
+    status = 413
+
+
+class WrongProtocol(RequestError):
+    """A request of another version of the upload protocol."""
+
+    code = "wrong_protocol"
+    status = 412
+
+
+class WrongMediaType(RequestError):
+    """The body is of a sort that this request does not take."""
+
+    code = "wrong_media_type"
+    status = 415
+
+
+class ChecksumDiffers(RequestError):
+    """A piece of an upload is not what its sender sent: nothing of it is kept."""
+
+    code = "checksum_differs"
+    status = 460  # as the upload protocol says
+
+
 class OutputNotEmpty(RequestError):
     """The results folder exists and holds files already."""
 
@@ -158,6 +207,12 @@ class SlideUnreadable(SlideError):
     """The file opens as a slide but its pixels cannot be read (truncated, damaged)."""
 
     code = "slide_unreadable"
+
+
+class UploadRefused(SlideError):
+    """What was uploaded is no slide that is taken in."""
+
+    code = "upload_refused"
 
 
 class SlideChanged(SlideError):

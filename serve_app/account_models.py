@@ -26,8 +26,8 @@ class Asked(BaseModel):
 
 
 class User(Shown):
-    """A user as an administrator sees it. ``max_jobs`` 0: as everybody; ``max_bytes`` 0: no quota.
-    ``max_bytes`` is kept and shown, and not enforced yet: there are no uploads."""
+    """A user as an administrator sees it. ``max_jobs`` 0: as everybody; ``max_bytes`` of
+    uploads, 0: as everybody."""
 
     id: str
     name: str
@@ -107,7 +107,8 @@ class NewKey(Shown):
 
 
 class Me(Shown):
-    """Who asks, by which key, and for whom. ``csrf``: what a session sends with its changes."""
+    """Who asks, by which key, and for whom. ``csrf``: what a session sends with its changes.
+    ``used_bytes`` of ``max_bytes`` (0: any number) are taken by slides and announced uploads."""
 
     id: str
     name: str
@@ -115,10 +116,12 @@ class Me(Shown):
     key: str
     acts_for: str
     max_jobs: int
+    used_bytes: int
+    max_bytes: int
     csrf: str | None
 
     @classmethod
-    def of(cls, asking: Asking) -> Me:
+    def of(cls, asking: Asking, used_bytes: int, max_bytes: int) -> Me:
         """The caller."""
         who = asking.caller
         return cls(
@@ -128,6 +131,8 @@ class Me(Shown):
             key=who.key,
             acts_for=asking.user,
             max_jobs=asking.max_jobs,
+            used_bytes=used_bytes,
+            max_bytes=max_bytes,
             csrf=asking.csrf,
         )
 
@@ -154,7 +159,7 @@ class UserChange(Asked):
     name: Name | None = None
     weight: float | None = Field(default=None, ge=0.01, le=100)
     max_jobs: int | None = Field(default=None, ge=0, le=1_000_000, description="0: as everybody")
-    max_bytes: int | None = Field(default=None, ge=0, le=2**60, description="0: no quota")
+    max_bytes: int | None = Field(default=None, ge=0, le=2**60, description="0: as everybody")
     disabled: bool | None = None
 
     def on(self, user: str) -> UserChanged:

@@ -70,6 +70,7 @@ AS_IN_THE_VIEW = (
 
 class Job(Shown):
     """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells;
+    ``slide`` is the name of its file, ``slide_id`` its id where it is one of your slides;
     ``reused``: they are those of an equal job; ``awaits`` is a job of yours at work on the same.
     What a kind does not take is null."""
 
@@ -78,6 +79,7 @@ class Job(Shown):
     branch: str
     kind: str
     slide: str
+    slide_id: str | None
     state: JobState
     stage: Stage | None
     attempt: int
@@ -295,9 +297,9 @@ class HttpJob(BaseModel):
         Field(
             min_length=1,
             max_length=4096,
-            description="a slide below one of the service's slide folders: relative to such a "
-            "folder, or its full path",
-            examples=["CMU-1-Small-Region.svs"],
+            description="the id of one of your slides, or a slide below one of the service's slide "
+            "folders: relative to such a folder, or its full path",
+            examples=["sl-0193b0c2f1a5d0e9c4b7a", "CMU-1-Small-Region.svs"],
         ),
     ]
     engine: Annotated[str | None, Field(min_length=1, max_length=64)] = None
@@ -325,14 +327,15 @@ class HttpSubmission(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=200)] = "workflow"
     jobs: Annotated[tuple[HttpJob, ...], Field(min_length=1, max_length=10_000)]
 
-    def on(self, slides: tuple[Path, ...]) -> Submission:
-        """The submission, with the file that each job's slide was found to be."""
+    def on(self, slides: tuple[tuple[Path, str | None], ...]) -> Submission:
+        """The submission, with the file that each job's slide was found to be, and its id."""
         from raysched.cluster.submission import JobRequest, Submission
 
-        pairs = zip(self.jobs, slides, strict=True)
         jobs = tuple(
-            JobRequest(**{**job.model_dump(exclude_unset=True), "slide": str(at)})
-            for job, at in pairs
+            JobRequest(
+                **{**job.model_dump(exclude_unset=True), "slide": str(at), "slide_id": slide_id}
+            )
+            for job, (at, slide_id) in zip(self.jobs, slides, strict=True)
         )
         return Submission(name=self.name, jobs=jobs)
 

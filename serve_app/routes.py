@@ -14,6 +14,8 @@ from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import handlers as do
+from serve_app import slide_handlers as slides
+from serve_app import upload_handlers as uploads
 from serve_app.identity import needs
 from serve_app.problems import MEDIA_TYPE
 
@@ -45,6 +47,8 @@ class Route:
     tag: str = "jobs"
     also: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     budget: Budget = Budget.DEFAULT
+    takes: str | None = None
+    """The media type of a body that is not held in memory."""
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -55,8 +59,10 @@ def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
 EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in KINDS.values())]
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
+NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
+
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
-EXPORT = Budget.EXPORT
+EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
 
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
@@ -81,6 +87,24 @@ ROUTES = (
     Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results"),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
+    Route("OPTIONS", "/uploads", READ, uploads.describe_uploads, 204, "uploads"),
+    Route("GET", "/uploads", READ, uploads.list_uploads, tag="uploads"),
+    Route("POST", "/uploads", USE, uploads.create_upload, 201, "uploads", budget=UPLOAD),
+    Route("GET", "/uploads/{upload}", READ, uploads.get_upload, tag="uploads"),
+    Route("HEAD", "/uploads/{upload}", READ, uploads.head_upload, 200, "uploads", NO_BODY),
+    Route("PATCH", "/uploads/{upload}", USE, uploads.send_piece, 204, "uploads", budget=UPLOAD,
+          takes=uploads.PIECE_TYPE),
+    Route("DELETE", "/uploads/{upload}", USE, uploads.delete_upload, 204, "uploads"),
+    Route("GET", "/slides", READ, slides.list_slides, tag="slides"),
+    Route("POST", "/slides", USE, slides.register_slide, 201, "slides", budget=Budget.CREATE),
+    Route("GET", "/slides/{slide}", READ, slides.get_slide, tag="slides"),
+    Route("PATCH", "/slides/{slide}", USE, slides.rename_slide, tag="slides"),
+    Route("DELETE", "/slides/{slide}", USE, slides.delete_slide, 204, "slides"),
+    Route("GET", "/slides/{slide}/thumbnail", READ, slides.get_thumbnail, 200, "slides",
+          _streams("image/png")),
+    Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
+          _streams("application/octet-stream", "application/zip"), EXPORT),
+    Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),
@@ -109,7 +133,10 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
     made = APIRouter(prefix=prefix, responses={"default": PROBLEM_ANSWER})
     for route in routes:
         streams = any("content" in answer for answer in route.also.values())
-        opens: dict[str, Any] = {"security": []} if route.role is None else {}
+        more: dict[str, Any] = {"security": []} if route.role is None else {}
+        if route.takes:
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            more["requestBody"] = {"required": True, "content": {route.takes: binary}}
         made.add_api_route(
             route.path,
             route.handler,
@@ -118,7 +145,7 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
             tags=[route.tag],
             operation_id=route.handler.__name__,
             dependencies=[] if route.role is None else [Depends(needs(route.role))],
-            openapi_extra={"x-role": route.role, **opens},
+            openapi_extra={"x-role": route.role, **more},
             responses=route.also,
             response_class=Response if streams or route.status in (204, 303) else JSONResponse,
         )

@@ -9,6 +9,7 @@ import typer
 from raysched import __version__
 from raysched.cli.demo import demo
 from raysched.cli.diff import diff
+from raysched.cli.download import download
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
@@ -19,6 +20,8 @@ from raysched.cli.options import verb
 from raysched.cli.report import report
 from raysched.cli.run import run
 from raysched.cli.sim import sim
+from raysched.cli.slides import app as slides
+from raysched.cli.slides import upload
 from raysched.cli.submit import submit
 from raysched.cli.up import up
 from raysched.cli.users import app as users
@@ -52,11 +55,14 @@ for function, panel in (
     (export, SERVICE),
     (report, SERVICE),
     (diff, SERVICE),
+    (download, SERVICE),
+    (upload, SERVICE),
     (login, SERVICE),
     (logout, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)
+app.add_typer(slides, name="slide", rich_help_panel=SERVICE)
 app.add_typer(users, name="user", rich_help_panel=SERVICE)
 
 

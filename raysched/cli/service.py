@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from raysched.cli.options import Serving
+    from raysched.cli.there import There
     from raysched.core.accounts import Role
     from raysched.results.exports.formats import Format
     from serve_app.account_models import Key, NewKey, User
@@ -165,6 +166,21 @@ def reach(options: Serving) -> Iterator[Service]:
         from raysched.cli.here import Here
 
         yield Here(options.address)
+
+
+@contextmanager
+def reach_server(options: Serving) -> Iterator[There]:
+    """The server that the command line means. Raises ``InvalidSetting`` where it names none."""
+    from raysched.cli.there import There
+
+    with reach(options) as service:
+        if not isinstance(service, There):
+            raise InvalidSetting(
+                "This is asked of a server, and none is named.",
+                remedy="Name one with --server URL or RAYSCHED_SERVER. Beside the cluster slides "
+                "and results are files: name them by their path.",
+            )
+        yield service
 
 
 @contextmanager

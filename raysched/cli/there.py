@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from raysched.cli.service import Compared, Result, Show, Wrote
 from raysched.client import Client
 from raysched.core.model import JobState
-from raysched.errors import InvalidSetting, StorageFailed
+from raysched.errors import InvalidSetting, SlideMissing
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, paths_of
+from raysched.results.storage import storage
 from serve_app.models import HttpJob, HttpSubmission, Job, Workflow
 
 PATIENCE_S = 15.0
@@ -44,7 +45,24 @@ class There(Client):
     def submit_workflow(self, work: BaseModel, key: str) -> Workflow:
         """See ``Service.submit_workflow``."""
         asked = HttpSubmission.model_validate(work)
-        return self.submit(*asked.jobs, name=asked.name, key=key)
+        here = sorted({job.slide for job in asked.jobs if Path(job.slide).is_file()})
+        known = {name: self.uploaded(name) for name in here}
+        # In full where it was not sent: of another file of that name there nobody speaks.
+        named = {name: at.id if at else str(Path(name).resolve()) for name, at in known.items()}
+        try:
+            return self.submit(*_with_slides(asked, named), name=asked.name, key=key)
+        except SlideMissing:
+            if all(known.values()):
+                raise
+        named |= {name: self._send(Path(name)) for name, at in known.items() if at is None}
+        return self.submit(*_with_slides(asked, named), name=asked.name, key=key)
+
+    def _send(self, file: Path) -> str:
+        """The id of the slide that a file becomes at the server."""
+        from raysched.cli.bars import bar_for
+
+        with bar_for(file.name) as moved:
+            return self.upload(file, progress=moved).id
 
     def follow(self, job: str, show: Show) -> Job:
         """See ``Service.follow``."""
@@ -140,6 +158,13 @@ class ServerResult:
         )
 
 
+def _with_slides(asked: HttpSubmission, slides: Mapping[str, str]) -> list[HttpJob]:
+    return [
+        job.model_copy(update={"slide": slides[job.slide]}) if job.slide in slides else job
+        for job in asked.jobs
+    ]
+
+
 def _through(fetch: Callable[[Path], Path], to: BinaryIO) -> None:
     """Fetch to a file and pass it on: so that nothing is said before all of it has come."""
     with (
@@ -151,14 +176,6 @@ def _through(fetch: Callable[[Path], Path], to: BinaryIO) -> None:
 
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
-    """A place for a new folder on the disk of ``out``; gone with all that is left in it. Raises
-    ``StorageFailed``."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".raysched-", dir=out.parent) as name:
-            yield Path(name) / "fresh"
-    except OSError as error:
-        raise StorageFailed(
-            f"{out} cannot be written: {error.strerror or error}.",
-            remedy="Choose a place that may be written and has room.",
-            path=str(out),
-        ) from error
+    """A place for a new folder on the disk of ``out``; gone with all that is left in it."""
+    with storage(out), tempfile.TemporaryDirectory(prefix=".raysched-", dir=out.parent) as name:
+        yield Path(name) / "fresh"

@@ -8,10 +8,11 @@ from typing import Self
 from raysched.client.accounts import AccountVerbs
 from raysched.client.jobs import JobVerbs
 from raysched.client.results import ResultVerbs
+from raysched.client.slides import SlideVerbs
 from raysched.client.wire import Wire
 
 
-class Client(JobVerbs, ResultVerbs, AccountVerbs):
+class Client(JobVerbs, ResultVerbs, SlideVerbs, AccountVerbs):
     """Asks a raysched service over HTTP, with the verbs of the command line.
 
     Args:

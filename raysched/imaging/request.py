@@ -54,10 +54,12 @@ class SlideRequest(Asked):
     """What every kind asks for.
 
     ``slide`` and ``out`` are absolute paths on storage that every node sees. ``out`` is the
-    results folder that appears by one atomic rename when the job has succeeded.
+    results folder that appears by one atomic rename when the job has succeeded. ``slide_id``: what
+    the slide goes by where it is a user's own.
     """
 
     slide: str
+    slide_id: str | None = None
     out: str
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tissue: TissueParams = TissueParams()

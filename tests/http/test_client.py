@@ -53,8 +53,7 @@ def ann(admin: Client) -> Iterator[Client]:
 def done(ann: Client) -> Job:
     """A job of hers that has succeeded."""
     job = ann.submit("sample.svs", name="client", key="done").jobs[0]
-    while not (job := ann.job(job.id)).state.is_final:
-        pass
+    job = ann.wait(job.id)
     assert job.state is JobState.SUCCEEDED
     return job
 
@@ -185,3 +184,61 @@ def test_an_administrator_looks_after_users_and_acts_for_them(admin: Client, don
     assert [key.id for key in admin.user_keys("bob-client")] == [made.id]
     assert admin.delete_user("bob-client").deleted_at
     assert "bob-client" not in {user.id for user in admin.users()}
+
+
+def test_a_slide_is_uploaded_used_renamed_and_deleted(
+    ann: Client, service: Service, tmp_path: Path
+) -> None:
+    sample = (service.slides / "sample.svs").read_bytes()
+    mine = tmp_path / "mine.svs"
+    mine.write_bytes(sample)
+
+    class Killed(Exception):
+        """As Ctrl-C in the middle."""
+
+    def killed(done: int, _: int | None) -> None:
+        if done:
+            raise Killed
+
+    with pytest.raises(Killed):
+        ann.upload(mine, progress=killed, piece_bytes=500_000)
+    (begun,) = ann.uploads()
+    assert (begun.name, begun.offset) == ("mine.svs", 500_000)
+    told: list[int] = []
+    slide = ann.upload(mine, progress=lambda done, _: told.append(done))
+    assert (slide.id, told) == (begun.id, [500_000, len(sample)])
+    assert (slide.state, slide.width) == ("ready", 2220)
+    assert slide.sha256 == hashlib.sha256(sample).hexdigest()
+    assert ann.uploads() == ()
+    assert ann.uploaded(mine) == slide
+    assert slide in tuple(ann.slides(page=1))
+    assert ann.download_slide(slide.id, tmp_path / "back.svs").read_bytes() == sample
+    assert ann.thumbnail(slide.id, tmp_path / "t.png").read_bytes()[1:4] == b"PNG"
+    job = ann.submit(slide.id).jobs[0]
+    assert job.slide_id == slide.id
+    with pytest.raises(Conflict):
+        ann.delete_slide(slide.id)
+    ann.cancel(job.id)
+    ann.wait(job.id)
+    assert ann.rename_slide(slide.id, "other.svs").name == "other.svs"
+    assert ann.uploaded(mine) is None
+    ann.delete_slide(slide.id)
+    with pytest.raises(NotFound):
+        ann.slide(slide.id)
+
+
+def test_what_is_no_slide_is_refused_with_the_reason(ann: Client, tmp_path: Path) -> None:
+    text = tmp_path / "text.svs"
+    text.write_text("no slide" * 1000)
+    with pytest.raises(RequestError) as raised:
+        ann.upload(text)
+    assert raised.value.remedy
+
+
+def test_a_server_s_file_is_registered(ann: Client, service: Service) -> None:
+    folders = ann.slide_folders().folders
+    number = next(each.folder for each in folders if each.name == service.slides.name)
+    assert "sample.svs" in {entry.path for entry in ann.slide_folders(number).entries}
+    slide = ann.register(number, "sample.svs")
+    assert (slide.source, slide.state) == ("server", "ready")
+    ann.delete_slide(slide.id)

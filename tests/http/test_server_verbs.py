@@ -186,3 +186,56 @@ def test_an_administrator_looks_after_users_from_afar(service: Service, tmp_path
     assert [each["id"] for each in operator.asks("user", "keys", "wes")["keys"]] == [made["id"]]
     assert operator.asks("user", "delete", "wes", "--yes")["user"]["deleted_at"]
     assert "wes" not in {each["id"] for each in operator.asks("user", "list")["users"]}
+
+
+def test_slides_of_this_machine_are_uploaded_when_they_are_submitted(
+    vera: Vera, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sample = (service.slides / "sample.svs").read_bytes()
+    Path("mine.svs").write_bytes(sample)
+    first = vera.asks("submit", "mine.svs", "--key", "mine")["workflow"]
+    again = vera.asks("submit", "mine.svs", "--key", "mine")["workflow"]
+    assert again["id"] == first["id"]
+    (slide,) = vera.asks("slide", "list")["slides"]
+    assert first["jobs"][0]["slide_id"] == slide["id"]
+    assert vera.asks("upload", "mine.svs", "--name", "b.svs")["slide"]["name"] == "b.svs"
+    assert vera.asks("slide", "rename", slide["id"], "c.svs")["slide"]["name"] == "c.svs"
+    assert vera.asks("slide", "get", slide["id"])["download"]["path"] == str(tmp_path / "c.svs")
+    assert Path("c.svs").read_bytes() == sample
+    vera.asks("cancel", first["jobs"][0]["id"])
+    vera.asks("watch", first["jobs"][0]["id"])
+    assert vera.asks("slide", "delete", slide["id"])["deleted"] == {"slide": slide["id"]}
+    assert vera.says("slide", "show", slide["id"]).exit_code == 2
+    there = vera.asks("submit", service.slides / "sample.svs")["workflow"]["jobs"][0]
+    assert there["slide_id"] is None  # the server sees it by its path
+    vera.asks("cancel", there["id"])
+
+
+def test_results_are_fetched_as_a_folder_a_zip_or_one_file(
+    vera: Vera, done: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vera.asks("download", done)
+    assert json.loads((tmp_path / done / "manifest.json").read_text())["job"] == done
+    assert (tmp_path / done / "labels.zarr" / "zarr.json").is_file()
+    assert vera.says("export", tmp_path / done, "-f", "csv", "--out", "c.csv").exit_code == 0
+    assert vera.asks("download", done, "--out", "all.zip")["download"]["size_bytes"] > 0
+    vera.asks("download", done, "--file", "manifest.json")
+    assert vera.says("download", done).exit_code == 2  # is there already
+    here = {path.name for path in tmp_path.iterdir()}
+    assert here == {
+        done,
+        "all.zip",
+        "manifest.json",
+        "c.csv",
+        "c.polygons.csv",
+        "c.csv.manifest.json",
+    }
+
+
+def test_what_only_a_server_has_is_not_asked_of_a_cluster(vera: Vera, tmp_path: Path) -> None:
+    for arguments in (("slide", "list"), ("upload", tmp_path), ("download", "job-1")):
+        refused = vera.says(*arguments, RAYSCHED_SERVER=None)
+        assert refused.exit_code == 2
+        assert "--server URL" in refused.stderr
