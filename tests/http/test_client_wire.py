@@ -34,6 +34,8 @@ ME = {
     "key": "a",
     "acts_for": "ann",
     "max_jobs": 50,
+    "used_bytes": 0,
+    "max_bytes": 0,
     "csrf": None,
     "of_a_newer_service": {"more": 1},
 }
