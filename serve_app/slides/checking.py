@@ -95,8 +95,7 @@ def check(store: SlideStore, slide: str) -> None:
                 raise _ends_the_check(record)
             _look(store, record)
         except RayschedError as error:
-            hidden = (folder / CONTENT, folder, Path(record.file or "").parent)
-            told = _without(hidden, error)
+            told = _without((folder / CONTENT, folder, store.path(record).parent), error)
             store.change(slide, lambda r: r.refused(told))
             _remove_content(folder)
 
