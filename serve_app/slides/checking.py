@@ -8,6 +8,7 @@ that lock free, begins anew; each step leaves the folder so that the next proces
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -230,5 +231,6 @@ def _ends_the_check(record: SlideRecord) -> UploadRefused:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # nobody waits for it as for an answer
     place = Path(sys.argv[1])
     check(SlideStore(place.parent), place.name)
