@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +31,7 @@ from serve_app.slides.store import SLIDE_ID, SlideStore, store_of
 
 HEALTH_WAIT_S = 3.0
 GB = 10**9
+LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Desk:
         try:
             known = await self.gateway.workflow(self.user, workflow_id(self.user, key))
         except NotFound:
-            async with held(self.slides.in_use(shared=True)):
+            async with in_use(self.slides, shared=True):
                 prepared = await asyncio.to_thread(self._prepare, body, key)
                 return await self.gateway.submit(prepared), True
         if known.digest != digest_of(body):
@@ -120,11 +121,14 @@ class Desk:
 
 
 @asynccontextmanager
-async def held(context: AbstractContextManager[object]) -> AsyncIterator[None]:
-    """Inside a context whose beginning may wait for a lock: in a thread."""
-    with ExitStack() as stack:
-        await asyncio.to_thread(stack.enter_context, context)
-        yield
+async def in_use(slides: SlideStore, *, shared: bool) -> AsyncIterator[None]:
+    """``SlideStore.in_use`` once it is so. No thread waits: whoever holds it needs one to go on."""
+    while True:
+        with slides.in_use(shared=shared) as is_held:
+            if is_held:
+                yield
+                return
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def ready(gateway: Gateway) -> Health:

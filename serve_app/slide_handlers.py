@@ -11,7 +11,7 @@ from fastapi import Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
-from serve_app.desk import At, held
+from serve_app.desk import At, in_use
 from serve_app.paths import slide_folders
 from serve_app.results import pulled, zip_folder
 from serve_app.slide_models import (
@@ -88,7 +88,7 @@ async def delete_slide(at: At, slide: str) -> None:
     """Delete a slide and free its room; 409 while an unfinished job of yours uses it. Of a server's
     slide only your entry goes. Results of earlier jobs stay."""
     await asyncio.to_thread(at.slides.record, slide)
-    async with held(at.slides.in_use(shared=False)):
+    async with in_use(at.slides, shared=False):
         jobs = await at.gateway.jobs(at.user, only_open=True)
         using = [job.job for job in jobs if f'"slide_id":"{slide}"' in job.request]
         if using:

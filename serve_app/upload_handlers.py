@@ -125,10 +125,11 @@ async def send_piece(
     request: Request,
     upload_offset: Offset,
     upload_checksum: Checksum = None,
+    tus_resumable: TusVersion = None,
 ) -> Response:
     """Send the next piece of an upload, up to 16 MB. After the last the slide is looked at: see
     GET /slides/ID. When a piece was cut short, what arrived of it is kept: ask with HEAD."""
-    _speaks(request.headers.get("tus-resumable"))
+    _speaks(tus_resumable)
     _check_piece(request)
     with _one_more_piece(request):
         arriving = Writing(Piece(at.slides, upload, upload_checksum))

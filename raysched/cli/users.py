@@ -62,7 +62,7 @@ class QuotaOptions(OneUser):
     ] = None
     gb: Annotated[
         float | None,
-        typer.Option(min=0, help="Storage in GB; 0: no quota. Kept and shown, not enforced yet."),
+        typer.Option(min=0, help="GB that slides may take; 0: as everybody."),
     ] = None
 
 

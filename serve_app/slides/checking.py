@@ -8,6 +8,7 @@ that lock free, begins anew; each step leaves the folder so that the next proces
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -95,8 +96,7 @@ def check(store: SlideStore, slide: str) -> None:
                 raise _ends_the_check(record)
             _look(store, record)
         except RayschedError as error:
-            hidden = (folder / CONTENT, folder, Path(record.file or "").parent)
-            told = _without(hidden, error)
+            told = _without((folder / CONTENT, folder, store.path(record).parent), error)
             store.change(slide, lambda r: r.refused(told))
             _remove_content(folder)
 
@@ -231,5 +231,6 @@ def _ends_the_check(record: SlideRecord) -> UploadRefused:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # nobody waits for it as for an answer
     place = Path(sys.argv[1])
     check(SlideStore(place.parent), place.name)

@@ -171,12 +171,13 @@ class SlideStore:
             yield
 
     @contextmanager
-    def in_use(self, *, shared: bool) -> Iterator[None]:
-        """Shared while slides become jobs; alone while one is found to be no job's and deleted."""
+    def in_use(self, *, shared: bool) -> Iterator[bool]:
+        """Shared while slides become jobs; alone while one is found to be no job's and deleted.
+        Does not wait: whether it is so."""
         with storing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with lock(self.folder / ".use", shared=shared):
-            yield
+        with lock(self.folder / ".use", shared=shared, wait=False) as is_held:
+            yield is_held
 
     def _read(self, slide: str) -> SlideRecord | None:
         try:

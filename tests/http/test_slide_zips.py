@@ -179,3 +179,11 @@ def test_nothing_else_on_the_server_can_be_named(
     with pytest.raises(SlideMissing) as missing:
         find_below(allowed, number, path)
     assert str(allowed[0]) not in missing.value.message
+
+
+def test_a_dicom_slide_comes_alone_or_in_a_zip(store: SlideStore, samples: Path) -> None:
+    data = (samples / "slides" / "openslide-python__boxes_0.dcm").read_bytes()
+    alone = checked(store, "boxes.dcm", data)
+    within = checked(store, "boxes.zip", zipped({"series/1.dcm": data}, zipfile.ZIP_DEFLATED))
+    for record in (alone, within):
+        assert (record.state, record.facts and record.facts.vendor) == (SlideState.READY, "dicom")
