@@ -58,6 +58,8 @@ class ServeSettings(Section):
     session_hours: float = Field(default=12.0, gt=0, le=720)
     secure_cookie: bool = False
     model_folders: tuple[Path, ...] = ()
+    max_streams: int = Field(default=100, ge=1, le=150)
+    max_streams_per_user: int = Field(default=10, ge=1)
 
 
 class SegmentationSettings(Section):

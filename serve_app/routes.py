@@ -14,6 +14,7 @@ from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import handlers as do
+from serve_app import work_handlers as work
 from serve_app.identity import needs
 from serve_app.problems import MEDIA_TYPE
 
@@ -61,8 +62,11 @@ EXPORT = Budget.EXPORT
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
           Budget.CREATE),
-    Route("GET", "/workflows/{workflow}", READ, do.get_workflow, tag="workflows"),
-    Route("GET", "/jobs", READ, do.list_jobs),
+    Route("GET", "/workflows", READ, work.list_workflows, tag="workflows"),
+    Route("GET", "/workflows/{workflow}", READ, work.get_workflow, tag="workflows"),
+    Route("DELETE", "/workflows/{workflow}", USE, work.delete_workflow, 204, "workflows"),
+    Route("POST", "/workflows/{workflow}/cancel", USE, work.cancel_workflow, tag="workflows"),
+    Route("GET", "/jobs", READ, work.list_jobs),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
@@ -70,6 +74,7 @@ ROUTES = (
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", READ, do.list_results, tag="results"),
+    Route("DELETE", "/jobs/{job}/results", USE, work.delete_results, tag="results"),
     Route("GET", "/jobs/{job}/results.zip", READ, do.get_results_zip, 200, "results",
           _streams("application/zip"), EXPORT),
     Route("GET", "/jobs/{job}/results/{path:path}", READ, do.get_result, 200, "results",
@@ -81,6 +86,12 @@ ROUTES = (
     Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results"),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
+    Route("GET", "/events", READ, work.stream_events, 200, "events",
+          _streams("text/event-stream")),
+    Route("POST", "/me/cancel", USE, work.cancel_mine, tag="me"),
+    Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
+    Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
+    Route("POST", "/cluster/resume", ADMIN, work.resume_cluster, tag="cluster"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),

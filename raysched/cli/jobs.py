@@ -38,21 +38,26 @@ class AnswerOptions(OneJob):
 
 
 def status(options: StatusOptions, voice: Voice) -> None:
-    """Show your jobs, or one of them."""
+    """Show your newest jobs, the last submitted last, or one of them."""
     config = settings(options.address)
     if options.job:
         job = JobId(options.job)
         _say(ask(config, lambda gateway: gateway.job(LOCAL_USER, job)), voice)
         return
-    views = ask(config, lambda gateway: gateway.jobs(LOCAL_USER, only_open=options.open))
+    from raysched.cluster.listing import JobQuery
+
+    query = JobQuery(open=True if options.open else None)
+    page = ask(config, lambda gateway: gateway.jobs(LOCAL_USER, query))
     if voice.json:
         from serve_app.models import Jobs
 
-        voice.emit(**Jobs.of(views).model_dump(mode="json"))
+        voice.emit(**Jobs.of(page).model_dump(mode="json"))
         return
-    if not views:
+    if not page.items:
         voice.say("no jobs")
-    for view in views:
+    if page.next is not None:
+        voice.say("older jobs are not shown: GET /api/v1/jobs lists them all")
+    for view in reversed(page.items):
         voice.say(row(view))
 
 

@@ -12,6 +12,7 @@ from raysched.cli.diff import diff
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
+from raysched.cli.gates import drain, pause, resume
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.options import verb
@@ -47,6 +48,9 @@ for function, panel in (
     (answer, SERVICE),
     (cancel, SERVICE),
     (retry, SERVICE),
+    (pause, SERVICE),
+    (drain, SERVICE),
+    (resume, SERVICE),
     (export, SERVICE),
     (report, SERVICE),
     (diff, SERVICE),

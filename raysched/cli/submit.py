@@ -58,6 +58,8 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
     voice.say(f"{workflow.workflow} {workflow.name}")
     for job in workflow.jobs:
         voice.say(f"  {job.job}  {job.branch}  {Path(_slide(job)).name}")
+    if more := sum(workflow.states.values()) - len(workflow.jobs):
+        voice.say(f"  and {more:,} more")
     voice.note(f"follow one with: raysched watch {workflow.jobs[0].job}")
 
 
