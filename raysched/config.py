@@ -60,6 +60,8 @@ class ServeSettings(Section):
     max_gb_per_user: float = Field(default=200.0, ge=0)
     upload_hours: float = Field(default=72.0, gt=0)
     model_folders: tuple[Path, ...] = ()
+    max_streams: int = Field(default=100, ge=1, le=150)
+    max_streams_per_user: int = Field(default=10, ge=1)
 
 
 class SegmentationSettings(Section):

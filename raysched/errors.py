@@ -260,6 +260,12 @@ class ClusterUnreachable(ClusterError):
     code = "cluster_unreachable"
 
 
+class Draining(ClusterError):
+    """The operator lets no new work in: what was taken in runs to its end."""
+
+    code = "draining"
+
+
 class StateLocked(ClusterError):
     """Another live process holds the state folder."""
 

@@ -14,7 +14,15 @@ JOB, OTHER, WORKFLOW = "job-k3v5q2nrt4-1", "job-k3v5q2nrt4-2", "wf-k3v5q2nrt4"
 SLIDE, SECRET = "sl-0193b0c2f1a5d0e9c4b7a6", "rsk_5f0c9a1be2d7_" + "0123456789abcdef" * 4
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 TIMES = {"date-time": "2026-03-14T09:26:53Z", "date": "2026-03-14"}
-ENDS = {"ended_at", "disabled_at", "deleted_at", "revoked_at"}
+ENDS = {
+    "results_deleted_at",
+    "paused_at",
+    "draining_at",
+    "ended_at",
+    "disabled_at",
+    "deleted_at",
+    "revoked_at",
+}
 """Of what goes on in the examples: null."""
 UNKNOWN = "..."
 
@@ -28,7 +36,9 @@ VALUES: Mapping[str, Any] = {
     "chunks_done": 24, "chunks_total": 60, "cells": 48210, "tiles_per_s": 1.7,
     "checksum": None, "question": None, "failure": None, "reused": False, "awaits": None,
     "mpp": 0.2498, "tile_px": 1024, "chunk_tiles": 4, "Job.params": {"min_area_um2": 20},
-    "Workflow.name": "biopsy 12", "engine": "classical",
+    "Workflow.name": "biopsy 12", "WorkflowInShort.id": WORKFLOW,
+    "WorkflowInShort.name": "biopsy 12", "open": True, "states": {"segmenting": 1},
+    "engine": "classical",
     "HttpSubmission.name": "biopsy 12", "HttpJob.name": "he", "HttpJob.slide": SLIDE,
     "HttpJob.params": {"min_area_um2": 20}, "HttpJob.sweep": {}, "HttpJob.depends_on": [],
     "HttpJob.tissue": None, "HttpJob.measure": None, "HttpJob.mpp": None,
@@ -67,7 +77,7 @@ VALUES: Mapping[str, Any] = {
     "used_bytes": 1_288_490_188,
     # the service
     "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes": 4, "lanes_busy": 3,
-    "next": None,
+    "next": None, "Stopping.jobs": 3,
 }  # fmt: skip
 
 

@@ -41,6 +41,8 @@ TAGS = {
     "sessions": "Logging in, for browsers. Programs send their key with each request.",
     "me": "Who you are, and your own keys.",
     "users": "Everybody's accounts and keys. For administrators.",
+    "events": "What changes, as it changes.",
+    "cluster": "The whole cluster. For administrators.",
     "service": "Whether the service is well.",
 }
 PARAMETERS = {
@@ -58,8 +60,9 @@ PARAMETERS = {
     "user": "Id of a user.",
     "key": "Id of a key or session: its public part.",
     "token": "The token of a one-time link.",
-    "only_open": "Only jobs that have not ended.",
-    "submitted_before": "Only jobs of workflows that were submitted before this time.",
+    "state": "Only jobs in this state.",
+    "branch": "Only jobs of this branch.",
+    "kind": "Only jobs of this kind.",
 }
 """Parameters whose handlers say no more of them than their name."""
 ERRORS = {

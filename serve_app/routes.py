@@ -16,6 +16,7 @@ from serve_app import account_handlers as accounts
 from serve_app import handlers as do
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
+from serve_app import work_handlers as work
 from serve_app.identity import needs
 from serve_app.problems import MEDIA_TYPE
 
@@ -67,8 +68,11 @@ EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
           Budget.CREATE),
-    Route("GET", "/workflows/{workflow}", READ, do.get_workflow, tag="workflows"),
-    Route("GET", "/jobs", READ, do.list_jobs),
+    Route("GET", "/workflows", READ, work.list_workflows, tag="workflows"),
+    Route("GET", "/workflows/{workflow}", READ, work.get_workflow, tag="workflows"),
+    Route("DELETE", "/workflows/{workflow}", USE, work.delete_workflow, 204, "workflows"),
+    Route("POST", "/workflows/{workflow}/cancel", USE, work.cancel_workflow, tag="workflows"),
+    Route("GET", "/jobs", READ, work.list_jobs),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
@@ -76,6 +80,7 @@ ROUTES = (
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", READ, do.list_results, tag="results"),
+    Route("DELETE", "/jobs/{job}/results", USE, work.delete_results, tag="results"),
     Route("GET", "/jobs/{job}/results.zip", READ, do.get_results_zip, 200, "results",
           _streams("application/zip"), EXPORT),
     Route("GET", "/jobs/{job}/results/{path:path}", READ, do.get_result, 200, "results",
@@ -105,6 +110,12 @@ ROUTES = (
     Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
           _streams("application/octet-stream", "application/zip"), EXPORT),
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
+    Route("GET", "/events", READ, work.stream_events, 200, "events",
+          _streams("text/event-stream")),
+    Route("POST", "/me/cancel", USE, work.cancel_mine, tag="me"),
+    Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
+    Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
+    Route("POST", "/cluster/resume", ADMIN, work.resume_cluster, tag="cluster"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),

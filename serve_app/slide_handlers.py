@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ from typing import Annotated
 from fastapi import Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from raysched.cluster.listing import PAGE_MOST, JobQuery, Place
+from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
 from serve_app.paths import slide_folders
@@ -89,8 +92,7 @@ async def delete_slide(at: At, slide: str) -> None:
     slide only your entry goes. Results of earlier jobs stay."""
     await asyncio.to_thread(at.slides.record, slide)
     async with in_use(at.slides, shared=False):
-        jobs = await at.gateway.jobs(at.user, only_open=True)
-        using = [job.job for job in jobs if f'"slide_id":"{slide}"' in job.request]
+        using = [job.job async for job in _unfinished(at) if f'"slide_id":"{slide}"' in job.request]
         if using:
             raise Conflict(
                 f"{len(using)} unfinished jobs use {slide}: {', '.join(using[:3])}.",
@@ -98,6 +100,17 @@ async def delete_slide(at: At, slide: str) -> None:
                 jobs=using[:100],
             )
         await asyncio.to_thread(at.slides.delete, slide)
+
+
+async def _unfinished(at: At) -> AsyncIterator[JobView]:
+    """All unfinished jobs of the caller, page by page."""
+    after: Place | None = None
+    while True:
+        page = await at.gateway.jobs(at.user, JobQuery(open=True), after=after, most=PAGE_MOST)
+        for job in page.items:
+            yield job
+        if (after := page.next) is None:
+            return
 
 
 async def get_thumbnail(at: At, slide: str) -> FileResponse:

@@ -14,8 +14,10 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
 from serve_app.body import BodyLimit
+from serve_app.hub import Hub
 from serve_app.openapi import describe
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
+from serve_app.tally import Tally
 
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
 
@@ -31,6 +33,9 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
+    app.state.hub = Hub(gateway)
+    most = config.serve
+    app.state.streams = Tally("streams of events", most.max_streams, most.max_streams_per_user)
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(AT_THE_ROOT))
     app.add_middleware(BodyLimit)

@@ -11,16 +11,23 @@ from pydantic import BaseModel, Field
 from raysched.cli.service import Result, Show
 from raysched.cli.session import ask, settings
 from raysched.core.accounts import KeyKind, Role
-from raysched.core.events import UserChanged
+from raysched.core.events import (
+    ClusterDrained,
+    ClusterPaused,
+    ClusterResumed,
+    OperatorEvent,
+    UserChanged,
+)
 from raysched.core.model import LOCAL_USER, JobId, UserId
 from raysched.core.views import JobView
 from raysched.imaging.request import read_request
 from serve_app.account_models import Key, NewKey, User
-from serve_app.models import Engines, Job, Why, Workflow
+from serve_app.models import Engines, Gates, Job, Jobs, Why, Workflow
 
 if TYPE_CHECKING:
     from raysched.cluster.accounts import Accounts
     from raysched.cluster.gateway import Gateway
+    from raysched.cluster.health import Health
 
 T = TypeVar("T")
 
@@ -58,10 +65,14 @@ class Here:
         prepared = prepare(asked, user=LOCAL_USER, key=key, config=self._config)
         return Workflow.of(self._ask(lambda gateway: gateway.submit(prepared)))
 
-    def jobs(self, *, only_open: bool = False) -> tuple[Job, ...]:
-        """See ``Service.jobs``."""
-        views = self._ask(lambda gateway: gateway.jobs(LOCAL_USER, only_open=only_open))
-        return tuple(map(JobHere.seen, views))
+    def newest_jobs(self, *, only_open: bool = False) -> Jobs:
+        """See ``Service.newest_jobs``."""
+        from raysched.cluster.listing import JobQuery
+        from serve_app.pages import cursor_of
+
+        query = JobQuery(open=True if only_open else None)
+        page = self._ask(lambda gateway: gateway.jobs(LOCAL_USER, query))
+        return Jobs(jobs=tuple(map(JobHere.seen, page.items)), next=cursor_of(page.next))
 
     def job(self, job: str) -> Job:
         """See ``Service.job``."""
@@ -94,6 +105,18 @@ class Here:
         from raysched.imaging.catalogue import catalogue
 
         return Engines.of(catalogue(), in_full=True)
+
+    def pause(self) -> Gates:
+        """See ``Service.pause``."""
+        return self._hold(ClusterPaused(0.0, LOCAL_USER))
+
+    def drain(self) -> Gates:
+        """See ``Service.drain``."""
+        return self._hold(ClusterDrained(0.0, LOCAL_USER))
+
+    def resume(self) -> Gates:
+        """See ``Service.resume``."""
+        return self._hold(ClusterResumed(0.0, LOCAL_USER))
 
     def result(self, job: str) -> Result:
         """See ``Service.result``."""
@@ -152,6 +175,13 @@ class Here:
 
     def _ask(self, question: Callable[[Gateway], Awaitable[T]]) -> T:
         return ask(self._config, question)
+
+    def _hold(self, event: OperatorEvent) -> Gates:
+        async def held(gateway: Gateway) -> Health:
+            await gateway.hold(event)
+            return await gateway.health()
+
+        return Gates.of(self._ask(held))
 
     def _seen(self, question: Callable[[Gateway], Awaitable[JobView]]) -> JobHere:
         return JobHere.seen(self._ask(question))

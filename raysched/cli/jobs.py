@@ -36,16 +36,18 @@ class AnswerOptions(OneJob):
 
 
 def status(options: StatusOptions, voice: Voice) -> None:
-    """Show your jobs, or one of them."""
+    """Show your newest jobs, the last submitted last, or one of them."""
     with reach(options) as service:
         if options.job:
             _say(service.job(options.job), service, voice)
             return
-        jobs = tuple(service.jobs(only_open=options.open))
-    voice.emit(jobs=[job.model_dump(mode="json") for job in jobs])
-    if not jobs:
+        page = service.newest_jobs(only_open=options.open)
+    voice.emit(**page.model_dump(mode="json"))
+    if not page.jobs:
         voice.say("no jobs")
-    for job in jobs:
+    if page.next is not None:
+        voice.say("older jobs are not shown: GET /api/v1/jobs lists them all")
+    for job in reversed(page.jobs):
         voice.say(row(job))
 
 

@@ -13,6 +13,7 @@ from raysched.cli.download import download
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
+from raysched.cli.gates import drain, pause, resume
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.login import login, logout
@@ -52,6 +53,9 @@ for function, panel in (
     (answer, SERVICE),
     (cancel, SERVICE),
     (retry, SERVICE),
+    (pause, SERVICE),
+    (drain, SERVICE),
+    (resume, SERVICE),
     (export, SERVICE),
     (report, SERVICE),
     (diff, SERVICE),

@@ -6,7 +6,7 @@ a server over HTTP with a key. Verbs ask ``reach`` for one and know no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raysched.core.accounts import Role
     from raysched.results.exports.formats import Format
     from serve_app.account_models import Key, NewKey, User
-    from serve_app.models import Engines, Job, Why, Workflow
+    from serve_app.models import Engines, Gates, Job, Jobs, Why, Workflow
 
 Show = Callable[["Job"], None]
 
@@ -114,8 +114,8 @@ class Service(Users, Protocol):
     def submit_workflow(self, work: BaseModel, key: str) -> Workflow:
         """Submit what is described as ``takes`` says."""
 
-    def jobs(self, *, only_open: bool = False) -> Iterable[Job]:
-        """The jobs of who asks."""
+    def newest_jobs(self, *, only_open: bool = False) -> Jobs:
+        """The first page of the jobs of who asks, newest first."""
 
     def job(self, job: str) -> Job:
         """One job."""
@@ -137,6 +137,15 @@ class Service(Users, Protocol):
 
     def engines(self) -> Engines:
         """What finds cells there."""
+
+    def pause(self) -> Gates:
+        """Let nothing new start."""
+
+    def drain(self) -> Gates:
+        """Take no new work in."""
+
+    def resume(self) -> Gates:
+        """End a pause and a drain."""
 
     def result(self, job: str) -> Result:
         """The result of a job."""

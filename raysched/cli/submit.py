@@ -51,6 +51,8 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
     voice.say(f"{workflow.id} {workflow.name}")
     for job in workflow.jobs:
         voice.say(f"  {job.id}  {job.branch}  {job.slide}")
+    if more := sum(workflow.states.values()) - len(workflow.jobs):
+        voice.say(f"  and {more:,} more")
     voice.note(f"follow one with: raysched watch {workflow.jobs[0].id}")
 
 

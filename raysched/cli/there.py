@@ -15,11 +15,12 @@ from pydantic import BaseModel
 
 from raysched.cli.service import Compared, Result, Show, Wrote
 from raysched.client import Client
+from raysched.client.wire import Call
 from raysched.core.model import JobState
 from raysched.errors import InvalidSetting, SlideMissing
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, paths_of
 from raysched.results.storage import storage
-from serve_app.models import HttpJob, HttpSubmission, Job, Workflow
+from serve_app.models import HttpJob, HttpSubmission, Job, Jobs, Workflow
 
 PATIENCE_S = 15.0
 """A restart of the service is waited out, and a person is told in time of one that is gone."""
@@ -63,6 +64,11 @@ class There(Client):
 
         with bar_for(file.name) as moved:
             return self.upload(file, progress=moved).id
+
+    def newest_jobs(self, *, only_open: bool = False) -> Jobs:
+        """See ``Service.newest_jobs``."""
+        params = {"open": True} if only_open else {}
+        return self._wire.ask(Jobs, Call(method="GET", path="/jobs", params=params))
 
     def follow(self, job: str, show: Show) -> Job:
         """See ``Service.follow``."""

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from raysched.client.live import listen
 from raysched.client.pages import pages
 from raysched.client.wire import Call, Wire, at
 from raysched.core.model import JobState
-from serve_app.models import Engines, HttpJob, Job, Why, Workflow
+from serve_app.models import (
+    Engines,
+    HttpJob,
+    Job,
+    Stopping,
+    Why,
+    Workflow,
+    WorkflowInShort,
+)
+
+LARGE = {"limit": 500}
 
 Wanted = str | HttpJob | Mapping[str, Any]
 """A job to submit: a slide's name or id, or more of what ``POST /workflows`` takes of a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A job as it is now, or the id of a workflow that was deleted; neither where changes may have
+    been missed."""
+
+    job: Job | None = None
+    deleted: str | None = None
 
 
 class JobVerbs:
@@ -30,28 +51,72 @@ class JobVerbs:
         return self._wire.ask(Workflow, Call(method="POST", path="/workflows", json=body, key=key))
 
     def workflow(self, workflow: str) -> Workflow:
-        """One workflow with its jobs. Raises ``NotFound``."""
-        return self._wire.ask(Workflow, Call(method="GET", path=at("workflows", workflow)))
+        """One workflow with all its jobs. Raises ``NotFound``."""
+        path = at("workflows", workflow)
+        whole = self._wire.ask(Workflow, Call(method="GET", path=path, params=LARGE))
+        while whole.next:
+            more = {**LARGE, "cursor": whole.next}
+            page = self._wire.ask(Workflow, Call(method="GET", path=path, params=more))
+            whole = page.model_copy(update={"jobs": (*whole.jobs, *page.jobs)})
+        return whole
 
-    def jobs(self, *, only_open: bool = False, page: int = 100) -> Iterator[Job]:
-        """Your jobs, page by page as they are used."""
-        yield from pages(self._wire, "/jobs", "jobs", Job, {"only_open": only_open, "limit": page})
+    def workflows(self, *, page: int = 100, **filters: Any) -> Iterator[WorkflowInShort]:
+        """Your workflows, newest first, without their jobs, page by page as they are used.
+        Filters: ``open``, ``name``."""
+        wanted = {"limit": page, **filters}
+        yield from pages(self._wire, "/workflows", "workflows", WorkflowInShort, wanted)
+
+    def cancel_workflow(self, workflow: str) -> Workflow:
+        """Cancel all jobs of a workflow that have not ended."""
+        path = at("workflows", workflow, "cancel")
+        return self._wire.ask(Workflow, Call(method="POST", path=path))
+
+    def cancel_all(self) -> int:
+        """Cancel all of your jobs that have not ended; how many are stopping."""
+        return self._wire.ask(Stopping, Call(method="POST", path="/me/cancel")).jobs
+
+    def delete_workflow(self, workflow: str) -> None:
+        """Delete a workflow that has ended, with all that the service keeps of it. Raises
+        ``Conflict`` before its end."""
+        self._wire.send(Call(method="DELETE", path=at("workflows", workflow)))
+
+    def jobs(self, *, page: int = 100, **filters: Any) -> Iterator[Job]:
+        """Your jobs, newest first, page by page as they are used. Filters: ``open``, ``state``,
+        ``branch``, ``kind``, ``slide``, ``workflow``."""
+        yield from pages(self._wire, "/jobs", "jobs", Job, {"limit": page, **filters})
 
     def job(self, job: str) -> Job:
         """One job: state, progress, why it waits, how it failed. Raises ``NotFound``."""
         return self._wire.ask(Job, Call(method="GET", path=at("jobs", job)))
 
-    def watch(self, job: str, every_s: float = 1.0) -> Iterator[Job]:
+    def changes(self) -> Iterator[Change]:
+        """Your jobs as they change, for ever; goes on after whatever interrupts it.
+
+        It begins with a change of neither job nor workflow, and has one wherever something may have
+        been missed: list your jobs then.
+        """
+        for event in listen(self._wire, "/events"):
+            if event.name == "job":
+                yield Change(job=self._wire.read(Job, event.data))
+            elif event.name == "workflow_deleted":
+                yield Change(deleted=json.loads(event.data)["id"])
+            elif event.name == "reset":
+                yield Change()
+
+    def watch(self, job: str) -> Iterator[Job]:
         """A job each time it changed, until it has ended or asks something of a person."""
-        seen: Job | None = None
-        while True:
-            now = self.job(job)
-            if now != seen:
-                yield now
-            if now.state.is_final or now.state is JobState.NEEDS_MPP:
-                return
+        seen = self.job(job)
+        yield seen
+        if _rests(seen):
+            return
+        for change in self.changes():
+            now = change.job or self.job(job)
+            if now.id != job or now == seen:
+                continue
             seen = now
-            time.sleep(every_s)
+            yield seen
+            if _rests(seen):
+                return
 
     def wait(self, job: str) -> Job:
         """A job once it has ended, or asks something of a person."""
@@ -79,6 +144,10 @@ class JobVerbs:
     def engines(self) -> Engines:
         """The engines that a job may name, with the JSON schema of their parameters."""
         return self._wire.ask(Engines, Call(method="GET", path="/engines"))
+
+
+def _rests(job: Job) -> bool:
+    return job.state.is_final or job.state is JobState.NEEDS_MPP
 
 
 def _described(job: Wanted) -> Mapping[str, Any]:

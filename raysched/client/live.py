@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from raysched.client.wire import Call, Patience, Wire, wait_out
 from raysched.errors import ClusterUnreachable
@@ -16,11 +14,11 @@ SILENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its name, its id and what it tells."""
+    """One event: its name, its id and what it tells, in JSON."""
 
     name: str
     id: str
-    data: dict[str, Any]
+    data: str
 
 
 def listen(wire: Wire, path: str) -> Iterator[Event]:
@@ -59,5 +57,5 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
         elif field == "id":
             id_ = value
         elif not line and (data or id_):
-            yield Event(name if data else "", id_, json.loads("\n".join(data)) if data else {})
+            yield Event(name if data else "", id_, "\n".join(data))
             name, data = "", []

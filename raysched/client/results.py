@@ -8,7 +8,7 @@ from urllib.parse import quote
 from raysched.client.files import Progress, download
 from raysched.client.wire import Call, Wire, at
 from raysched.results.exports.formats import Format
-from serve_app.models import Diff, Results
+from serve_app.models import Diff, Job, Results
 
 
 class ResultVerbs:
@@ -19,6 +19,10 @@ class ResultVerbs:
     def results(self, job: str) -> Results:
         """The files of a job's results with their sizes. Raises ``NotReady`` before its end."""
         return self._wire.ask(Results, Call(method="GET", path=at("jobs", job, "results")))
+
+    def delete_results(self, job: str) -> Job:
+        """Delete the results of a job that has ended, and what it has computed; the job stays."""
+        return self._wire.ask(Job, Call(method="DELETE", path=at("jobs", job, "results")))
 
     def download(
         self, job: str, path: str, to: Path | str | None = None, progress: Progress | None = None

@@ -67,6 +67,23 @@ class World:
     def new_slide(self) -> str:
         return new_slide(self.service, self.headers("owner"))
 
+    def new_workflow(self) -> str:
+        """One of the owner's that has ended, with a job that has done nothing."""
+        owner = {"Authorization": f"Bearer {self.keys['owner']}"}
+        post, get = self.service.bare.post, self.service.bare.get
+        body = {"jobs": [{"slide": "sample.svs", "kind": "tissue_mask"}]}
+        made = post("/workflows", json=body, headers=owner).raise_for_status().json()
+        post(f"/workflows/{made['id']}/cancel", headers=owner).raise_for_status()
+        while get(f"/workflows/{made['id']}", headers=owner).json()["open"]:
+            pass
+        return str(made["id"])
+
+    def new_job(self) -> str:
+        """Its job."""
+        owner = {"Authorization": f"Bearer {self.keys['owner']}"}
+        path = f"/workflows/{self.new_workflow()}"
+        return str(self.service.bare.get(path, headers=owner).json()["jobs"][0]["id"])
+
     def new_key(self, user: str = "owner") -> Secret:
         return asyncio.run(self.service.accounts.make_key(user, KeyWish("spare")))
 
@@ -157,6 +174,15 @@ ROWS: dict[str, Row] = {
     "create_workflow": mine(422, body=lambda _: NOT_EVEN),  # past the gate, and made nothing
     "get_workflow": Row(names=lambda world: {"workflow": world.workflow}),
     "list_jobs": mine(),
+    "list_workflows": mine(),
+    "delete_workflow": Row(204, names=lambda world: {"workflow": world.new_workflow()}),
+    "cancel_workflow": Row(409, names=lambda world: {"workflow": world.workflow}),
+    "delete_results": Row(names=lambda world: {"job": world.new_job()}),
+    "stream_events": mine(),
+    "cancel_mine": mine(),
+    "pause_cluster": mine(),
+    "drain_cluster": mine(),
+    "resume_cluster": mine(),
     "get_job": Row(),
     "explain_job": Row(),
     "cancel_job": Row(409),  # it has succeeded
@@ -258,7 +284,7 @@ def test_the_table_asks_for_no_less_than_it_should() -> None:
     without = {route.handler.__name__ for _, route in TABLE if route.role is None}
     assert without == {"log_in", "follow_login_link", "healthz", "readyz"}
     for _, route in TABLE:
-        if route.path.startswith("/users"):
+        if route.path.startswith(("/users", "/cluster")):
             assert route.role is Role.ADMIN, route
         elif route.method not in SAFE and route.handler.__name__ not in {"log_in", "log_out"}:
             assert route.role is Role.USER, route
