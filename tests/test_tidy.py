@@ -288,9 +288,10 @@ def test_the_lock_holds_every_dependency() -> None:
 
 
 def test_documented_variables_exist_in_the_settings() -> None:
-    from raysched.config import Config
+    from raysched.config import Config, Remote
 
-    known = {"RAYSCHED_CONFIG", *(f"RAYSCHED_{name.upper()}" for name in Config.model_fields)}
+    settings = (*Config.model_fields, *Remote.model_fields)
+    known = {"RAYSCHED_CONFIG", *(f"RAYSCHED_{name.upper()}" for name in settings)}
     for test in (ROOT / "tests").rglob("test_*.py"):
         known |= set(re.findall(r'os\.environ\.get\("(\w+)"\)', test.read_text()))
     documents = [*ROOT.glob("*.md"), *(ROOT / "configs").glob("*")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,7 @@ class JobVerbs:
         """One job: state, progress, why it waits, how it failed. Raises ``NotFound``."""
         return self._wire.ask(Job, Call(method="GET", path=at("jobs", job)))
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Generator[Change]:
         """Your jobs as they change, for ever; goes on after whatever interrupts it.
 
         It begins with a change of neither job nor workflow, and has one wherever something may have
@@ -109,14 +110,15 @@ class JobVerbs:
         yield seen
         if _rests(seen):
             return
-        for change in self.changes():
-            now = change.job or self.job(job)
-            if now.id != job or now == seen:
-                continue
-            seen = now
-            yield seen
-            if _rests(seen):
-                return
+        with closing(self.changes()) as changes:
+            for change in changes:
+                now = change.job or self.job(job)
+                if now.id != job or now == seen:
+                    continue
+                seen = now
+                yield seen
+                if _rests(seen):
+                    return
 
     def wait(self, job: str) -> Job:
         """A job once it has ended, or asks something of a person."""

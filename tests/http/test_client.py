@@ -78,7 +78,7 @@ def test_jobs_are_described_by_name_mapping_or_model(ann: Client) -> None:
     )
     assert [(job.branch, job.tile_px) for job in made.jobs] == [("main", 512), ("b", 1024)]
     last = made.jobs[1].id
-    assert last in {job.id for job in ann.jobs(only_open=True, page=1)}
+    assert last in {job.id for job in ann.jobs(open=True, page=1)}
     assert ann.explain(last).sentence
     assert ann.cancel(last).state.is_final
     assert ann.cancel(last).state.is_final
@@ -242,3 +242,51 @@ def test_a_server_s_file_is_registered(ann: Client, service: Service) -> None:
     slide = ann.register(number, "sample.svs")
     assert (slide.source, slide.state) == ("server", "ready")
     ann.delete_slide(slide.id)
+
+
+def test_workflows_are_listed_cancelled_and_deleted_whole(ann: Client) -> None:
+    made = [ann.submit("sample.svs", name=f"whole {number}") for number in range(3)]
+    named = tuple(ann.workflows(page=1, name="whole"))
+    assert [each.id for each in named] == [each.id for each in reversed(made)]
+    assert all(
+        job.state.is_final or job.state == "cancelling"
+        for job in ann.cancel_workflow(made[0].id).jobs
+    )
+    assert ann.cancel_all() >= 0
+    for each in made:
+        ann.wait(each.jobs[0].id)
+    ann.delete_workflow(made[0].id)
+    with pytest.raises(NotFound):
+        ann.workflow(made[0].id)
+    assert ann.delete_results(made[1].jobs[0].id).results_deleted_at
+
+
+def test_a_workflow_has_all_its_jobs_however_many(ann: Client) -> None:
+    jobs = [{"slide": "sample.svs", "kind": "tissue_mask", "name": f"n{i}"} for i in range(45)]
+    made = ann.submit(*jobs, name="many")
+    first = next(ann.jobs(workflow=made.id, page=1)).id
+    assert len(tuple(ann.jobs(workflow=made.id, page=20))) == 45
+    whole = ann.workflow(made.id)
+    assert len({job.id for job in whole.jobs}) == 45
+    assert first in {job.id for job in whole.jobs}
+    ann.cancel_workflow(made.id)
+
+
+def test_changes_are_told_as_they_happen(ann: Client) -> None:
+    changes = ann.changes()
+    first = next(changes)
+    assert (first.job, first.deleted) == (None, None)
+    job = ann.submit("sample.svs", name="told").jobs[0].id
+    ann.cancel(job)
+    told = next(change.job for change in changes if change.job and change.job.id == job)
+    assert told.workflow
+    changes.close()
+
+
+def test_an_administrator_holds_the_cluster(admin: Client, ann: Client) -> None:
+    assert admin.pause().paused_at
+    assert admin.drain().draining_at
+    gates = admin.resume()
+    assert (gates.paused_at, gates.draining_at) == (None, None)
+    with pytest.raises(Forbidden):
+        ann.pause()

@@ -25,7 +25,7 @@ from raysched.errors import (
     StorageFull,
     error_of,
 )
-from tests.http.playing import KEY, Answering, client_of, playing
+from tests.http.playing import KEY, Answer, Answering, client_of, playing
 
 ME = {
     "id": "ann",
@@ -273,3 +273,41 @@ def test_no_file_is_replaced_and_none_is_left_by_an_error(tmp_path: Path) -> Non
         pytest.raises(StorageFailed),
     ):
         client.download_zip("job-1", tmp_path / "none" / "all.zip")
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def stream_of(text: str) -> Answer:
+    def answer(request: Answering) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "text/event-stream")
+        request.end_headers()
+        request.wfile.write(text.encode())
+        request.close_connection = True
+
+    return answer
+
+
+def test_events_are_gone_on_with_from_the_last_whatever_ends_a_stream() -> None:
+    answers = (
+        stream_of("retry: 10\n\nid: 1-1\nevent: reset\ndata: {}\n\nid: 1-2\nevent: workflow_del"),
+        busy,
+        stream_of(': beat\n\nid: 1-2\nevent: workflow_deleted\ndata: {"id":"wf-1"}\n\n'),
+        stream_of("id: 1-7\n: still here\n\n"),
+        stream_of("id: 1-9\nevent: news\ndata: {}\n\nid: 2-1\nevent: reset\ndata: {}\n\n"),
+    )
+    with client_of(*answers) as (client, seen):
+        changes = client.changes()
+        told = [next(changes) for _ in range(3)]
+        changes.close()
+    assert [change.deleted for change in told] == [None, "wf-1", None]
+    asked = [request.headers.get("Last-Event-ID") for request in seen]
+    assert asked == [None, "1-1", "1-1", "1-2", "1-7"]
+
+
+def test_a_stream_that_is_refused_is_not_asked_for_again() -> None:
+    refused = client_of(lambda r: r.problem(429, "limit_reached"))
+    with refused as (client, seen), pytest.raises(LimitReached):
+        next(client.changes())
+    assert len(seen) == 1
