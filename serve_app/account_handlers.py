@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -91,7 +92,8 @@ def _set_cookie(request: Request, response: Response, session: Secret) -> None:
 async def get_me(at: At, response: Response) -> Me:
     """Who you are to this service, and what you may do."""
     response.headers.update(NOT_KEPT)
-    return Me.of(at.asking)
+    used = await asyncio.to_thread(at.slides.used)
+    return Me.of(at.asking, used, await at.quota())
 
 
 async def list_my_keys(at: At) -> Keys:

@@ -63,8 +63,9 @@ async def ask_who(request: Request, budget: Budget) -> tuple[Asking, Taken]:
     return Asking(who, who.user, who.max_jobs, csrf), admission.taken
 
 
-def caller(request: Request) -> Asking:
-    """Who a request comes from, as a FastAPI dependency: ``serve_app.guard`` has asked before."""
+async def caller(request: Request) -> Asking:
+    """Who a request comes from, as a FastAPI dependency: ``serve_app.guard`` has asked before. Like
+    every dependency it is a coroutine: else it would run in a thread."""
     asking: Asking = request.state.asking
     return asking
 

@@ -15,7 +15,10 @@ from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import download_handlers as out
 from serve_app import handlers as do
-from serve_app.body import MAX_BODY_BYTES
+from serve_app import slide_handlers as slides
+from serve_app import upload_handlers as uploads
+from serve_app import work_handlers as work
+from serve_app.body import MAX_BODY_BYTES, MAX_PIECE_BYTES
 from serve_app.guard import Bounds, guarded
 from serve_app.problems import MEDIA_TYPE
 
@@ -40,6 +43,8 @@ class Route:
     also: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     budget: Budget = Budget.DEFAULT
     body_bytes: int | None = MAX_BODY_BYTES
+    takes: str | None = None
+    """The media type of a body that is not held in memory."""
 
     @property
     def bounds(self) -> Bounds:
@@ -63,15 +68,19 @@ SIZE_ONLY: dict[int | str, dict[str, Any]] = {
     **PART,
     200: {"description": "Size and ETag.", "content": {}},
 }
+NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
-EXPORT = Budget.EXPORT
+EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
 
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
           Budget.CREATE),
-    Route("GET", "/workflows/{workflow}", READ, do.get_workflow, tag="workflows"),
-    Route("GET", "/jobs", READ, do.list_jobs),
+    Route("GET", "/workflows", READ, work.list_workflows, tag="workflows"),
+    Route("GET", "/workflows/{workflow}", READ, work.get_workflow, tag="workflows"),
+    Route("DELETE", "/workflows/{workflow}", USE, work.delete_workflow, 204, "workflows"),
+    Route("POST", "/workflows/{workflow}/cancel", USE, work.cancel_workflow, tag="workflows"),
+    Route("GET", "/jobs", READ, work.list_jobs),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
@@ -79,6 +88,7 @@ ROUTES = (
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", READ, out.list_results, tag="results"),
+    Route("DELETE", "/jobs/{job}/results", USE, work.delete_results, tag="results"),
     Route("GET", "/jobs/{job}/results.zip", READ, out.get_results_zip, 200, "results",
           PART | _streams("application/zip"), EXPORT),
     Route("HEAD", "/jobs/{job}/results.zip", READ, out.head_results_zip, 200, "results",
@@ -94,6 +104,30 @@ ROUTES = (
     Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results", budget=EXPORT),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
+    Route("OPTIONS", "/uploads", READ, uploads.describe_uploads, 204, "uploads"),
+    Route("GET", "/uploads", READ, uploads.list_uploads, tag="uploads"),
+    Route("POST", "/uploads", USE, uploads.create_upload, 201, "uploads", budget=UPLOAD),
+    Route("GET", "/uploads/{upload}", READ, uploads.get_upload, tag="uploads"),
+    Route("HEAD", "/uploads/{upload}", READ, uploads.head_upload, 200, "uploads", NO_BODY),
+    Route("PATCH", "/uploads/{upload}", USE, uploads.send_piece, 204, "uploads", budget=UPLOAD,
+          body_bytes=MAX_PIECE_BYTES, takes=uploads.PIECE_TYPE),
+    Route("DELETE", "/uploads/{upload}", USE, uploads.delete_upload, 204, "uploads"),
+    Route("GET", "/slides", READ, slides.list_slides, tag="slides"),
+    Route("POST", "/slides", USE, slides.register_slide, 201, "slides", budget=Budget.CREATE),
+    Route("GET", "/slides/{slide}", READ, slides.get_slide, tag="slides"),
+    Route("PATCH", "/slides/{slide}", USE, slides.rename_slide, tag="slides"),
+    Route("DELETE", "/slides/{slide}", USE, slides.delete_slide, 204, "slides"),
+    Route("GET", "/slides/{slide}/thumbnail", READ, slides.get_thumbnail, 200, "slides",
+          _streams("image/png")),
+    Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
+          _streams("application/octet-stream", "application/zip"), EXPORT),
+    Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
+    Route("GET", "/events", READ, work.stream_events, 200, "events",
+          _streams("text/event-stream")),
+    Route("POST", "/me/cancel", USE, work.cancel_mine, tag="me"),
+    Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
+    Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
+    Route("POST", "/cluster/resume", ADMIN, work.resume_cluster, tag="cluster"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),
@@ -122,7 +156,10 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
     made = APIRouter(prefix=prefix, responses={"default": PROBLEM_ANSWER})
     for route in routes:
         streams = any("content" in answer for answer in route.also.values())
-        opens: dict[str, Any] = {"security": []} if route.role is None else {}
+        more: dict[str, Any] = {"security": []} if route.role is None else {}
+        if route.takes:
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            more["requestBody"] = {"required": True, "content": {route.takes: binary}}
         made.add_api_route(
             route.path,
             route.handler,
@@ -131,7 +168,7 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
             tags=[route.tag],
             operation_id=route.handler.__name__,
             route_class_override=guarded(route.bounds),
-            openapi_extra={"x-role": route.role, **opens},
+            openapi_extra={"x-role": route.role, **more},
             responses=route.also,
             response_class=Response if streams or route.status in (204, 303) else JSONResponse,
         )

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.news import ChangeLog
+from raysched.cluster.removals import Removals
 from raysched.cluster.runs import Runs
 from raysched.config import Config
-from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, SchedulerStarted, TimePassed
 from raysched.core.model import JobId, UserId
 from raysched.core.reports import Report
-from raysched.core.scheduler import Scheduler
+from raysched.core.scheduler import Scheduler, Shown
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal
 from raysched.journal.recovery import recover
@@ -32,6 +34,7 @@ from raysched.journal.snapshots import frozen, save_snapshot
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Changed = tuple[Shown, tuple[Retire, ...]]
 
 SNAPSHOT_EVENTS = 20_000
 TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
@@ -66,6 +69,8 @@ class Life:
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
+        self._removals = Removals(config.results, self.report)
+        self.changes = ChangeLog()
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -123,6 +128,7 @@ class Life:
         self._news.set()
         self._settled.set()
         await self._runs.abandon()
+        await self._removals.abandon()
         if remove_lanes:
             await self._lanes.remove()
         if not self._unsaved:
@@ -159,11 +165,20 @@ class Life:
 
     async def news_after(self, seen: int, wait_s: float) -> None:
         """Wait until the core's revision is above ``seen`` and durable, or for ``wait_s``."""
+        await self._wait(lambda: self.core.revision > seen, wait_s)
+
+    async def changes_after(self, serial: int, wait_s: float) -> None:
+        """Wait until something looks otherwise than at that change, or for ``wait_s``."""
+        await self._wait(lambda: self.changes.serial > serial, wait_s)
+
+    async def _wait(self, is_so: Callable[[], bool], wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
-        while self.core.revision <= seen and (left := deadline - time.monotonic()) > 0:
+        while not is_so() and (left := deadline - time.monotonic()) > 0:
             try:
                 await asyncio.wait_for(self._news.wait(), left)
             except TimeoutError:
+                return
+            if self._over is not None:
                 return
 
     async def look_up(self, user: UserId, **names: str) -> Retire | None:
@@ -171,16 +186,16 @@ class Life:
         takes them. Guessing names costs nothing unless some workflow of the user's has."""
         if not self.core.has_retired(user):
             return None
-        return await self._read(lambda: self._journal.archived(user=user, **names))
+        found = await self.read(lambda journal: journal.archived(user=user, **names))
+        if found is None or self.core.has_deleted(user, found.workflow.workflow):
+            return None
+        return found
 
-    async def page(self, user: str, before: float, most: int) -> list[Retire]:
-        """See ``Journal.archived_page``."""
-        return await self._read(lambda: self._journal.archived_page(user, before, most))
-
-    async def _read(self, work: Callable[[], T]) -> T:
+    async def read(self, work: Callable[[Journal], T]) -> T:
+        """Read from the journal, in its thread. Raises why this life is over if it is."""
         if self._over is not None:
             raise self._over
-        return await _in(self._thread, work)
+        return await _in(self._thread, lambda: work(self._journal))
 
     def lanes_open(self) -> int:
         """Lanes that can take work."""
@@ -219,7 +234,7 @@ class Life:
         self._settled.clear()
         self._unsaved = True
         try:
-            entries, commands = self._handle(letters)
+            entries, commands, changes = self._handle(letters)
             await _in(self._thread, lambda: self._journal.append(entries))
         except BaseException as error:
             self._over = _ending(error)
@@ -227,6 +242,8 @@ class Life:
                 _fail(letter.done, self._over)
             raise
         self._unsaved = False
+        for shown, retired in changes:
+            self.changes.note(shown, retired)
         self._settled.set()
         for letter in letters:
             if not letter.done.done():
@@ -238,10 +255,11 @@ class Life:
         if len(self._journal) - self._snapshot_at >= self._snapshot_every():
             await self._save_snapshot()
 
-    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command]]:
+    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command], list[Changed]]:
         """Only what changed something is logged: a repeat and a stale report leave no record."""
         entries: list[Entry] = []
         commands: list[Command] = []
+        changes: list[Changed] = []
         for letter in letters:
             before, job = self.core.revision, self._job_of(letter.event)
             try:
@@ -258,7 +276,8 @@ class Life:
             retired = tuple(command for command in done if isinstance(command, Retire))
             entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             commands += done
-        return entries, commands
+            changes.append((self.core.shown, retired))
+        return entries, commands, changes
 
     def _snapshot_every(self) -> int:
         """A snapshot takes as long to write as the state is large: it is more seldom then."""
@@ -290,6 +309,8 @@ class Life:
                 self._runs.stop(command.run)
             case WakeAt():
                 self._wake_at(command.at)
+            case RemoveFiles():
+                self._removals.start(command)
             case Retire():
                 pass  # it was archived with the event that retired it
 

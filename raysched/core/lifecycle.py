@@ -165,6 +165,7 @@ def revive(state: State, root: Job, step: Step) -> None:
     revived, kept = revivable(state, root)
     for name, to_blame in kept.items():
         state.jobs[name].skipped_by = to_blame
+        step.show(state.jobs[name])
     move(root, Cause.RETRY_ASKED)
     root.tries = 1
     _renew(root)
@@ -179,6 +180,8 @@ def revive(state: State, root: Job, step: Step) -> None:
     state.unfinished[root.workflow] = state.unfinished.get(root.workflow, 0) + back
     for job in [root, *revived]:
         job.ended_at = None
+        if user.cleared.pop(job.id, None) is not None:  # its files are gone: nothing is done
+            job.progress, job.cells = None, 0
         user.open[job.id] = None
         state.branch_of(job).line.join(job.order, job.id)
         step.touch(job)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import isfinite
 
 from raysched.core import equal_work
+from raysched.core.commands import RemoveFiles
 from raysched.core.dispatch import unit_size
 from raysched.core.events import (
     ChunkFinished,
@@ -374,6 +375,8 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
     state.idle = {}
     state.parking = None
     state.wake_at = None
+    if state.removals:  # whoever was removing them is dead
+        step.commands.append(RemoveFiles(tuple(state.removals)))
     step.crowded.update(dict.fromkeys(state.users))  # the limit may have been lowered
     while len(state.slots) > state.limits.max_active_users:  # the limit was lowered
         name, _ = state.slots.popitem()

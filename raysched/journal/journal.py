@@ -17,11 +17,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import duckdb
 
@@ -42,6 +42,7 @@ from raysched.journal.segments import Segments
 from raysched.journal.statements import Statement
 
 LOCK_WAIT_S: Final = 10.0
+INDEX_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,13 @@ class Entry:
     job: str | None = None
     decision: Decision = NOTHING
     retired: tuple[Retire, ...] = ()
+
+
+class Archived(NamedTuple):
+    """Where a workflow that has left memory is, and how many jobs it has."""
+
+    row: int
+    jobs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +211,36 @@ class Journal:
         found = self._opened().find(Statement.ARCHIVED, **kept)
         return archive.read(*found[0]) if found else None
 
-    def archived_page(self, user: str, before: float, most: int) -> list[Retire]:
-        """A user's workflows that have left memory and were submitted before a time, latest
-        first."""
-        names = {"user": whole(user), "before": before, "most": most}
-        return [archive.read(*row) for row in self._opened().find(Statement.ARCHIVED_PAGE, **names)]
+    def archived_index(
+        self,
+        user: str,
+        until: tuple[float, str] | None = None,
+        without: Collection[str] = (),
+        only: str | None = None,
+    ) -> Iterator[list[Archived]]:
+        """Where a user's workflows that have left memory are, the latest first, some at a time:
+        from (submitted at, workflow) on, that one included, without those named or only one."""
+        at, workflow = until or (None, None)
+        names = {"user": whole(user), "until": at, "workflow": workflow, "only": only}
+        skip = 0
+        while True:
+            found = self._opened().find(
+                Statement.ARCHIVED_INDEX,
+                **names,
+                without=list(without),
+                most=INDEX_ROWS,
+                skip=skip,
+            )
+            yield [Archived(*row) for row in found]
+            skip += len(found)
+            if len(found) < INDEX_ROWS:
+                return
+
+    def archived_rows(self, places: Sequence[Archived]) -> Iterator[Retire]:
+        """Workflows by where they are, the latest first. Raises ``JournalDamaged``."""
+        rows = [place.row for place in places]
+        for found in self._opened().find(Statement.ARCHIVED_ROWS, rows=rows):
+            yield archive.read(*found)
 
     def compare(self) -> int:
         """Read both copies from end to end, archive included, and return the number of events.

@@ -20,7 +20,8 @@ class Statement(StrEnum):
     MARK = "mark"
     STORY = "story"
     ARCHIVED = "archived"
-    ARCHIVED_PAGE = "archived_page"
+    ARCHIVED_INDEX = "archived_index"
+    ARCHIVED_ROWS = "archived_rows"
     ARCHIVED_BETWEEN = "archived_between"
 
 

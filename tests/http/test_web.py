@@ -245,7 +245,7 @@ def taken(field: FieldInfo) -> tuple[object, ...]:
 
 def test_http_takes_what_the_command_line_takes_but_no_results_folder() -> None:
     here, there = HttpJob.model_fields, JobRequest.model_fields
-    assert set(here) == set(there) - {"out"}
+    assert set(here) == set(there) - {"out", "slide_id"}
     for name in set(here) - {"slide"}:
         assert taken(here[name]) == taken(there[name]), name
 
@@ -288,8 +288,9 @@ def test_a_slide_is_named_relative_to_a_slide_folder_or_in_full(
     slide.touch()
     found = find_slide("case 1/ä.svs", config)
     assert (found, find_slide(str(slide), config)) == (slide, slide)
-    submission = HttpSubmission(jobs=(HttpJob(slide="case 1/ä.svs", branch="b"),)).on((found,))
-    assert submission.jobs == (JobRequest(slide=str(slide), branch="b"),)
+    submission = HttpSubmission(jobs=(HttpJob(slide="case 1/ä.svs", branch="b"),))
+    assert submission.on(((found, None),)).jobs == (JobRequest(slide=str(slide), branch="b"),)
+    assert submission.on(((found, "sl-1"),)).jobs[0].slide_id == "sl-1"
 
 
 @pytest.mark.parametrize(
