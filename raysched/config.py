@@ -154,6 +154,8 @@ def set_ray_environment() -> None:
     and Ray makes a token in the user's home when it starts a cluster where there is none.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # the bytes of uploads lie in the object store until then: a second's worth, by default
+    os.environ.setdefault("RAY_free_objects_period_milliseconds", "50")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Room for a workflow of 10,000 jobs with parameters of their own."""
-MAX_PIECE_BYTES = 16 * 1024 * 1024
+MAX_PIECE_BYTES = 8 * 1024 * 1024
 """Of one piece of an upload. Serve's proxy and then the replica hold what they receive until the
 handler takes it, so a piece may be in memory twice, however fast it is written."""
 PIECES = "/api/v1/uploads/"

@@ -136,7 +136,7 @@ def test_a_piece_must_fit(service: Service, user: httpx.Client) -> None:
     assert code_of(wrong) == (415, "wrong_media_type")
     large = piece(user, upload, 0, bytes(MAX_PIECE_BYTES + 1))
     assert code_of(large) == (413, "piece_too_large")
-    assert "up to 16,777,216 bytes" in large.json()["remedy"]
+    assert "up to 8,388,608 bytes" in large.json()["remedy"]
     bad = piece(user, upload, 0, b"II*\0", **{"Upload-Checksum": "sha1 AAAA"})
     assert code_of(bad) == (460, "checksum_differs")
     assert offset_of(user, upload) == 0
