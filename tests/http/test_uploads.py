@@ -47,7 +47,7 @@ def begin_a_piece(user: httpx.Client, upload: str, offset: int, data: bytes) -> 
     line = (
         f"PATCH {url.path}uploads/{upload} HTTP/1.1\r\nHost: {url.host}\r\n"
         f"Authorization: {user.headers['Authorization']}\r\nTus-Resumable: 1.0.0\r\n"
-        f"Upload-Offset: {offset}\r\nContent-Type: {PIECE_TYPE}\r\nContent-Length: 9000000\r\n\r\n"
+        f"Upload-Offset: {offset}\r\nContent-Type: {PIECE_TYPE}\r\nContent-Length: 8000000\r\n\r\n"
     )
     connection = socket.create_connection((url.host, url.port or 80))
     connection.sendall(line.encode() + data)
