@@ -193,6 +193,8 @@ def set_ray_environment() -> None:
     and Ray makes a token in the user's home when it starts a cluster where there is none.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # the bytes of uploads lie in the object store until then: a second's worth, by default
+    os.environ.setdefault("RAY_free_objects_period_milliseconds", "50")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve_app.flow:middlewares")
     if "ray" not in sys.modules:
