@@ -19,6 +19,7 @@ from raysched.core.scheduler import Shown
 from serve_app import hub as hubs
 from serve_app import streaming
 from serve_app.hub import Hub, Listener
+from tests.http.conftest import Service
 from tests.http.here import Here
 from tests.http.test_workflows import cancelled, folder, run, submit
 
