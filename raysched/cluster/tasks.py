@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ from raysched.results import stages
 from raysched.results.shelf import Shelf
 
 log = logging.getLogger(__name__)
+
+LANE_NICE = 19
+"""A lane takes what CPU time is left by the scheduler and the service on the same machine: people
+who ask, or cancel, wait for milliseconds; a chunk takes seconds in any case. Ray gives all of its
+workers 15, also the scheduler and the replicas, unless told otherwise (``cluster/session.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,7 @@ def run_unit(order: Order) -> Outcome:
     """Do one unit in this process. Never raises by itself."""
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
+    _give_way()
     processors.give(order.cpus)
     try:
         with guarded(order.unit, order.run, order.most_bytes, order.notes):
@@ -138,12 +145,18 @@ def run_unit(order: Order) -> Outcome:
 def warm_up(engine: str, cpus: int) -> None:
     """Load in this process what its first unit would wait for. What fails here fails there again,
     where it is the job's failure."""
+    _give_way()
     processors.give(cpus)
     try:
         rehearse(load_engine(engine))
         pa.array([0])  # Arrow loads pandas at its first array, where that is installed: 0.7 s
     except Exception:
         log.exception("Engine %r could not be warmed up.", engine)
+
+
+def _give_way() -> None:
+    """Linux keeps this for each thread; threads that this one starts have it from it."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(LANE_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _may_pass(error: RayschedError, stage: Stage) -> bool:
