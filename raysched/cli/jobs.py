@@ -144,5 +144,5 @@ def _say(view: JobView, voice: Voice) -> None:
     if view.failure:
         voice.say(f"  error: {view.failure.message}")
         voice.say(f"  do: {view.failure.remedy}")
-    if view.state is JobState.SUCCEEDED:
+    if view.state is JobState.SUCCEEDED and view.results_deleted_at is None:
         voice.say(f"  results in {request['out']}")
