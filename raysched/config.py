@@ -12,8 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -57,6 +57,8 @@ class ServeSettings(Section):
     slide_folders: tuple[Path, ...] = ()
     session_hours: float = Field(default=12.0, gt=0, le=720)
     secure_cookie: bool = False
+    max_gb_per_user: float = Field(default=200.0, ge=0)
+    upload_hours: float = Field(default=72.0, gt=0)
     model_folders: tuple[Path, ...] = ()
     max_streams: int = Field(default=100, ge=1, le=150)
     max_streams_per_user: int = Field(default=10, ge=1)
@@ -76,6 +78,24 @@ class ReuseSettings(Section):
     most_gb_per_user: float = Field(default=20.0, ge=0)
 
 
+class LimitSettings(Section):
+    """How much one user may ask of the service at once, and for how long it waits for a client."""
+
+    default_burst: int = Field(default=30, ge=1, le=1_000_000)
+    default_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    create_burst: int = Field(default=5, ge=1, le=1_000_000)
+    create_per_s: float = Field(default=1.0, gt=0, le=1_000_000)
+    upload_burst: int = Field(default=30, ge=1, le=1_000_000)
+    upload_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    export_burst: int = Field(default=30, ge=1, le=1_000_000)
+    export_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    strangers_burst: int = Field(default=100, ge=1, le=1_000_000)
+    strangers_per_s: float = Field(default=50.0, gt=0, le=1_000_000)
+    downloads_per_user: int = Field(default=8, ge=1, le=1000)
+    downloads: int = Field(default=32, ge=1, le=1000)
+    stall_s: float = Field(default=60.0, gt=0)
+
+
 class Config(BaseSettings):
     """The settings of one process. Build with ``load_config``."""
 
@@ -91,6 +111,7 @@ class Config(BaseSettings):
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     reuse: ReuseSettings = ReuseSettings()
+    limits: LimitSettings = LimitSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -116,7 +137,7 @@ class Config(BaseSettings):
 
     @property
     def uploads(self) -> Path:
-        """Where slides that belong to the service lie."""
+        """Where uploaded slides lie, a folder for each user."""
         return self.state / "slides"
 
     @classmethod
@@ -134,6 +155,24 @@ class Config(BaseSettings):
         address = os.environ.get("RAY_ADDRESS")  # set by `ray job submit`
         ray = InitSettingsSource(settings_cls, {"cluster": {"address": address}} if address else {})
         return init_settings, env_settings, file, ray
+
+
+class Remote(BaseSettings):
+    """How this person's command line reaches a server. Build with ``load_remote``.
+
+    Apart from ``Config``, which travels to other processes: a key of somebody's must not.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="RAYSCHED_")
+
+    server: str | None = None
+    key: SecretStr | None = None
+    keys: Path = Field(default_factory=lambda: user_config_path("raysched") / "keys.json")
+
+
+def load_remote() -> Remote:
+    """The server and key in force: ``RAYSCHED_SERVER``, ``RAYSCHED_KEY``, ``RAYSCHED_KEYS``."""
+    return Remote()
 
 
 def load_config(**arguments: Any) -> Config:
@@ -155,6 +194,7 @@ def set_ray_environment() -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve_app.flow:middlewares")
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 

@@ -7,7 +7,7 @@ Nothing in raysched is imported here, so every layer may raise these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 
@@ -115,6 +115,65 @@ class LimitReached(RequestError):
     status = 429
 
 
+class TooManyRequests(LimitReached):
+    """A user asks faster than the limits let anybody. ``retry_after_s``: when to come again."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: float, **facts: object) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
+
+
+class QuotaFull(RequestError):
+    """A user's storage has no room for it."""
+
+    code = "quota_full"
+    status = 413
+
+
+class BadFileName(RequestError):
+    """A name that is not that of one file on every system."""
+
+    code = "bad_file_name"
+    status = 422
+
+
+class UploadBusy(RequestError):
+    """Another request is writing to the upload, or too many are."""
+
+    code = "upload_busy"
+    status = 423
+
+
+class PieceTooLarge(RequestError):
+    """One request brings more of an upload than it may."""
+
+    code = "piece_too_large"
+    status = 413
+
+
+class WrongProtocol(RequestError):
+    """A request of another version of the upload protocol."""
+
+    code = "wrong_protocol"
+    status = 412
+
+
+class WrongMediaType(RequestError):
+    """The body is of a sort that this request does not take."""
+
+    code = "wrong_media_type"
+    status = 415
+
+
+class ChecksumDiffers(RequestError):
+    """A piece of an upload is not what its sender sent: nothing of it is kept."""
+
+    code = "checksum_differs"
+    status = 460  # as the upload protocol says
+
+
 class OutputNotEmpty(RequestError):
     """The results folder exists and holds files already."""
 
@@ -160,6 +219,12 @@ class SlideUnreadable(SlideError):
     code = "slide_unreadable"
 
 
+class UploadRefused(SlideError):
+    """What was uploaded is no slide that is taken in."""
+
+    code = "upload_refused"
+
+
 class SlideChanged(SlideError):
     """The file is another than when it was planned."""
 
@@ -203,6 +268,12 @@ class ClusterUnreachable(ClusterError):
     """No Ray cluster answers at the address."""
 
     code = "cluster_unreachable"
+
+
+class Busy(ClusterError):
+    """All places are taken, by other users too."""
+
+    code = "busy"
 
 
 class Draining(ClusterError):
@@ -291,6 +362,26 @@ class JournalTooNew(InternalError):
     """The journal was written by a newer raysched."""
 
     code = "journal_too_new"
+
+
+def error_of(code: str, message: str, remedy: str, **facts: object) -> RayschedError | None:
+    """The error of a code that came from elsewhere; None where no error has that code.
+
+    A kind that needs facts which did not come along comes as what it is a kind of.
+    """
+    kind = next((kind for kind in _kinds(RayschedError) if kind.code == code), None)
+    while kind is not None:
+        try:
+            return kind(message, remedy=remedy, **facts)
+        except TypeError:
+            kind = kind.__base__
+    return None
+
+
+def _kinds(root: type[RayschedError]) -> Iterator[type[RayschedError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _kinds(child)
 
 
 def faults_in_words(faults: Iterable[Mapping[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -26,6 +27,7 @@ from serve_app.account_models import (
     Users,
 )
 from serve_app.desk import At, Desk
+from serve_app.gate import Gate
 from serve_app.handlers import IdempotencyKey
 from serve_app.identity import COOKIE, csrf_of
 
@@ -65,7 +67,9 @@ async def log_out(at: At, response: Response) -> None:
 async def _session(request: Request, text: str) -> tuple[Secret, Caller]:
     config: Config = request.app.state.config
     accounts = Accounts(request.app.state.gateway)
-    return await accounts.log_in(text, config.serve.session_hours * HOUR_S)
+    gate: Gate = request.app.state.gate
+    with gate.watching(Secret.read(text)):
+        return await accounts.log_in(text, config.serve.session_hours * HOUR_S)
 
 
 def _set_cookie(request: Request, response: Response, session: Secret) -> None:
@@ -88,7 +92,8 @@ def _set_cookie(request: Request, response: Response, session: Secret) -> None:
 async def get_me(at: At, response: Response) -> Me:
     """Who you are to this service, and what you may do."""
     response.headers.update(NOT_KEPT)
-    return Me.of(at.asking)
+    used = await asyncio.to_thread(at.slides.used)
+    return Me.of(at.asking, used, await at.quota())
 
 
 async def list_my_keys(at: At) -> Keys:

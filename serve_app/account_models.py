@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raysched.cluster.accounts import KeyWish, Secret
 from raysched.core.accounts import AccountView, KeyKind, KeyView, Role
 from raysched.core.events import UserChanged
 from raysched.core.model import UserId
-from serve_app.identity import Asking
 from serve_app.models import Shown, utc, utc_or_none
+
+if TYPE_CHECKING:
+    from raysched.cluster.accounts import KeyWish, Secret
+    from serve_app.identity import Asking
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -24,8 +26,8 @@ class Asked(BaseModel):
 
 
 class User(Shown):
-    """A user as an administrator sees it. ``max_jobs`` 0: as everybody; ``max_bytes`` 0: no quota.
-    ``max_bytes`` is kept and shown, and not enforced yet: there are no uploads."""
+    """A user as an administrator sees it. ``max_jobs`` 0: as everybody; ``max_bytes`` of
+    uploads, 0: as everybody."""
 
     id: str
     name: str
@@ -105,7 +107,8 @@ class NewKey(Shown):
 
 
 class Me(Shown):
-    """Who asks, by which key, and for whom. ``csrf``: what a session sends with its changes."""
+    """Who asks, by which key, and for whom. ``csrf``: what a session sends with its changes.
+    ``used_bytes`` of ``max_bytes`` (0: any number) are taken by slides and announced uploads."""
 
     id: str
     name: str
@@ -113,10 +116,12 @@ class Me(Shown):
     key: str
     acts_for: str
     max_jobs: int
+    used_bytes: int
+    max_bytes: int
     csrf: str | None
 
     @classmethod
-    def of(cls, asking: Asking) -> Me:
+    def of(cls, asking: Asking, used_bytes: int, max_bytes: int) -> Me:
         """The caller."""
         who = asking.caller
         return cls(
@@ -126,6 +131,8 @@ class Me(Shown):
             key=who.key,
             acts_for=asking.user,
             max_jobs=asking.max_jobs,
+            used_bytes=used_bytes,
+            max_bytes=max_bytes,
             csrf=asking.csrf,
         )
 
@@ -152,7 +159,7 @@ class UserChange(Asked):
     name: Name | None = None
     weight: float | None = Field(default=None, ge=0.01, le=100)
     max_jobs: int | None = Field(default=None, ge=0, le=1_000_000, description="0: as everybody")
-    max_bytes: int | None = Field(default=None, ge=0, le=2**60, description="0: no quota")
+    max_bytes: int | None = Field(default=None, ge=0, le=2**60, description="0: as everybody")
     disabled: bool | None = None
 
     def on(self, user: str) -> UserChanged:
@@ -169,6 +176,8 @@ class KeyAsked(Asked):
 
     def wish(self) -> KeyWish:
         """As the accounts take it."""
+        from raysched.cluster.accounts import KeyWish
+
         return KeyWish(self.name, self.role, self.days)
 
 

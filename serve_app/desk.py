@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +19,19 @@ from raysched.cluster.submission import Prepared, digest_of, prepare, workflow_i
 from raysched.config import Config
 from raysched.core.model import JobId, UserId
 from raysched.core.views import WorkflowView
-from raysched.errors import ClusterError, Conflict, NotFound
+from raysched.errors import ClusterError, Conflict, NotFound, SlideMissing
 from raysched.imaging.engine import load_engine
 from serve_app.identity import Asking, caller
 from serve_app.models import HttpSubmission
-from serve_app.paths import find_slide, refuse_files
+from serve_app.paths import find_slide, refuse_files, slide_folders
 from serve_app.results import results_of
+from serve_app.slides.checking import ensure_checked
+from serve_app.slides.record import SlideRecord
+from serve_app.slides.store import SLIDE_ID, SlideStore, store_of
 
 HEALTH_WAIT_S = 3.0
+GB = 10**9
+LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,33 @@ class Desk:
         """Users and keys."""
         return Accounts(self.gateway)
 
+    @property
+    def slides(self) -> SlideStore:
+        """The slides of whom things are asked for."""
+        return store_of(self.config.uploads, self.user)
+
+    async def quota(self) -> int:
+        """Bytes that the user may keep; 0: any."""
+        usual = round(self.config.serve.max_gb_per_user * GB)
+        try:
+            return (await self.gateway.account(self.user)).max_bytes or usual
+        except NotFound:
+            return usual
+
+    def slide_file(self, record: SlideRecord) -> Path:
+        """The file of a slide of the user's, once it is ready. Raises ``NotReady``,
+        ``UploadRefused``; ``SlideMissing`` for a server's slide that may not be read any more."""
+        ensure_checked(self.slides, record)
+        path = self.slides.file(record)
+        if record.from_server:
+            allowed = [folder.resolve() for folder in slide_folders(self.config)]
+            if not any(path.resolve().is_relative_to(folder) for folder in allowed):
+                raise SlideMissing(
+                    f"The server's file of {record.id} may not be read any more.",
+                    remedy="Ask the operator, who sets serve.slide_folders.",
+                )
+        return path
+
     async def submit(self, body: HttpSubmission, key: str) -> tuple[WorkflowView, bool]:
         """The workflow, and whether it is new. A key that is known is not checked against the
         disk again: its slide may be gone by now and its results folder is taken by itself.
@@ -52,8 +86,9 @@ class Desk:
         try:
             known = await self.gateway.workflow(self.user, workflow_id(self.user, key))
         except NotFound:
-            prepared = await asyncio.to_thread(self._prepare, body, key)
-            return await self.gateway.submit(prepared), True
+            async with in_use(self.slides, shared=True):
+                prepared = await asyncio.to_thread(self._prepare, body, key)
+                return await self.gateway.submit(prepared), True
         if known.digest != digest_of(body):
             raise Conflict(
                 "This Idempotency-Key was used for another workflow already.",
@@ -64,7 +99,7 @@ class Desk:
 
     def _prepare(self, body: HttpSubmission, key: str) -> Prepared:
         """Find and open the slides; runs in a thread."""
-        found = {name: find_slide(name, self.config) for name in {job.slide for job in body.jobs}}
+        found = {name: self._find(name) for name in {job.slide for job in body.jobs}}
         slides = tuple(found[job.slide] for job in body.jobs)
         prepared = prepare(body.on(slides), user=self.user, key=key, config=self.config)
         for job in prepared.jobs:
@@ -74,9 +109,26 @@ class Desk:
                 refuse_files(kind, request["params"], self.config)
         return replace(prepared, digest=digest_of(body))
 
+    def _find(self, name: str) -> tuple[Path, str | None]:
+        """The file of a slide that a job names, and its id if it has one."""
+        if not SLIDE_ID.fullmatch(name):
+            return find_slide(name, self.config), None
+        return self.slide_file(self.slides.record(name)), name
+
     async def results(self, job: JobId) -> Path:
         """The results folder of a job. Raises ``NotFound``, ``NotReady``."""
         return results_of(await self.gateway.job(self.user, job))
+
+
+@asynccontextmanager
+async def in_use(slides: SlideStore, *, shared: bool) -> AsyncIterator[None]:
+    """``SlideStore.in_use`` once it is so. No thread waits: whoever holds it needs one to go on."""
+    while True:
+        with slides.in_use(shared=shared) as is_held:
+            if is_held:
+                yield
+                return
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def ready(gateway: Gateway) -> Health:
@@ -95,7 +147,7 @@ async def ready(gateway: Gateway) -> Health:
     return health
 
 
-def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
+async def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
     """The desk that a request comes to."""
     return Desk(request.app.state.config, request.app.state.gateway, asking)
 

@@ -1,6 +1,7 @@
 """What HTTP and ``--json`` show and take, made from the core's views.
 
 Times are ISO 8601 in UTC; durations are seconds; no server path is shown, a slide goes by its name.
+Light to import, as all modules of models here are: ``raysched.Client`` reads answers with them.
 """
 
 from __future__ import annotations
@@ -8,19 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raysched.cluster.health import Health
-from raysched.cluster.listing import Page, Place
-from raysched.cluster.submission import JobRequest, Submission, Sweep
 from raysched.core.model import Failure, JobState, Reason, Stage
 from raysched.core.views import Explanation, JobView, WorkflowView
-from raysched.imaging.catalogue import Catalogue
-from raysched.imaging.request import MeasureParams, TissueParams, read_request
-from serve_app.pages import cursor_of
+from raysched.imaging.request import MeasureParams, Sweep, TissueParams, read_request
 from serve_app.paths import conceal
+
+if TYPE_CHECKING:
+    from raysched.cluster.health import Health
+    from raysched.cluster.listing import Page
+    from raysched.cluster.submission import Submission
+    from raysched.imaging.catalogue import Catalogue
 
 
 class Shown(BaseModel):
@@ -70,6 +72,7 @@ AS_IN_THE_VIEW = (
 
 class Job(Shown):
     """One job. ``eta_s`` is the expected time until its end; ``checksum`` names its cells;
+    ``slide`` is the name of its file, ``slide_id`` its id where it is one of your slides;
     ``reused``: they are those of an equal job; ``awaits`` is a job of yours at work on the same.
     What a kind does not take is null."""
 
@@ -78,6 +81,7 @@ class Job(Shown):
     branch: str
     kind: str
     slide: str
+    slide_id: str | None
     state: JobState
     stage: Stage | None
     attempt: int
@@ -108,10 +112,10 @@ class Job(Shown):
     chunk_tiles: int | None = None
 
     @classmethod
-    def of(cls, view: JobView) -> Job:
-        """The owner's view of a job, without the server's paths."""
+    def of(cls, view: JobView, *, in_full: bool = False) -> Job:
+        """The owner's view of a job; unless in full, without the server's paths."""
         request = read_request(view.kind, view.request)
-        folders = (Path(request.slide).parent, Path(request.out).parent)
+        folders = () if in_full else (Path(request.slide).parent, Path(request.out).parent)
         return cls(
             **{name: getattr(view, name) for name in AS_IN_THE_VIEW},
             **request.model_dump(exclude={"slide", "out"}),
@@ -137,6 +141,8 @@ class Jobs(Shown):
     @classmethod
     def of(cls, page: Page[JobView]) -> Jobs:
         """The caller's jobs."""
+        from serve_app.pages import cursor_of
+
         return cls(jobs=tuple(map(Job.of, page.items)), next=cursor_of(page.next))
 
 
@@ -166,6 +172,9 @@ class Workflow(WorkflowInShort):
     @classmethod
     def of(cls, view: WorkflowView, after: int = 0) -> Workflow:
         """The owner's view of a workflow, with its jobs after the first so many."""
+        from raysched.cluster.listing import Place
+        from serve_app.pages import cursor_of
+
         left = sum(view.states.values()) - after - len(view.jobs)
         reached = Place(view.submitted_at, view.workflow, after + len(view.jobs))
         following = cursor_of(reached if left > 0 and view.jobs else None)
@@ -191,6 +200,8 @@ class Workflows(Shown):
     @classmethod
     def of(cls, page: Page[WorkflowView]) -> Workflows:
         """The caller's workflows."""
+        from serve_app.pages import cursor_of
+
         shown = tuple(map(WorkflowInShort.of, page.items))
         return cls(workflows=shown, next=cursor_of(page.next))
 
@@ -214,21 +225,6 @@ class Gates(Shown):
         return cls(
             paused_at=utc_or_none(health.paused_at), draining_at=utc_or_none(health.drained_at)
         )
-
-
-class ResultFile(Shown):
-    """One file of a results folder; ``path`` is relative to the folder."""
-
-    path: str
-    size_bytes: int
-
-
-class Results(Shown):
-    """The files of a job's results."""
-
-    job: str
-    size_bytes: int
-    files: tuple[ResultFile, ...]
 
 
 class ComparedResult(Shown):
@@ -363,9 +359,9 @@ class HttpJob(BaseModel):
         Field(
             min_length=1,
             max_length=4096,
-            description="a slide below one of the service's slide folders: relative to such a "
-            "folder, or its full path",
-            examples=["CMU-1-Small-Region.svs"],
+            description="the id of one of your slides, or a slide below one of the service's slide "
+            "folders: relative to such a folder, or its full path",
+            examples=["sl-0193b0c2f1a5d0e9c4b7a", "CMU-1-Small-Region.svs"],
         ),
     ]
     engine: Annotated[str | None, Field(min_length=1, max_length=64)] = None
@@ -393,12 +389,15 @@ class HttpSubmission(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=200)] = "workflow"
     jobs: Annotated[tuple[HttpJob, ...], Field(min_length=1, max_length=10_000)]
 
-    def on(self, slides: tuple[Path, ...]) -> Submission:
-        """The submission, with the file that each job's slide was found to be."""
-        pairs = zip(self.jobs, slides, strict=True)
+    def on(self, slides: tuple[tuple[Path, str | None], ...]) -> Submission:
+        """The submission, with the file that each job's slide was found to be, and its id."""
+        from raysched.cluster.submission import JobRequest, Submission
+
         jobs = tuple(
-            JobRequest(**{**job.model_dump(exclude_unset=True), "slide": str(at)})
-            for job, at in pairs
+            JobRequest(
+                **{**job.model_dump(exclude_unset=True), "slide": str(at), "slide_id": slide_id}
+            )
+            for job, (at, slide_id) in zip(self.jobs, slides, strict=True)
         )
         return Submission(name=self.name, jobs=jobs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from pydantic import BaseModel
 from raysched.config import Config
 from raysched.errors import InvalidSetting, SlideMissing
 
+UPLOADED = re.compile(r"[0-9a-f]{32}/sl-[0-9a-f]{21}/(?:content/)?")
+"""What is left of the path to an uploaded slide once the folder of all is taken off."""
+
 
 def slide_folders(config: Config) -> tuple[Path, ...]:
     """The folders whose slides may be named, as they are configured."""
-    return (config.uploads.absolute(), *(path.absolute() for path in config.serve.slide_folders))
+    return tuple(path.absolute() for path in config.serve.slide_folders)
 
 
 def find_slide(name: str, config: Config) -> Path:
-    """The slide of that name: relative to a slide folder, or a full path into one.
+    """The slide of that name on the server: relative to a slide folder, or a full path into one.
 
     Symlinks are followed first and what they lead to must lie in a slide folder as well. Raises
     ``SlideMissing``, in the same words for what is not there and for what may not be named.
@@ -68,13 +72,14 @@ def _is_model(name: str, config: Config) -> bool:
 
 def server_folders(config: Config) -> tuple[Path, ...]:
     """The folders of the service whose paths are nobody else's business, with and without links."""
-    folders = (*slide_folders(config), config.state.absolute())
+    folders = (*slide_folders(config), config.uploads.absolute(), config.state.absolute())
     return (*folders, *(folder.resolve() for folder in folders))
 
 
 def conceal(text: str, folders: Iterable[Path]) -> str:
-    """The text without the folders that its paths begin with; the deepest folder goes first."""
+    """The text without the folders that its paths begin with; the deepest folder goes first, and
+    those that uploads have to themselves go in any case."""
     for folder in sorted(map(str, folders), key=len, reverse=True):
         if folder != "/":
             text = text.replace(f"{folder}/", "").replace(folder, "the folder")
-    return text
+    return UPLOADED.sub("", text)

@@ -14,13 +14,14 @@ from collections.abc import AsyncIterator
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
+from raysched.cluster.limiter import Budget
 from raysched.cluster.news import Change, Mark
 from raysched.core.model import UserId
-from raysched.errors import RayschedError, RequestError
+from raysched.errors import LimitReached, RayschedError, RequestError
 from serve_app.hub import Hub, Listener
-from serve_app.identity import caller
+from serve_app.identity import ask_who
 from serve_app.models import Job
-from serve_app.tally import Tally
+from serve_app.places import Places
 
 HEARTBEAT_S = 15.0
 LONGEST_S = 3600.0
@@ -70,8 +71,8 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the client has gone, or the stream is over. Raises ``LimitReached``."""
         hub: Hub = self._request.app.state.hub
-        streams: Tally = self._request.app.state.streams
-        with streams.one_more(self._user):
+        streams: Places = self._request.app.state.streams
+        with streams.taken(self._user):
             listener = hub.listen(self._user, self._seen)
             tasks = {
                 asyncio.create_task(_until_gone(receive)),
@@ -122,9 +123,12 @@ class EventStream(Response):
         return b"id: %s\n" % id_of(mark).encode() + BEAT
 
     async def _may_go_on(self) -> bool:
-        """Whether the key of the request still opens it; a scheduler that is away says neither."""
+        """Whether the key of the request still opens it; a scheduler that is away says neither,
+        and nor do tokens that are spent."""
         try:
-            await caller(self._request)
+            await ask_who(self._request, Budget.DEFAULT)
+        except LimitReached:
+            return True
         except RequestError:
             return False
         except RayschedError:

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from raysched.cli.options import Common
-from raysched.cli.session import ask, settings
+from typing import TYPE_CHECKING
+
+from raysched.cli.options import Serving
+from raysched.cli.service import reach
 from raysched.cli.voice import Voice
-from raysched.core.events import ClusterDrained, ClusterPaused, ClusterResumed, OperatorEvent
-from raysched.core.model import LOCAL_USER
+
+if TYPE_CHECKING:
+    from serve_app.models import Gates
 
 
-def pause(options: Common, voice: Voice) -> None:
+def pause(options: Serving, voice: Voice) -> None:
     """Let nothing new start: what runs ends, everything else waits."""
-    _hold(ClusterPaused(0.0, LOCAL_USER), options, voice)
-    voice.say("paused: nothing new starts until `raysched resume`")
+    with reach(options) as service:
+        _say(service.pause(), "paused: nothing new starts until `raysched resume`", voice)
 
 
-def drain(options: Common, voice: Voice) -> None:
+def drain(options: Serving, voice: Voice) -> None:
     """Take no new work in: what was taken in runs to its end."""
-    _hold(ClusterDrained(0.0, LOCAL_USER), options, voice)
-    voice.say("draining: no new work is taken in until `raysched resume`")
+    with reach(options) as service:
+        said = "draining: no new work is taken in until `raysched resume`"
+        _say(service.drain(), said, voice)
 
 
-def resume(options: Common, voice: Voice) -> None:
+def resume(options: Serving, voice: Voice) -> None:
     """End a pause and a drain."""
-    _hold(ClusterResumed(0.0, LOCAL_USER), options, voice)
-    voice.say("going on: work is taken in and starts")
+    with reach(options) as service:
+        _say(service.resume(), "going on: work is taken in and starts", voice)
 
 
-def _hold(event: OperatorEvent, options: Common, voice: Voice) -> None:
-    config = settings(options.address)
-    ask(config, lambda gateway: gateway.hold(event))
-    if voice.json:
-        from serve_app.models import Gates
-
-        health = ask(config, lambda gateway: gateway.health())
-        voice.emit(**Gates.of(health).model_dump(mode="json"))
+def _say(gates: Gates, sentence: str, voice: Voice) -> None:
+    voice.emit(**gates.model_dump(mode="json"))
+    voice.say(sentence)

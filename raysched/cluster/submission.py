@@ -11,7 +11,7 @@ import json
 from base64 import b32encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,7 @@ from raysched.imaging.request import (
     MeasureParams,
     SegmentationRequest,
     SlideRequest,
+    Sweep,
     TissueParams,
     TissueRequest,
 )
@@ -37,11 +38,7 @@ from raysched.imaging.slide import open_slide
 from raysched.results.manifest import read_provenance
 from raysched.results.staging import staging_folder
 
-Sweep = Annotated[
-    dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
-    Field(max_length=8, description="values of parameters: a job for each combination"),
-]
-LATER = ("tissue", "measure", "sweep")
+LATER = ("tissue", "measure", "sweep", "slide_id")
 """Fields that jobs did not have at first."""
 ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
 
@@ -59,6 +56,9 @@ class JobRequest(BaseModel):
     branch: str = Field(default="main", pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$")
     kind: str = "cell_segmentation"
     slide: str = Field(description="path of the slide", max_length=4096)
+    slide_id: str | None = Field(
+        default=None, max_length=64, description="what it goes by; the service says so"
+    )
     out: str | None = Field(default=None, max_length=4096, description="results folder")
     engine: str | None = Field(default=None, min_length=1, max_length=64)
     params: dict[str, Any] = Field(default_factory=dict, description="engine parameters")
@@ -130,7 +130,7 @@ def digest_of(asked: BaseModel) -> str:
     described = asked.model_dump(mode="json")
     for job in described.get("jobs", ()):
         for name in LATER:
-            if not job[name]:  # asked for as it was before there was such a field
+            if name in job and not job[name]:  # asked for as it was before there was such a field
                 del job[name]
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -201,13 +201,16 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
                 remedy="Leave it out, or make it a cell_segmentation.",
             )
         refuse_taken(out, id_)
-        return TissueRequest(slide=str(slide), out=str(out), mpp=job.mpp, tissue=tissue)
+        return TissueRequest(
+            slide=str(slide), slide_id=job.slide_id, out=str(out), mpp=job.mpp, tissue=tissue
+        )
     defaults = config.segmentation
     engine = defaults.engine if job.engine is None else job.engine
     params = engine_params(engine, job.params)
     refuse_taken(out, id_)
     return SegmentationRequest(
         slide=str(slide),
+        slide_id=job.slide_id,
         out=str(out),
         tissue=tissue,
         measure=job.measure or MeasureParams(),

@@ -56,7 +56,7 @@ class Account:
     max_jobs: int = 0
     """Unfinished jobs at once; 0: as everybody."""
     max_bytes: int = 0
-    """Storage; 0: no quota. Kept and shown; whoever takes uploads in has to enforce it."""
+    """Storage; 0: as everybody. Who takes uploads in sees to it."""
 
 
 @dataclass(slots=True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Sweep = Annotated[
+    dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
+    Field(max_length=8, description="values of parameters: a job for each combination"),
+]
+"""Parameters by name (the engine's, ``tissue.NAME``, ``measure.NAME``) with the values to try."""
 
 
 class Asked(BaseModel):
@@ -48,10 +54,12 @@ class SlideRequest(Asked):
     """What every kind asks for.
 
     ``slide`` and ``out`` are absolute paths on storage that every node sees. ``out`` is the
-    results folder that appears by one atomic rename when the job has succeeded.
+    results folder that appears by one atomic rename when the job has succeeded. ``slide_id``: what
+    the slide goes by where it is a user's own.
     """
 
     slide: str
+    slide_id: str | None = None
     out: str
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tissue: TissueParams = TissueParams()
