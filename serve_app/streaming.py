@@ -7,10 +7,10 @@ stream ends by itself when its key opens nothing any more, and after an hour; cl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 
-import anyio
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
@@ -74,18 +74,20 @@ class EventStream(Response):
         streams: Places = self._request.app.state.streams
         with streams.taken(self._user):
             listener = hub.listen(self._user, self._seen)
+            tasks = {
+                asyncio.create_task(_until_gone(receive)),
+                asyncio.create_task(self._send_all(listener, send)),
+            }
             try:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._until_gone, receive, tasks.cancel_scope)
-                    await self._send_all(listener, send)
-                    tasks.cancel_scope.cancel()
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 hub.leave(listener)
-
-    async def _until_gone(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done:
+                with contextlib.suppress(OSError):  # the client has gone while it was sent to
+                    task.result()
 
     async def _send_all(self, listener: Listener, send: Send) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -132,3 +134,8 @@ class EventStream(Response):
         except RayschedError:
             return True
         return True
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
