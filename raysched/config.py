@@ -10,7 +10,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from raysched.core.limits import Limits
 from raysched.errors import InvalidSetting, faults_in_words
+from raysched.logs import LogFormat
 
 
 class Section(BaseModel):
@@ -58,6 +59,7 @@ class ServeSettings(Section):
     session_hours: float = Field(default=12.0, gt=0, le=720)
     secure_cookie: bool = False
     model_folders: tuple[Path, ...] = ()
+    open_metrics: bool = False
 
 
 class SegmentationSettings(Section):
@@ -72,6 +74,15 @@ class ReuseSettings(Section):
     """How much of what jobs have computed is kept for the same user's later jobs."""
 
     most_gb_per_user: float = Field(default=20.0, ge=0)
+
+
+class LoggingSettings(Section):
+    """What processes write about themselves, and how much is kept of what jobs say."""
+
+    format: LogFormat = LogFormat.JSON
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    most_mb_per_job: float = Field(default=8.0, ge=0.25)
+    most_gb: float = Field(default=2.0, gt=0)
 
 
 class Config(BaseSettings):
@@ -89,6 +100,7 @@ class Config(BaseSettings):
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     reuse: ReuseSettings = ReuseSettings()
+    logging: LoggingSettings = LoggingSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -111,6 +123,11 @@ class Config(BaseSettings):
     def notes(self) -> Path:
         """Where a process that is ended leaves the reason for the scheduler."""
         return self.state / "notes"
+
+    @property
+    def logs(self) -> Path:
+        """Where what jobs have said is kept, a folder for each job."""
+        return self.state / "logs"
 
     @property
     def uploads(self) -> Path:

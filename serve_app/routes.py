@@ -14,6 +14,7 @@ from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import handlers as do
+from serve_app import log_handlers as logs
 from serve_app.identity import needs
 from serve_app.problems import MEDIA_TYPE
 
@@ -65,6 +66,7 @@ ROUTES = (
     Route("GET", "/jobs", READ, do.list_jobs),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
+    Route("GET", "/jobs/{job}/log", READ, logs.get_job_log, also=logs.AS_TEXT_TOO),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),

@@ -14,6 +14,7 @@ from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
+from raysched.cli.logs import logs
 from raysched.cli.options import verb
 from raysched.cli.report import report
 from raysched.cli.run import run
@@ -44,6 +45,7 @@ for function, panel in (
     (status, SERVICE),
     (watch, SERVICE),
     (explain, SERVICE),
+    (logs, SERVICE),
     (answer, SERVICE),
     (cancel, SERVICE),
     (retry, SERVICE),

@@ -15,6 +15,7 @@ from dataclasses import replace
 from raysched import __version__
 from raysched.cluster.health import Health
 from raysched.cluster.life import Life, failed_unexpectedly
+from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.config import Config
 from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
@@ -256,6 +257,14 @@ class SchedulerActor:
             return life.core.revision, await self.job(user, job)
         finally:
             self._watchers -= 1
+
+    async def story(self, user: UserId, job: JobId, after: int, most: int) -> Story:
+        """See ``Gateway.story``."""
+        view = await self.job(user, job)
+        life = await self._current()
+        at = life.now()
+        events = await life.chapter(job, after, view.submitted_at, most + 1)
+        return Story(view, at, tuple(events[:most]), complete=len(events) <= most)
 
     # --- who asks ---------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from raysched.cluster.health import Health
+from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
 from raysched.core.events import IdentityEvent, KeyMade, LoggedIn
@@ -89,6 +90,12 @@ class Gateway:
         Returns the revision to pass next time.
         """
         answer: tuple[int, JobView] = await self._ask("watch", user, job, seen, wait_s)
+        return answer
+
+    async def story(self, user: UserId, job: JobId, *, after: int, most: int) -> Story:
+        """Up to ``most`` of the journal's events about a job, of those after the event ``after``.
+        Raises ``NotFound``."""
+        answer: Story = await self._ask("story", user, job, after, most)
         return answer
 
     # --- who asks ---------------------------------------------------------------------------------

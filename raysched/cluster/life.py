@@ -20,12 +20,12 @@ from raysched.cluster.lanes import Lanes
 from raysched.cluster.runs import Runs
 from raysched.config import Config
 from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
-from raysched.core.events import Event, SchedulerStarted, TimePassed
+from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
 from raysched.core.model import JobId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.journal import Entry, Journal, StoryLine
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
 
@@ -177,6 +177,12 @@ class Life:
         """See ``Journal.archived_page``."""
         return await self._read(lambda: self._journal.archived_page(user, before, most))
 
+    async def chapter(self, job: JobId, after: int, since: float, most: int) -> list[StoryLine]:
+        """See ``Journal.chapter``."""
+        return await self._read(
+            lambda: self._journal.chapter(job, after=after, since=since, most=most)
+        )
+
     async def _read(self, work: Callable[[], T]) -> T:
         if self._over is not None:
             raise self._over
@@ -276,7 +282,10 @@ class Life:
             log.warning("No snapshot could be saved after event %s: %s", seq, error)
 
     def _job_of(self, event: Event) -> JobId | None:
-        """Whose story an event belongs to; reports carry only their run."""
+        """Whose story an event belongs to; reports carry only their run, a lane what ran in it."""
+        if isinstance(event, LaneLost):
+            lost = self.core.state.lanes.get(event.lane)
+            return self.core.runs()[lost].unit.job if lost else None
         if isinstance(event, Report):
             run = self.core.runs().get(event.run)
             return run.unit.job if run else None
@@ -285,7 +294,8 @@ class Life:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunUnit():
-                self._runs.start(command)
+                job = self.core.state.jobs.get(command.unit.job)
+                self._runs.start(command, job.workflow if job else None)
             case StopRun():
                 self._runs.stop(command.run)
             case WakeAt():

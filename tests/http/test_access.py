@@ -128,6 +128,7 @@ ROWS: dict[str, Row] = {
     "list_jobs": mine(),
     "get_job": Row(),
     "explain_job": Row(),
+    "get_job_log": Row(),
     "cancel_job": Row(409),  # it has succeeded
     "retry_job": Row(409),
     "answer_job": Row(409, body=lambda _: {"mpp": 0.5}),

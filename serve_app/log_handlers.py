@@ -1,0 +1,52 @@
+"""What the route of a job's log does."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Query, Response
+from fastapi.responses import PlainTextResponse
+
+from raysched.cluster.job_log import Level, LogAsk, read_log
+from raysched.core.model import JobId
+from serve_app.desk import At
+from serve_app.log_models import JobLog
+from serve_app.paths import machine_folders
+
+AS_TEXT_TOO: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page of the log.",
+        "model": JobLog,
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+NEXT_HEADER = "X-Next-Cursor"
+
+
+class LogShape(StrEnum):
+    """How a page is written."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+async def get_job_log(
+    at: At,
+    job: str,
+    *,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: Annotated[str | None, Query(max_length=8000)] = None,
+    level: Level = Level.DEBUG,
+    format: LogShape = LogShape.JSON,  # noqa: A002
+) -> Response:
+    """What the engine said and what the system did for a job, oldest first. `next` of the last page
+    gives what has come since; as text it is in the header X-Next-Cursor."""
+    page = await read_log(at.gateway, at.config, at.user, JobId(job), LogAsk(limit, cursor, level))
+    shown = JobLog.of(job, page, machine_folders(at.config))
+    headers = {NEXT_HEADER: page.next}
+    if format is LogShape.TEXT:
+        text = "".join(f"{line.text()}\n" for line in shown.lines)
+        headers["X-Content-Type-Options"] = "nosniff"
+        return PlainTextResponse(text, headers=headers)
+    return Response(shown.model_dump_json(), media_type="application/json", headers=headers)
