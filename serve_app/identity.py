@@ -40,6 +40,12 @@ class Asking:
 
 async def caller(request: Request) -> Asking:
     """Who a request comes from, as a FastAPI dependency. Raises ``Unauthorized``, ``Forbidden``."""
+    asking = await _asking(request)
+    request.state.user = asking.caller.user
+    return asking
+
+
+async def _asking(request: Request) -> Asking:
     accounts = Accounts(request.app.state.gateway)
     header = request.headers.get("authorization")
     if header is not None:
@@ -76,6 +82,23 @@ def needs(role: Role) -> Callable[..., Awaitable[None]]:
             raise Forbidden(
                 f"This needs the role {role}; this key has {asking.caller.role}.",
                 remedy="Use a key that may, or ask an administrator.",
+            )
+
+    return allowed
+
+
+def needs_account(role: Role) -> Callable[..., Awaitable[None]]:
+    """The dependency of a route that any key of a user with this role opens, also a lesser one,
+    since a machine holds it; and nobody needs a key where ``serve.open_metrics`` is set."""
+
+    async def allowed(request: Request) -> None:
+        if request.app.state.config.serve.open_metrics:
+            return
+        who = (await caller(request)).caller
+        if not who.account.covers(role):
+            raise Forbidden(
+                f"This needs a key of a user with the role {role}; yours has {who.account}.",
+                remedy="Ask an administrator for a read-only key of theirs.",
             )
 
     return allowed

@@ -1,7 +1,8 @@
-"""What the route of a job's log does."""
+"""What the routes of a job's log and of the service's numbers do."""
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from fastapi import Query, Response
 from fastapi.responses import PlainTextResponse
 
 from raysched.cluster.job_log import Level, LogAsk, read_log
+from raysched.cluster.scrape import gathered
 from raysched.core.model import JobId
 from serve_app.desk import At
 from serve_app.log_models import JobLog
@@ -22,6 +24,15 @@ AS_TEXT_TOO: dict[int | str, dict[str, Any]] = {
     }
 }
 NEXT_HEADER = "X-Next-Cursor"
+
+
+METRICS_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Numbers in Prometheus's text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class LogShape(StrEnum):
@@ -50,3 +61,10 @@ async def get_job_log(
         headers["X-Content-Type-Options"] = "nosniff"
         return PlainTextResponse(text, headers=headers)
     return Response(shown.model_dump_json(), media_type="application/json", headers=headers)
+
+
+async def get_metrics(*, all: bool = False) -> Response:  # noqa: A002
+    """Numbers about the service for Prometheus, of all nodes; with all=1 Ray's own as well. Any key
+    of an administrator opens it, also a read-only one."""
+    text = await asyncio.to_thread(gathered, everything=all)
+    return Response(text, media_type=METRICS_MEDIA)

@@ -15,7 +15,7 @@ from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import handlers as do
 from serve_app import log_handlers as logs
-from serve_app.identity import needs
+from serve_app.identity import needs, needs_account
 from serve_app.problems import MEDIA_TYPE
 
 PROBLEM_ANSWER = {
@@ -46,6 +46,9 @@ class Route:
     tag: str = "jobs"
     also: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     budget: Budget = Budget.DEFAULT
+    account: Role | None = None
+    """The role that the key's user needs, where that is more than the key's own; the operator may
+    open such a route to everybody (``serve.open_metrics``)."""
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -103,7 +106,18 @@ AT_THE_ROOT = (
     Route("GET", "/login", OPEN, accounts.follow_login_link, 303, "sessions"),
     Route("GET", "/healthz", OPEN, do.healthz, tag="service"),
     Route("GET", "/readyz", OPEN, do.readyz, tag="service"),
-)
+    Route("GET", "/metrics", READ, logs.get_metrics, 200, "service", logs.METRICS_TEXT,
+          account=ADMIN),
+)  # fmt: skip
+
+BUDGETS = {route.handler.__name__: route.budget for route in (*ROUTES, *AT_THE_ROOT)}
+"""What each operation is counted as."""
+
+
+def _gate(route: Route) -> list[Any]:
+    if route.account is not None:
+        return [Depends(needs_account(route.account))]
+    return [] if route.role is None else [Depends(needs(route.role))]
 
 
 def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
@@ -119,7 +133,7 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
             status_code=route.status,
             tags=[route.tag],
             operation_id=route.handler.__name__,
-            dependencies=[] if route.role is None else [Depends(needs(route.role))],
+            dependencies=_gate(route),
             openapi_extra={"x-role": route.role, **opens},
             responses=route.also,
             response_class=Response if streams or route.status in (204, 303) else JSONResponse,

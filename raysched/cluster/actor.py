@@ -45,6 +45,7 @@ from raysched.errors import (
     NotFound,
     RayschedError,
 )
+from raysched.logs import write_logs
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class SchedulerActor:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
         self._config = config
+        write_logs(config.logging.format, config.logging.level)
         self._life: Life | None = None
         self._trouble: RayschedError | None = None
         self._closing = asyncio.Event()

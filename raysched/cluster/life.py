@@ -16,14 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.meters import meters
 from raysched.cluster.runs import Runs
 from raysched.config import Config
 from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
-from raysched.core.model import JobId, UserId
+from raysched.core.model import FAILED, SUCCEEDED, JobId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
+from raysched.core.state import Job
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal, StoryLine
 from raysched.journal.recovery import recover
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SNAPSHOT_EVENTS = 20_000
+PRUNE_S = 3600.0
+ENDED = {SUCCEEDED, FAILED}
 TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
 
 
@@ -66,6 +71,7 @@ class Life:
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
+        self._meters = meters()
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -101,13 +107,21 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
+        meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
+        upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
         try:
-            done, _ = await asyncio.wait({pump, lanes, closed}, return_when="FIRST_COMPLETED")
+            tasks = {pump, lanes, closed, meters, upkeep}
+            done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
             for task in done:
                 task.result()
         finally:
-            await self._end([pump, lanes, closed, *self._ticks], remove_lanes=closing.is_set())
+            await self._end([*tasks, *self._ticks], remove_lanes=closing.is_set())
+
+    async def _keep_logs_small(self) -> None:
+        while True:
+            await asyncio.to_thread(prune_logs, self._config)
+            await asyncio.sleep(PRUNE_S)
 
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
         if self._timer:
@@ -225,8 +239,11 @@ class Life:
         self._settled.clear()
         self._unsaved = True
         try:
-            entries, commands = self._handle(letters)
+            entries, commands, ended = self._handle(letters)
+            begun = time.monotonic()
             await _in(self._thread, lambda: self._journal.append(entries))
+            if entries:
+                self._meters.committed(time.monotonic() - begun)
         except BaseException as error:
             self._over = _ending(error)
             for letter in letters:
@@ -234,6 +251,9 @@ class Life:
             raise
         self._unsaved = False
         self._settled.set()
+        for job in ended:
+            if job.ended_at is not None:
+                self._meters.ended(job.state, job.ended_at - job.submitted_at)
         for letter in letters:
             if not letter.done.done():
                 letter.done.set_result(None)
@@ -244,12 +264,15 @@ class Life:
         if len(self._journal) - self._snapshot_at >= self._snapshot_every():
             await self._save_snapshot()
 
-    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command]]:
-        """Only what changed something is logged: a repeat and a stale report leave no record."""
+    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command], list[Job]]:
+        """Only what changed something is logged: a repeat and a stale report leave no record. The
+        jobs are those that a report has brought to their end."""
         entries: list[Entry] = []
         commands: list[Command] = []
+        ended: list[Job] = []
         for letter in letters:
             before, job = self.core.revision, self._job_of(letter.event)
+            known = self.core.state.jobs.get(job) if job else None
             try:
                 done = self.core.handle(letter.event)
             except RayschedError as error:
@@ -264,7 +287,9 @@ class Life:
             retired = tuple(command for command in done if isinstance(command, Retire))
             entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             commands += done
-        return entries, commands
+            if known is not None and known.state in ENDED and isinstance(letter.event, Report):
+                ended.append(known)
+        return entries, commands, ended
 
     def _snapshot_every(self) -> int:
         """A snapshot takes as long to write as the state is large: it is more seldom then."""
