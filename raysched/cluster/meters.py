@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache
 from heapq import nlargest
 from typing import NamedTuple
@@ -89,7 +89,7 @@ class Meters:
             "To make a group of events durable.",
             boundaries=COMMIT_S,
         )
-        self._shown: set[tuple[str, str]] = set()
+        self._shown: Set[tuple[str, str]] = set()
         self._past: deque[Counts] = deque()
 
     def committed(self, seconds: float) -> None:
@@ -114,11 +114,9 @@ class Meters:
         for job_state, jobs in state.totals.ended.items():
             self._ended.set(jobs, {"state": job_state.value})
         deepest = branches(state)
-        for user, branch in self._shown - deepest.keys():
-            self._branch.set(0, {"user": user, "branch": branch})
-        for (user, branch), depth in deepest.items():
+        for (user, branch), depth in {**dict.fromkeys(self._shown, 0), **deepest}.items():
             self._branch.set(depth, {"user": user, "branch": branch})
-        self._shown = set(deepest)
+        self._shown = deepest.keys()
 
     def _values(self, state: State, now: float) -> dict[str, float]:
         totals = state.totals

@@ -93,7 +93,7 @@ def _submitted(body: Body, job: str) -> _Said:
     spec = next(each for each in body["jobs"] if each["job"] == job)
     others = len(body["jobs"]) - 1
     after = f" after {', '.join(spec['depends_on'])}" if spec.get("depends_on") else ""
-    beside = f" with {others:,} other jobs" if others else ""
+    beside = f" with {others:,} other{' job' if others == 1 else ' jobs'}" if others else ""
     return "info", f"Submitted{beside} on branch {spec['branch']}{after}."
 
 

@@ -126,6 +126,7 @@ def test_after_a_job_the_numbers_are_those_of_the_job(
     assert shown.sum("lane_seconds_total") > before.sum("lane_seconds_total")
     assert shown.sum("journal_commit_seconds_count") > 0
     assert shown.sum("nodes_silent") == 0
+    assert shown.sum("branch_depth", user="local") == 0
 
 
 def test_requests_are_counted_by_route_and_status(
