@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from functools import cache
 from heapq import nlargest
 from typing import NamedTuple
@@ -89,7 +89,7 @@ class Meters:
             "To make a group of events durable.",
             boundaries=COMMIT_S,
         )
-        self._shown: Set[tuple[str, str]] = set()
+        self._shown: set[tuple[str, str]] = set()
         self._past: deque[Counts] = deque()
 
     def committed(self, seconds: float) -> None:
@@ -116,7 +116,7 @@ class Meters:
         deepest = branches(state)
         for (user, branch), depth in {**dict.fromkeys(self._shown, 0), **deepest}.items():
             self._branch.set(depth, {"user": user, "branch": branch})
-        self._shown = deepest.keys()
+        self._shown = set(deepest)
 
     def _values(self, state: State, now: float) -> dict[str, float]:
         totals = state.totals
