@@ -265,7 +265,7 @@ class SchedulerActor:
         view = await self.job(user, job)
         life = await self._current()
         at = life.now()
-        events = await life.chapter(job, after, view.submitted_at, most + 1)
+        events = await life.chapter(view, after, most + 1)
         return Story(view, at, tuple(events[:most]), complete=len(events) <= most)
 
     # --- who asks ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from raysched.core.model import FAILED, SUCCEEDED, JobId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import Job
+from raysched.core.views import JobView
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal, StoryLine
 from raysched.journal.recovery import recover
@@ -191,10 +193,13 @@ class Life:
         """See ``Journal.archived_page``."""
         return await self._read(lambda: self._journal.archived_page(user, before, most))
 
-    async def chapter(self, job: JobId, after: int, since: float, most: int) -> list[StoryLine]:
-        """See ``Journal.chapter``."""
+    async def chapter(self, view: JobView, after: int, most: int) -> list[StoryLine]:
+        """Events of a job's time, of those after ``after``. See ``Journal.chapter``."""
+        since, until = view.submitted_at, view.ended_at or math.inf
         return await self._read(
-            lambda: self._journal.chapter(job, after=after, since=since, most=most)
+            lambda: self._journal.chapter(
+                view.job, after=after, since=since, until=until, most=most
+            )
         )
 
     async def _read(self, work: Callable[[], T]) -> T:

@@ -133,7 +133,10 @@ def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
         include_dashboard=dashboard,
         resources={STATE_RESOURCE: 1},
         object_store_memory=OBJECT_STORE_BYTES,
-        _system_config={"idle_worker_killing_time_threshold_ms": KEEP_IDLE_MS},
+        _system_config={
+            "idle_worker_killing_time_threshold_ms": KEEP_IDLE_MS,
+            "worker_niceness": 0,  # lanes give way by themselves, the service does not
+        },
         log_to_driver=False,
         logging_level=logging.WARNING,
     )

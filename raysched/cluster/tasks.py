@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ from raysched.results import stages
 from raysched.results.shelf import Shelf
 
 log = logging.getLogger(__name__)
+
+LANE_NICE = 19
+"""A lane takes what CPU time is left by the scheduler and the service on the same machine: people
+who ask, or cancel, wait for milliseconds; a chunk takes seconds in any case. Ray gives all of its
+workers 15, also the scheduler and the replicas, unless told otherwise (``cluster/session.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,7 @@ def run_unit(order: Order) -> Outcome:
 def _ending(order: Order) -> Outcome:
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
+    _give_way()
     processors.give(order.cpus)
     try:
         with guarded(order.unit, order.run, order.most_bytes, order.notes):
@@ -170,6 +177,7 @@ def _ending(order: Order) -> Outcome:
 def warm_up(engine: str, cpus: int) -> None:
     """Load in this process what its first unit would wait for. What fails here fails there again,
     where it is the job's failure."""
+    _give_way()
     processors.give(cpus)
     try:
         rehearse(load_engine(engine))
@@ -192,6 +200,11 @@ def _said(order: Order, outcome: Outcome) -> Outcome:
     else:
         log.info("%s is done.", _name_of(order.unit))
     return outcome
+
+
+def _give_way() -> None:
+    """Linux keeps this for each thread; threads that this one starts have it from it."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(LANE_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _may_pass(error: RayschedError, stage: Stage) -> bool:

@@ -188,9 +188,11 @@ class Journal:
             for seq, at, kind, version, body in found
         ]
 
-    def chapter(self, job: str, *, after: int, since: float, most: int) -> list[StoryLine]:
-        """Up to ``most`` events after ``after``, no older than ``since``, that concern one job or
-        made the scheduler send or park it; with what was decided."""
+    def chapter(
+        self, job: str, *, after: int, since: float, until: float, most: int
+    ) -> list[StoryLine]:
+        """Up to ``most`` events after the event ``after``, between two times, that concern one job
+        or made the scheduler send or park it; with what was decided."""
         found = self._opened().find(
             Statement.CHAPTER,
             job=whole(job),
@@ -198,6 +200,7 @@ class Journal:
             submitted=mention(job),
             after=after,
             since=since,
+            until=until,
             most=most,
         )
         return [

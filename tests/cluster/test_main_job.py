@@ -17,6 +17,7 @@ from driving import USER, Cluster
 
 from raysched.cluster.gateway import ACTOR_NAME
 from raysched.cluster.submission import JobRequest, Submission, prepare
+from raysched.cluster.tasks import LANE_NICE
 from raysched.core.model import JobId, JobState, Reason, UserId
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound
@@ -66,6 +67,20 @@ def test_a_killed_worker_costs_its_chunk_only(
     ended = cluster.finish(job)
     assert ended.checksum == undisturbed.checksum
     assert ended.attempt == 1
+
+
+def test_lanes_give_way_to_those_who_ask(cluster: Cluster, sample_slide: Path) -> None:
+    """Each chunk's process works at a lower priority than the scheduler and the service."""
+    job = cluster.submit(sample_slide, **SMALL_TILES).job
+    nice: set[int] = set()
+
+    def look(_: JobView) -> bool:
+        nice.update(process.nice() for process in tile_workers())
+        return bool(nice)
+
+    cluster.until(job, look)
+    assert nice == {max(LANE_NICE, os.getpriority(os.PRIO_PROCESS, 0))}
+    cluster.finish(job)
 
 
 def test_a_killed_scheduler_comes_back_and_goes_on(

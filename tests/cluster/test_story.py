@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def lines(folder: Path, entries: list[Entry], job: JobId, **asked: Any) -> list[
     with Journal.open(folder) as journal:
         journal.next_epoch()
         journal.append(entries)
-        found = journal.chapter(job, **({"after": 0, "since": 0.0, "most": 100} | asked))
+        found = journal.chapter(
+            job, **({"after": 0, "since": 0.0, "until": math.inf, "most": 100} | asked)
+        )
     said, parked = [], 0
     for event in found:
         said += [line.message for line in told(event, job, parked)]
