@@ -70,11 +70,12 @@ def test_a_warning_is_said_again_in_the_next_unit(place: LogPlace) -> None:
     def dark() -> None:
         warnings.warn("too dark", stacklevel=1)
 
-    for _ in range(2):
-        with captured(UNIT, RUN, place):
-            warnings.simplefilter("default")
-            dark()
-            dark()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for _ in range(2):
+            with captured(UNIT, RUN, place):
+                dark()
+                dark()
     assert [(line.level, line.logger) for line in kept(place)] == [("warning", "py.warnings")] * 2
     assert all("UserWarning: too dark" in line.message for line in kept(place))
 
