@@ -15,6 +15,7 @@ from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import download_handlers as out
 from serve_app import handlers as do
+from serve_app import log_handlers as logs
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
 from serve_app import work_handlers as work
@@ -45,11 +46,14 @@ class Route:
     body_bytes: int | None = MAX_BODY_BYTES
     takes: str | None = None
     """The media type of a body that is not held in memory."""
+    account: Role | None = None
+    """The role that the key's user needs, where that is more than the key's own; the operator may
+    open such a route to everybody (``serve.open_metrics``)."""
 
     @property
     def bounds(self) -> Bounds:
         """What is asked of requests before the handler sees them."""
-        return Bounds(self.role, self.budget, self.body_bytes)
+        return Bounds(self.role, self.budget, self.body_bytes, self.account)
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -83,6 +87,7 @@ ROUTES = (
     Route("GET", "/jobs", READ, work.list_jobs),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
+    Route("GET", "/jobs/{job}/log", READ, logs.get_job_log, also=logs.AS_TEXT_TOO),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
@@ -148,7 +153,12 @@ AT_THE_ROOT = (
     Route("GET", "/login", OPEN, accounts.follow_login_link, 303, "sessions"),
     Route("GET", "/healthz", OPEN, do.healthz, tag="service"),
     Route("GET", "/readyz", OPEN, do.readyz, tag="service"),
-)
+    Route("GET", "/metrics", READ, logs.get_metrics, 200, "service", logs.METRICS_TEXT,
+          account=ADMIN),
+)  # fmt: skip
+
+BUDGETS = {route.handler.__name__: route.budget for route in (*ROUTES, *AT_THE_ROOT)}
+"""What each operation is counted as."""
 
 
 def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:

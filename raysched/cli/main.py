@@ -17,6 +17,7 @@ from raysched.cli.gates import drain, pause, resume
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.login import login, logout
+from raysched.cli.logs import logs
 from raysched.cli.options import verb
 from raysched.cli.report import report
 from raysched.cli.run import run
@@ -50,6 +51,7 @@ for function, panel in (
     (status, SERVICE),
     (watch, SERVICE),
     (explain, SERVICE),
+    (logs, SERVICE),
     (answer, SERVICE),
     (cancel, SERVICE),
     (retry, SERVICE),

@@ -27,6 +27,7 @@ from raysched.cluster.listing import (
     list_workflows,
 )
 from raysched.cluster.news import Mark, News, news_of
+from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.config import Config
 from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
@@ -61,6 +62,7 @@ from raysched.errors import (
     NotFound,
     RayschedError,
 )
+from raysched.logs import write_logs
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class SchedulerActor:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
         self._config = config
+        write_logs(config.logging.format, config.logging.level)
         self._life: Life | None = None
         self._trouble: RayschedError | None = None
         self._closing = asyncio.Event()
@@ -329,6 +332,14 @@ class SchedulerActor:
             return life.core.revision, await self.job(user, job)
         finally:
             self._watchers -= 1
+
+    async def story(self, user: UserId, job: JobId, after: int, most: int) -> Story:
+        """See ``Gateway.story``."""
+        view = await self.job(user, job)
+        life = await self._current()
+        at = life.now()
+        events = await life.chapter(view, after, most + 1)
+        return Story(view, at, tuple(events[:most]), complete=len(events) <= most)
 
     # --- who asks ---------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from raysched.cluster.health import Health
 from raysched.cluster.limiter import Admission, Budget
 from raysched.cluster.listing import PAGE_MOST, JobQuery, Page, Place, WorkflowQuery
 from raysched.cluster.news import Mark, News
+from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
 from raysched.core.events import IdentityEvent, KeyMade, LoggedIn, OperatorEvent
@@ -141,6 +142,12 @@ class Gateway:
         Returns the revision to pass next time.
         """
         answer: tuple[int, JobView] = await self._ask("watch", user, job, seen, wait_s)
+        return answer
+
+    async def story(self, user: UserId, job: JobId, *, after: int, most: int) -> Story:
+        """Up to ``most`` of the journal's events about a job, of those after the event ``after``.
+        Raises ``NotFound``."""
+        answer: Story = await self._ask("story", user, job, after, most)
         return answer
 
     # --- who asks ---------------------------------------------------------------------------------

@@ -70,6 +70,10 @@ class StoryLine:
     at: float
     kind: str
     body: Body
+    decision: Decision | None = None
+    """What was decided after it, where that was asked for and kept."""
+    job: str | None = None
+    """The one job that it is about, where that was asked for."""
 
 
 class Journal:
@@ -190,6 +194,33 @@ class Journal:
         return [
             StoryLine(seq, at, kind, self._codec.body(seq, Record(kind, version, body)))
             for seq, at, kind, version, body in found
+        ]
+
+    def chapter(
+        self, job: str, *, after: int, since: float, until: float, most: int
+    ) -> list[StoryLine]:
+        """Up to ``most`` events after the event ``after``, between two times, that concern one job
+        or made the scheduler send or park it; with what was decided."""
+        found = self._opened().find(
+            Statement.CHAPTER,
+            job=whole(job),
+            named=f'"{whole(job)}"',
+            submitted=mention(job),
+            after=after,
+            since=since,
+            until=until,
+            most=most,
+        )
+        return [
+            StoryLine(
+                seq,
+                at,
+                kind,
+                self._codec.body(seq, Record(kind, version, body)),
+                read_decision(seq, decided),
+                about,
+            )
+            for seq, at, kind, version, body, decided, about in found
         ]
 
     def mark(self, seq: int) -> str | None:

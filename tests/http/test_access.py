@@ -187,6 +187,7 @@ ROWS: dict[str, Row] = {
     "resume_cluster": mine(),
     "get_job": Row(),
     "explain_job": Row(),
+    "get_job_log": Row(),
     "cancel_job": Row(409),  # it has succeeded
     "retry_job": Row(409),
     "answer_job": Row(409, body=lambda _: {"mpp": 0.5}),
@@ -234,6 +235,7 @@ ROWS: dict[str, Row] = {
     "follow_login_link": mine(303, query=login_token),
     "healthz": mine(),
     "readyz": mine(),
+    "get_metrics": mine(),
 }
 OPEN_PAGES = {
     *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/static-offline-docs")
@@ -248,6 +250,8 @@ def wanted(who: str, route: Route, row: Row) -> int:
         return row.status
     if who in STRANGERS:
         return 401
+    if route.account is not None and who != "admin":
+        return 403
     has = {"read-only": Role.READ_ONLY, "admin": Role.ADMIN}.get(who, Role.USER)
     if not has.covers(route.role):
         return 403
