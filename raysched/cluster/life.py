@@ -29,6 +29,7 @@ from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
 from raysched.core.model import FAILED, SUCCEEDED, JobId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler, Shown
+from raysched.core.state import Job
 from raysched.core.views import JobView
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal, StoryLine
