@@ -22,6 +22,7 @@ class Statement(StrEnum):
     ARCHIVED = "archived"
     ARCHIVED_PAGE = "archived_page"
     ARCHIVED_BETWEEN = "archived_between"
+    USAGE = "usage"
 
 
 @cache
