@@ -17,17 +17,19 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
 from raysched.config import Config
 from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, SchedulerStarted, TimePassed
-from raysched.core.model import JobId, UserId
+from raysched.core.model import JobId, LaneId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
 from raysched.journal.journal import Entry, Journal
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
+from raysched.journal.usage import Known, Usage, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +63,10 @@ class Life:
         self._last_at = 0.0
         self._last_tick = time.monotonic()
         self._over: RayschedError | None = None
+        self.began_at = time.time()
         self._snapshot_at = 0
         self._unsaved = False
+        self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
@@ -125,6 +129,7 @@ class Life:
         await self._runs.abandon()
         if remove_lanes:
             await self._lanes.remove()
+        await self._reports.end()
         if not self._unsaved:
             await self._save_snapshot()
         await _in(self._thread, self._journal.close)
@@ -176,6 +181,28 @@ class Life:
     async def page(self, user: str, before: float, most: int) -> list[Retire]:
         """See ``Journal.archived_page``."""
         return await self._read(lambda: self._journal.archived_page(user, before, most))
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """Who used how much, of what is durable now. Raises as ``UsageReader.rows``, and
+        ``LimitReached`` when others wait for theirs already."""
+        with self._reports.turn():
+            reader = await self._read(self._journal.usage_reader)
+            try:
+                await self.settled()
+            except RayschedError:
+                reader.close()
+                raise
+            known = Known.of(self.core.state, len(self._journal), wanted.user)
+            return await self._reports.rows(reader, wanted, known)
+
+    @property
+    def events(self) -> int:
+        """Durable events."""
+        return len(self._journal)
+
+    def places(self) -> dict[LaneId, str]:
+        """The open lanes, each with the id of its node."""
+        return self._lanes.places()
 
     async def _read(self, work: Callable[[], T]) -> T:
         if self._over is not None:
