@@ -14,8 +14,10 @@ from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import handlers as do
+from serve_app import report_handlers as reports
 from serve_app.identity import needs
 from serve_app.problems import MEDIA_TYPE
+from serve_app.report_models import UsageReport
 
 PROBLEM_ANSWER = {
     "description": "Any error, as problem JSON (RFC 9457).",
@@ -53,6 +55,9 @@ def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 
 EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in KINDS.values())]
+USAGE: dict[int | str, dict[str, Any]] = {
+    200: {"model": UsageReport, "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
@@ -60,6 +65,8 @@ EXPORT = Budget.EXPORT
 
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
+          Budget.CREATE),
+    Route("POST", "/workflows/estimate", USE, reports.estimate_workflow, 200, "workflows", {},
           Budget.CREATE),
     Route("GET", "/workflows/{workflow}", READ, do.get_workflow, tag="workflows"),
     Route("GET", "/jobs", READ, do.list_jobs),
@@ -87,6 +94,9 @@ ROUTES = (
     Route("GET", "/me/keys", READ, accounts.list_my_keys, tag="me"),
     Route("POST", "/me/keys", USE, accounts.make_my_key, 201, "me"),
     Route("DELETE", "/me/keys/{key}", USE, accounts.revoke_my_key, 204, "me"),
+    Route("GET", "/me/usage", READ, reports.get_my_usage, 200, "me", USAGE, EXPORT),
+    Route("GET", "/usage", ADMIN, reports.get_usage, 200, "cluster", USAGE, EXPORT),
+    Route("GET", "/cluster", ADMIN, reports.get_cluster, tag="cluster"),
     Route("GET", "/users", ADMIN, accounts.list_users, tag="users"),
     Route("POST", "/users", ADMIN, accounts.create_user, 201, "users"),
     Route("GET", "/users/{user}", ADMIN, accounts.get_user, tag="users"),

@@ -43,6 +43,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
+    app.state.estimating = set()  # whose dry runs this process makes: one at a time for each
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(AT_THE_ROOT))
     app.add_middleware(BodyLimit)

@@ -16,6 +16,7 @@ from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.options import verb
 from raysched.cli.report import report
+from raysched.cli.reports import cluster, usage
 from raysched.cli.run import run
 from raysched.cli.sim import sim
 from raysched.cli.submit import submit
@@ -50,6 +51,8 @@ for function, panel in (
     (export, SERVICE),
     (report, SERVICE),
     (diff, SERVICE),
+    (cluster, SERVICE),
+    (usage, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import Common, Engine, Kind, Mpp, Name, Params, Sweep
+from raysched.cli.options import Common, DryRun, Engine, Kind, Mpp, Name, Params, Sweep
 from raysched.cli.run import described, grouped, parse_params, parse_sweep
 from raysched.cli.session import ask, settings
 from raysched.cli.voice import Voice
@@ -42,6 +42,7 @@ class SubmitOptions(Common):
     sweep: Sweep = None
     mpp: Mpp = None
     name: Name = None
+    dry_run: DryRun = False
 
 
 def submit(options: SubmitOptions, voice: Voice) -> None:
@@ -53,6 +54,11 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
     submission = _submission(options)
     key = options.key or uuid.uuid4().hex
     prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
+    if options.dry_run:
+        from raysched.cli.estimate import estimated, say_estimate
+
+        say_estimate(ask(config, lambda at: estimated(at, prepared, config)), voice)
+        return
     workflow = ask(config, lambda gateway: gateway.submit(prepared))
     voice.emit(workflow=Workflow.of(workflow).model_dump(mode="json"))
     voice.say(f"{workflow.workflow} {workflow.name}")
