@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import duckdb
 
-from raysched.errors import InternalError, LimitReached, RayschedError
+from raysched.errors import ClusterError, LimitReached, RayschedError
 from raysched.journal.codec import whole
 from raysched.journal.statements import Statement, sql
 from raysched.journal.usage import Known, Usage, Wanted
@@ -24,10 +25,11 @@ class UsageReader:
     ) -> None:
         self._cursor = cursor
         self._fault = fault
+        self._is_stopped = False
 
     def rows(self, wanted: Wanted, known: Known) -> list[Usage]:
         """By day, then user. Raises ``LimitReached``, ``StorageFailed``, ``JournalDamaged``, and
-        ``InternalError`` when it was stopped."""
+        ``ClusterError`` when it was stopped."""
         names = {
             "since": wanted.since,
             "until": wanted.until,
@@ -38,12 +40,11 @@ class UsageReader:
             **known.columns,
         }
         try:
+            if self._is_stopped:  # before its turn came
+                raise _stopped()
             found = self._cursor.execute(sql(Statement.USAGE), names).fetchall()
         except duckdb.InterruptException:
-            raise InternalError(
-                "The report was stopped, because the scheduler is pausing.",
-                remedy="Ask again in a moment.",
-            ) from None
+            raise _stopped() from None
         except duckdb.Error as error:
             raise self._fault(error) from error
         finally:
@@ -61,5 +62,14 @@ class UsageReader:
         self._cursor.close()
 
     def stop(self) -> None:
-        """End what ``rows`` does in another thread, at once."""
-        self._cursor.interrupt()
+        """End what ``rows`` does in another thread, at once, or will do once its turn comes."""
+        self._is_stopped = True
+        with suppress(duckdb.ConnectionException):  # it has just been closed there
+            self._cursor.interrupt()
+
+
+def _stopped() -> ClusterError:
+    return ClusterError(
+        "The report was stopped, because the scheduler is pausing.",
+        remedy="Ask again in a moment.",
+    )

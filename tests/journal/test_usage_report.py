@@ -33,7 +33,7 @@ from raysched.core.model import Failure, JobId, JobState, LaneId, PlanFacts, Sta
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import Job
-from raysched.errors import LimitReached
+from raysched.errors import ClusterError, LimitReached
 from raysched.journal import usage_reader
 from raysched.journal.database import JOURNAL_NAME, Database
 from raysched.journal.journal import Entry, Journal
@@ -320,6 +320,20 @@ def test_more_rows_than_anybody_reads_are_refused(
         monkeypatch.setattr(usage_reader, "MOST_ROWS", len(rows) - 1)
         with pytest.raises(LimitReached):
             reported(journal, history.cluster.core)
+
+
+def test_a_report_that_is_stopped_before_its_turn_says_so_and_lets_the_journal_go(
+    tmp_path: Path,
+) -> None:
+    history = History(tmp_path, 1)
+    with history.live(100) as journal:
+        known = Known.of(history.cluster.core.state, len(journal), None)
+        reader = journal.usage_reader()
+        reader.stop()
+        with pytest.raises(ClusterError):
+            reader.rows(Wanted(*ALWAYS), known)
+        reader.stop()
+        assert journal.usage_reader().rows(Wanted(*ALWAYS), known)
 
 
 def in_the_first_layout(folder: Path, new: Path) -> date:
