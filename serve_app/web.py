@@ -44,6 +44,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         per_user=config.serve.max_streams_per_user,
         in_all=config.serve.max_streams,
     )
+    app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(AT_THE_ROOT))
     app.add_middleware(RequestLog)

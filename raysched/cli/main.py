@@ -20,6 +20,7 @@ from raysched.cli.login import login, logout
 from raysched.cli.logs import logs
 from raysched.cli.options import verb
 from raysched.cli.report import report
+from raysched.cli.reports import cluster, usage
 from raysched.cli.run import run
 from raysched.cli.sim import sim
 from raysched.cli.slides import app as slides
@@ -65,6 +66,8 @@ for function, panel in (
     (upload, SERVICE),
     (login, SERVICE),
     (logout, SERVICE),
+    (cluster, SERVICE),
+    (usage, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)

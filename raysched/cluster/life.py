@@ -22,11 +22,12 @@ from raysched.cluster.lanes import Lanes
 from raysched.cluster.meters import meters
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
+from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
-from raysched.core.model import FAILED, SUCCEEDED, JobId, UserId
+from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler, Shown
 from raysched.core.state import Job
@@ -35,6 +36,7 @@ from raysched.errors import ClusterError, InternalError, RayschedError, RequestE
 from raysched.journal.journal import Entry, Journal, StoryLine
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
+from raysched.journal.usage import Known, Usage, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +84,10 @@ class Life:
         self._last_at = 0.0
         self._last_tick = time.monotonic()
         self._over: RayschedError | None = None
+        self.began_at = time.time()
         self._snapshot_at = 0
         self._unsaved = False
+        self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
@@ -161,6 +165,7 @@ class Life:
         await self._removals.abandon()
         if remove_lanes:
             await self._lanes.remove()
+        await self._reports.end()
         if not self._unsaved:
             await self._save_snapshot()
         await _in(self._thread, self._journal.close)
@@ -229,6 +234,28 @@ class Life:
                 view.job, after=after, since=since, until=until, most=most
             )
         )
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """Who used how much, of what is durable now. Raises as ``UsageReader.rows``, and
+        ``LimitReached`` when others wait for theirs already."""
+        with self._reports.turn():
+            reader = await self.read(lambda journal: journal.usage_reader())
+            try:
+                await self.settled()
+            except RayschedError:
+                reader.close()
+                raise
+            known = Known.of(self.core.state, len(self._journal), wanted.user)
+            return await self._reports.rows(reader, wanted, known)
+
+    @property
+    def events(self) -> int:
+        """Durable events."""
+        return len(self._journal)
+
+    def places(self) -> dict[LaneId, str]:
+        """The open lanes, each with the id of its node."""
+        return self._lanes.places()
 
     async def read(self, work: Callable[[Journal], T]) -> T:
         """Read from the journal, in its thread. Raises why this life is over if it is."""

@@ -203,7 +203,7 @@ def _order(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Order
     request = read_request(command.kind, command.request)
     if command.mpp is not None:
         request = request.model_copy(update={"mpp": command.mpp})
-    shelf = _shelf_of(command.user, config)
+    shelf = shelf_of(command.user, config)
     most_bytes = config.cluster.lane_gb * 1e9
     cpus = math.ceil(config.cluster.lane_cpus)
     level = config.logging.level
@@ -225,7 +225,7 @@ def _order(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Order
     )
 
 
-def _shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
+def shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
     """A folder for each user, under a name that any user's name can be made into."""
     name = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))

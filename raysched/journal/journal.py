@@ -34,12 +34,13 @@ from raysched.journal.codec import Body, Record, mention, standard_codec, whole
 from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, larger, log_of
 from raysched.journal.decisions import decision_text, read_decision
 from raysched.journal.disk import quarantine, sync_folder
-from raysched.journal.faults import damaged, writing_fault
+from raysched.journal.faults import damaged, reading_fault, writing_fault
 from raysched.journal.lock import FolderLock
 from raysched.journal.rows import Group, Row
 from raysched.journal.segments import FOLDER as SEGMENTS
 from raysched.journal.segments import Segments
 from raysched.journal.statements import Statement
+from raysched.journal.usage_reader import UsageReader
 
 LOCK_WAIT_S: Final = 10.0
 INDEX_ROWS: Final = 500
@@ -272,6 +273,10 @@ class Journal:
         rows = [place.row for place in places]
         for found in self._opened().find(Statement.ARCHIVED_ROWS, rows=rows):
             yield archive.read(*found)
+
+    def usage_reader(self) -> UsageReader:
+        """Who used how much, to be read in a thread of its own; stop and wait before ``close``."""
+        return UsageReader(self._opened().reader(), lambda error: reading_fault(error, self._path))
 
     def compare(self) -> int:
         """Read both copies from end to end, archive included, and return the number of events.

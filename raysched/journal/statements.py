@@ -24,6 +24,7 @@ class Statement(StrEnum):
     ARCHIVED_INDEX = "archived_index"
     ARCHIVED_ROWS = "archived_rows"
     ARCHIVED_BETWEEN = "archived_between"
+    USAGE = "usage"
 
 
 @cache
