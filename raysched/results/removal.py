@@ -20,7 +20,7 @@ def remove_job_files(results: Path, job: str, disk: Disk = DISK) -> None:
 
     Raises ``StorageFailed`` when something stays, ``StorageFull``.
     """
-    if Path(job).name != job or job in (".", ".."):
+    if Path(job).name != job or job in ("", ".", ".."):
         return  # no name of ours: nothing can have been placed under it
     folder = results / job
     for number, place in enumerate((folder, staging_folder(folder, job))):
