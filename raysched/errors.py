@@ -115,6 +115,16 @@ class LimitReached(RequestError):
     status = 429
 
 
+class TooManyRequests(LimitReached):
+    """A user asks faster than the limits let anybody. ``retry_after_s``: when to come again."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: float, **facts: object) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
+
+
 class QuotaFull(RequestError):
     """A user's storage has no room for it."""
 
@@ -258,6 +268,12 @@ class ClusterUnreachable(ClusterError):
     """No Ray cluster answers at the address."""
 
     code = "cluster_unreachable"
+
+
+class Busy(ClusterError):
+    """All places are taken, by other users too."""
+
+    code = "busy"
 
 
 class Draining(ClusterError):

@@ -147,7 +147,7 @@ async def ready(gateway: Gateway) -> Health:
     return health
 
 
-def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
+async def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
     """The desk that a request comes to."""
     return Desk(request.app.state.config, request.app.state.gateway, asking)
 

@@ -227,21 +227,6 @@ class Gates(Shown):
         )
 
 
-class ResultFile(Shown):
-    """One file of a results folder; ``path`` is relative to the folder."""
-
-    path: str
-    size_bytes: int
-
-
-class Results(Shown):
-    """The files of a job's results."""
-
-    job: str
-    size_bytes: int
-    files: tuple[ResultFile, ...]
-
-
 class ComparedResult(Shown):
     """One of two results that are compared; ``checksum`` names its cells."""
 

@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Query, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import Query, Request, Response
+from fastapi.responses import FileResponse
 
 from raysched.cluster.listing import PAGE_MOST, JobQuery, Place
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
+from serve_app.downloads import zip_answer, zip_of
 from serve_app.paths import slide_folders
-from serve_app.results import pulled, zip_folder
+from serve_app.results import result_files
 from serve_app.slide_models import (
     FolderEntry,
     ServerSlide,
@@ -39,9 +40,14 @@ NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 
 async def list_slides(at: At, limit: Limit = 100, cursor: Cursor = None) -> Slides:
     """Your slides, newest first."""
-    records, after = await asyncio.to_thread(at.slides.page, limit, cursor)
-    for record in records:
-        await asyncio.to_thread(ensure_checked, at.slides, record)
+
+    def found() -> tuple[list[SlideRecord], str | None]:
+        records, after = at.slides.page(limit, cursor)
+        for record in records:
+            ensure_checked(at.slides, record)
+        return records, after
+
+    records, after = await asyncio.to_thread(found)
     return Slides(slides=tuple(map(Slide.of, records)), next=after)
 
 
@@ -129,7 +135,7 @@ async def get_thumbnail(at: At, slide: str) -> FileResponse:
     return FileResponse(path, media_type="image/png", headers=headers)
 
 
-async def get_slide_file(at: At, slide: str) -> Response:
+async def get_slide_file(at: At, slide: str, request: Request) -> Response:
     """The slide's file as it was uploaded; ranges are served. A slide of several files comes as a
     zip, made while it is sent."""
     record = await asyncio.to_thread(at.slides.record, slide)
@@ -142,9 +148,8 @@ async def get_slide_file(at: At, slide: str) -> Response:
             f"{record.name!r} is several files of the server.", remedy="Ask the operator for them."
         )
     content = at.slides.of(slide) / CONTENT
-    pieces = pulled(lambda to: zip_folder(content, slide, to))
-    headers = {**NO_SNIFF, "Content-Disposition": f'attachment; filename="{slide}.zip"'}
-    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+    made = await asyncio.to_thread(lambda: zip_of(result_files(content), content, slide))
+    return zip_answer(request, made, f"{slide}.zip", f'"{slide}"')  # its files never change
 
 
 async def list_slide_folders(

@@ -7,20 +7,21 @@ stream ends by itself when its key opens nothing any more, and after an hour; cl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 
-import anyio
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
+from raysched.cluster.limiter import Budget
 from raysched.cluster.news import Change, Mark
 from raysched.core.model import UserId
-from raysched.errors import RayschedError, RequestError
+from raysched.errors import LimitReached, RayschedError, RequestError
 from serve_app.hub import Hub, Listener
-from serve_app.identity import caller
+from serve_app.identity import ask_who
 from serve_app.models import Job
-from serve_app.tally import Tally
+from serve_app.places import Places
 
 HEARTBEAT_S = 15.0
 LONGEST_S = 3600.0
@@ -70,21 +71,23 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the client has gone, or the stream is over. Raises ``LimitReached``."""
         hub: Hub = self._request.app.state.hub
-        streams: Tally = self._request.app.state.streams
-        with streams.one_more(self._user):
+        streams: Places = self._request.app.state.streams
+        with streams.taken(self._user):
             listener = hub.listen(self._user, self._seen)
+            tasks = {
+                asyncio.create_task(_until_gone(receive)),
+                asyncio.create_task(self._send_all(listener, send)),
+            }
             try:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._until_gone, receive, tasks.cancel_scope)
-                    await self._send_all(listener, send)
-                    tasks.cancel_scope.cancel()
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 hub.leave(listener)
-
-    async def _until_gone(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done:
+                with contextlib.suppress(OSError):  # the client has gone while it was sent to
+                    task.result()
 
     async def _send_all(self, listener: Listener, send: Send) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -120,11 +123,19 @@ class EventStream(Response):
         return b"id: %s\n" % id_of(mark).encode() + BEAT
 
     async def _may_go_on(self) -> bool:
-        """Whether the key of the request still opens it; a scheduler that is away says neither."""
+        """Whether the key of the request still opens it; a scheduler that is away says neither,
+        and nor do tokens that are spent."""
         try:
-            await caller(self._request)
+            await ask_who(self._request, Budget.DEFAULT)
+        except LimitReached:
+            return True
         except RequestError:
             return False
         except RayschedError:
             return True
         return True
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -121,5 +121,5 @@ def _say(job: Job, service: Service, voice: Voice) -> None:
     if job.failure:
         voice.say(f"  error: {job.failure.message}")
         voice.say(f"  do: {job.failure.remedy}")
-    if job.state is JobState.SUCCEEDED:
+    if job.state is JobState.SUCCEEDED and job.results_deleted_at is None:
         voice.say(f"  {service.place(job)}")

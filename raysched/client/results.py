@@ -8,7 +8,8 @@ from urllib.parse import quote
 from raysched.client.files import Progress, download
 from raysched.client.wire import Call, Wire, at
 from raysched.results.exports.formats import Format
-from serve_app.models import Diff, Job, Results
+from serve_app.download_models import Results
+from serve_app.models import Diff, Job
 
 
 class ResultVerbs:

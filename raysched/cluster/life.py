@@ -71,6 +71,8 @@ class Life:
         self._runs = Runs(config, self._lanes, self.report)
         self._removals = Removals(config.results, self.report)
         self.changes = ChangeLog()
+        self.epoch = 0
+        """Its number, known before the core has heard of it."""
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -87,6 +89,7 @@ class Life:
                 await _in(thread, journal.close)
             thread.shutdown(wait=False)
             raise
+        life.epoch = epoch
         started = SchedulerStarted(life.now(), epoch, config.scheduling)
         life._take(Letter(started, _future()))
         return life

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE_MOST: Final = 500
-LOOK_AT_MOST: Final = 5_000
+LOOK_AT_MOST: Final = 2_000
 """Jobs that are looked at for one page, in memory and in the archive each."""
 NO_JOBS: Final = slice(0, 0)
 

@@ -114,7 +114,7 @@ async def news_of(life: Life, after: Mark | None, wait_s: float) -> News:
     so all was missed."""
     await life.settled()
     log = life.changes
-    here = Mark(life.core.epoch, log.serial)
+    here = Mark(life.epoch, log.serial)
     if after is None or after.epoch != here.epoch or log.after(after.serial) is None:
         return News(here, missed=True)
     if log.serial == after.serial:

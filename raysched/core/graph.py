@@ -12,6 +12,9 @@ from raysched.core.model import BranchName, JobId, JobSpec, JobState
 from raysched.core.state import Job
 from raysched.errors import InvalidWorkflow
 
+MOST_LINKS = 10
+"""Links of a cycle that its sentence tells."""
+
 _ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
 
 
@@ -90,9 +93,12 @@ def _refuse_cycle(path: Mapping[JobId, str], closing: JobId, how: str) -> None:
     cycle = names[names.index(closing) :]
     hows = [*(path[job] for job in cycle[1:]), how]
     links = zip(cycle, hows, [*cycle[1:], closing], strict=True)
-    story = ", ".join(f"{job} {link} {needed}" for job, link, needed in links)
+    story = [f"{job} {link} {needed}" for job, link, needed in links]
+    if len(story) > MOST_LINKS:  # the fact names all
+        left_out = f"and so on, {len(story) - MOST_LINKS} more"
+        story[MOST_LINKS // 2 : -(MOST_LINKS // 2)] = [left_out]
     raise InvalidWorkflow(
-        f"The workflow has a cycle: {story}.",
+        f"The workflow has a cycle: {', '.join(story)}.",
         remedy="Remove one of these dependencies, or put the jobs in another order or branch.",
         cycle=[*cycle, closing],
     )

@@ -110,6 +110,13 @@ def test_a_job_waits_for_jobs_of_other_branches_that_it_depends_on() -> None:
             [job("a", "x", after=["b"]), job("b", "x")],
             "has a cycle: a depends on b, b comes in branch x after a.",
         ),
+        (
+            [job(str(n), str(n), after=[str((n + 1) % 999)]) for n in range(999)],
+            (
+                "has a cycle: 0 depends on 1, .*, 4 depends on 5, and so on, 989 more, "
+                "994 depends on 995, .*, 998 depends on 0.$"
+            ),
+        ),
     ],
 )
 def test_a_workflow_that_makes_no_sense_is_refused_whole(jobs: list[JobSpec], words: str) -> None:

@@ -63,7 +63,7 @@ GATES_AND_ENDINGS = (
         "endings.py",
         "for name in reversed(list(names)):",
         "for name in list(names):",
-        "test_endings.py::test_a_workflow_is_cancelled_whole_and_no_other_with_it",
+        "test_deleting.py::test_a_workflow_is_cancelled_whole_and_no_other_with_it",
     ),
     Mutant(
         "cancels_somebody_elses_workflow",
@@ -71,7 +71,7 @@ GATES_AND_ENDINGS = (
         "endings.py",
         "workflow is None or (user is not None and workflow.user != user)",
         "workflow is None",
-        "test_endings.py::test_another_users_workflow_is_not_there",
+        "test_deleting.py::test_another_users_workflow_is_not_there",
     ),
     Mutant(
         "deleting_what_runs_is_acknowledged",
@@ -79,7 +79,7 @@ GATES_AND_ENDINGS = (
         "endings.py",
         "if left := state.unfinished.get(event.workflow):",
         "if left := state.unfinished.get(event.workflow):\n        return False\n    if left:",
-        "test_endings.py::test_a_workflow_is_deleted_only_when_all_its_jobs_have_ended",
+        "test_deleting.py::test_a_workflow_is_deleted_only_when_all_its_jobs_have_ended",
     ),
     Mutant(
         "key_of_the_deleted_starts_work_again",
@@ -87,7 +87,7 @@ GATES_AND_ENDINGS = (
         "endings.py",
         "    user.deleted_keys.add(key)\n",
         "",
-        "test_endings.py::test_the_key_of_a_deleted_workflow_is_known_and_never_starts_work_again",
+        "test_deleting.py::test_the_key_of_a_deleted_workflow_is_known_and_never_starts_work_again",
     ),
     Mutant(
         "files_stay_after_a_crash",
@@ -95,7 +95,7 @@ GATES_AND_ENDINGS = (
         "reports.py",
         "if state.removals:",
         "if False:",
-        "test_endings.py::test_files_are_removed_again_after_a_restart_until_that_is_done",
+        "test_deleting.py::test_files_are_removed_again_after_a_restart_until_that_is_done",
     ),
     Mutant(
         "results_of_the_living_deleted",
@@ -103,7 +103,7 @@ GATES_AND_ENDINGS = (
         "endings.py",
         "    if not job.state.is_final:\n        raise",
         "    if False:\n        raise",
-        "test_endings.py::test_the_results_of_a_job_that_has_not_ended_are_not_deleted",
+        "test_deleting.py::test_the_results_of_a_job_that_has_not_ended_are_not_deleted",
     ),
     Mutant(
         "deleted_chunks_count_as_done",
@@ -111,7 +111,7 @@ GATES_AND_ENDINGS = (
         "lifecycle.py",
         "job.progress, job.cells = None, 0",
         "pass",
-        "test_endings.py"
+        "test_deleting.py"
         "::test_a_failed_job_whose_files_were_deleted_begins_from_nothing_when_it_is_retried",
     ),
 )

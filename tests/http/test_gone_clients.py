@@ -1,0 +1,70 @@
+"""Clients that go away in the middle of a request, at every route, leave nothing behind."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+import pytest
+
+from serve_app.routes import AT_THE_ROOT, ROUTES, Route
+from tests.http.conftest import Service
+
+pytestmark = [
+    pytest.mark.http,
+    # Ray Serve's own models, on import
+    pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
+]
+
+TABLE = [*(("/api/v1", route) for route in ROUTES), *(("", route) for route in AT_THE_ROOT)]
+BODY = b'{"jobs": [{"slide": "sample.svs", "params": {"no_such_parameter": 1}}]}'
+
+
+@pytest.fixture(scope="module")
+def job(service: Service) -> str:
+    made = service.submit("sample.svs", kind="tissue_mask")
+    service.until(made["id"], "succeeded")
+    return str(made["id"])
+
+
+def opened(service: Service) -> socket.socket:
+    url = service.bare.base_url
+    return socket.create_connection((url.host, url.port or 80), timeout=30)
+
+
+def request_of(service: Service, prefix: str, route: Route, job: str) -> bytes:
+    """A whole request with a body, byte for byte. What its path names belongs to nobody, but for
+    the job."""
+    path = prefix + re.sub(r"\{job\}", job, route.path)
+    path = re.sub(r"\{path:path\}", "manifest.json", path)
+    path = re.sub(r"\{\w+\}", "nothing", path)
+    head = [
+        f"{route.method} {path} HTTP/1.1",
+        f"Host: {service.bare.base_url.host}",
+        f"Authorization: {service.http.headers['Authorization']}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(BODY)}",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + BODY
+
+
+def still_answers(service: Service) -> None:
+    assert service.http.get("/me").raise_for_status().json()["id"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "route"), TABLE, ids=[route.handler.__name__ for _, route in TABLE]
+)
+def test_a_client_may_go_at_any_moment(
+    prefix: str, route: Route, service: Service, job: str
+) -> None:
+    """In the middle of the head, of the body, before the answer, and after its first byte."""
+    whole = request_of(service, prefix, route, job)
+    in_the_head, in_the_body = whole.index(b"Content-Type"), len(whole) - len(BODY) // 2
+    for sent in (in_the_head, in_the_body, len(whole)):
+        with opened(service) as client:
+            client.sendall(whole[:sent])
+    with opened(service) as client:
+        client.sendall(whole)
+        assert client.recv(1) == b"H"
+    still_answers(service)
