@@ -76,6 +76,24 @@ class ReuseSettings(Section):
     most_gb_per_user: float = Field(default=20.0, ge=0)
 
 
+class LimitSettings(Section):
+    """How much one user may ask of the service at once, and for how long it waits for a client."""
+
+    default_burst: int = Field(default=30, ge=1, le=1_000_000)
+    default_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    create_burst: int = Field(default=5, ge=1, le=1_000_000)
+    create_per_s: float = Field(default=1.0, gt=0, le=1_000_000)
+    upload_burst: int = Field(default=30, ge=1, le=1_000_000)
+    upload_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    export_burst: int = Field(default=30, ge=1, le=1_000_000)
+    export_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    strangers_burst: int = Field(default=100, ge=1, le=1_000_000)
+    strangers_per_s: float = Field(default=50.0, gt=0, le=1_000_000)
+    downloads_per_user: int = Field(default=8, ge=1, le=1000)
+    downloads: int = Field(default=32, ge=1, le=1000)
+    stall_s: float = Field(default=60.0, gt=0)
+
+
 class Config(BaseSettings):
     """The settings of one process. Build with ``load_config``."""
 
@@ -91,6 +109,7 @@ class Config(BaseSettings):
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     reuse: ReuseSettings = ReuseSettings()
+    limits: LimitSettings = LimitSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -157,6 +176,7 @@ def set_ray_environment() -> None:
     # the bytes of uploads lie in the object store until then: a second's worth, by default
     os.environ.setdefault("RAY_free_objects_period_milliseconds", "50")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve_app.flow:middlewares")
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 

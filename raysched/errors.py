@@ -164,6 +164,16 @@ class ChecksumDiffers(RequestError):
     status = 460  # as the upload protocol says
 
 
+class TooManyRequests(LimitReached):
+    """A user asks faster than the limits let anybody. ``retry_after_s``: when to come again."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: float, **facts: object) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
+
+
 class OutputNotEmpty(RequestError):
     """The results folder exists and holds files already."""
 
@@ -258,6 +268,12 @@ class ClusterUnreachable(ClusterError):
     """No Ray cluster answers at the address."""
 
     code = "cluster_unreachable"
+
+
+class Busy(ClusterError):
+    """All places are taken, by other users too."""
+
+    code = "busy"
 
 
 class StateLocked(ClusterError):

@@ -6,15 +6,13 @@ import asyncio
 import uuid
 from typing import Annotated
 
-from fastapi import Header, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import Header, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from raysched.core.model import JobId, WorkflowId
 from raysched.imaging.catalogue import catalogue
 from raysched.results.difference.difference import Difference
-from raysched.results.exports.export import Export
-from raysched.results.exports.formats import PACKED, Format, Shape
 from raysched.results.report.page import POLICY
 from raysched.results.report.report import Report
 from serve_app.desk import At, ready
@@ -27,23 +25,16 @@ from serve_app.models import (
     Jobs,
     MppAnswer,
     Ready,
-    ResultFile,
-    Results,
     Why,
     Workflow,
 )
-from serve_app.results import cells_of, find_result, pulled, result_files, zip_folder
 
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="The same key submits only once."),
 ]
-WantedFormat = Annotated[
-    Format, Query(description="geojson is for QuPath; formats that are folders come as a zip")
-]
 PAGE_POLICY = f"{POLICY}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 PAGE_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": PAGE_POLICY}
-Gzip = Annotated[bool, Query(description="gzip what is text")]
 
 
 async def create_workflow(
@@ -101,56 +92,6 @@ async def list_engines() -> Engines:
     return Engines.of(await asyncio.to_thread(catalogue), in_full=False)
 
 
-async def list_results(at: At, job: str) -> Results:
-    """The files of a job's results with their sizes."""
-    folder = await at.results(JobId(job))
-    paths = await asyncio.to_thread(lambda: list(result_files(folder)))
-    files = tuple(
-        ResultFile(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size)
-        for path in paths
-    )
-    return Results(job=job, size_bytes=sum(file.size_bytes for file in files), files=files)
-
-
-async def get_result(at: At, job: str, path: str) -> FileResponse:
-    """One file of the results; ranges are served."""
-    folder = await at.results(JobId(job))
-    found = await asyncio.to_thread(find_result, folder, path)
-    return FileResponse(found, headers={"X-Content-Type-Options": "nosniff"})
-
-
-async def get_results_zip(at: At, job: str) -> StreamingResponse:
-    """All results as one zip, made while it is sent."""
-    folder = await at.results(JobId(job))
-    pieces = pulled(lambda to: zip_folder(folder, job, to))
-    return _download(StreamingResponse(pieces, media_type="application/zip"), f"{job}.zip")
-
-
-async def export_job(
-    at: At,
-    job: str,
-    format: WantedFormat = Format.CSV,  # noqa: A002
-    *,
-    gzip: Gzip = False,
-) -> StreamingResponse:
-    """The cells in an exchange format, streamed; of an unfinished job what it has so far. The link
-    headers name what the format cannot hold, to be asked for as formats of their own."""
-    folder = cells_of(await at.gateway.job(at.user, JobId(job)))
-    export = await asyncio.to_thread(Export, folder, format)
-    if gzip:
-        export.check_gzip()
-    pieces = pulled(lambda to: export.stream(to, gzipped=gzip))
-    media = "application/gzip" if gzip else export.kind.media_type
-    name = job if export.contents.complete else f"{job}.partial"
-    packed = PACKED[Shape.STREAM] if gzip else ""
-    if export.kind.shape is Shape.FOLDER:
-        packed = PACKED[Shape.FOLDER]
-    answer = StreamingResponse(pieces, media_type=media)
-    if export.kind.beside:
-        answer.headers["Link"] = ", ".join(map(_link, export.kind.beside))
-    return _download(answer, f"{name}{export.kind.suffix}{packed}")
-
-
 async def get_report(at: At, job: str) -> StreamingResponse:
     """The result as one self-contained page of HTML: picture, counts, plots, provenance."""
     folder = await at.results(JobId(job))
@@ -188,13 +129,3 @@ async def readyz(request: Request) -> Ready:
         lanes_busy=health.lanes_busy,
         jobs_open=health.jobs_open,
     )
-
-
-def _link(other: Format) -> str:
-    relation = "describedby" if other is Format.MANIFEST else "related"
-    return f'<export?format={other}>; rel="{relation}"'
-
-
-def _download(answer: StreamingResponse, name: str) -> StreamingResponse:
-    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer

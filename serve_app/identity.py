@@ -9,16 +9,15 @@ read that token nor send the header.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
-from raysched.cluster.accounts import Accounts
+from raysched.cluster.limiter import Budget, Taken
 from raysched.core.accounts import Caller, KeyKind, Role
 from raysched.core.model import UserId
 from raysched.errors import Forbidden, NotFound, Unauthorized
+from serve_app.gate import Gate
 
 COOKIE = "raysched_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -38,21 +37,22 @@ class Asking:
     """The token of the session, if the request came with one."""
 
 
-async def caller(request: Request) -> Asking:
-    """Who a request comes from, as a FastAPI dependency. Raises ``Unauthorized``, ``Forbidden``."""
-    accounts = Accounts(request.app.state.gateway)
+async def ask_who(request: Request, budget: Budget) -> tuple[Asking, Taken]:
+    """Who a request comes from, and the token it takes. Raises ``Unauthorized``, ``Forbidden``,
+    ``TooManyRequests``."""
+    gate: Gate = request.app.state.gate
     header = request.headers.get("authorization")
     if header is not None:
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer":
             raise _no_key()
-        who = await accounts.identify(text.strip(), KeyKind.API)
-        return await _on_behalf(request, accounts, who)
+        admission = await gate.admit(text.strip(), KeyKind.API, budget)
+        return await _on_behalf(request, admission.caller), admission.taken
     cookie = request.cookies.get(COOKIE)
     if not cookie:
         raise _no_key()
-    who = await accounts.identify(cookie, KeyKind.SESSION)
-    csrf = csrf_of(cookie)
+    admission = await gate.admit(cookie, KeyKind.SESSION, budget)
+    who, csrf = admission.caller, csrf_of(cookie)
     if request.method not in SAFE and not _fits(request.headers.get(CSRF_HEADER), csrf):
         raise Forbidden(
             "A session changes nothing without its token.",
@@ -60,7 +60,22 @@ async def caller(request: Request) -> Asking:
         )
     if request.headers.get(ON_BEHALF_HEADER, who.user) != who.user:
         raise _not_on_behalf()
-    return Asking(who, who.user, who.max_jobs, csrf)
+    return Asking(who, who.user, who.max_jobs, csrf), admission.taken
+
+
+def caller(request: Request) -> Asking:
+    """Who a request comes from, as a FastAPI dependency: ``serve_app.guard`` has asked before."""
+    asking: Asking = request.state.asking
+    return asking
+
+
+def check_role(asking: Asking, role: Role) -> None:
+    """Raises ``Forbidden`` unless who asks has this role."""
+    if not asking.caller.role.covers(role):
+        raise Forbidden(
+            f"This needs the role {role}; this key has {asking.caller.role}.",
+            remedy="Use a key that may, or ask an administrator.",
+        )
 
 
 def csrf_of(session: str) -> str:
@@ -68,27 +83,14 @@ def csrf_of(session: str) -> str:
     return hmac.new(session.encode(), b"csrf", "sha256").hexdigest()
 
 
-def needs(role: Role) -> Callable[..., Awaitable[None]]:
-    """The dependency of a route that only who has this role may use."""
-
-    async def allowed(asking: Annotated[Asking, Depends(caller)]) -> None:
-        if not asking.caller.role.covers(role):
-            raise Forbidden(
-                f"This needs the role {role}; this key has {asking.caller.role}.",
-                remedy="Use a key that may, or ask an administrator.",
-            )
-
-    return allowed
-
-
-async def _on_behalf(request: Request, accounts: Accounts, who: Caller) -> Asking:
+async def _on_behalf(request: Request, who: Caller) -> Asking:
     named = request.headers.get(ON_BEHALF_HEADER, who.user)
     if named == who.user:
         return Asking(who, who.user, who.max_jobs, None)
     if who.role is not Role.ADMIN:
         raise _not_on_behalf()
     try:
-        other = await accounts.gateway.account(UserId(named))
+        other = await request.app.state.gateway.account(UserId(named))
     except NotFound:
         raise NotFound(
             f"There is no user {named[:40]}.", remedy=f"Name another in {ON_BEHALF_HEADER}."

@@ -150,21 +150,6 @@ class Workflow(Shown):
         return cls(id=view.workflow, name=view.name, submitted_at=utc(view.submitted_at), jobs=jobs)
 
 
-class ResultFile(Shown):
-    """One file of a results folder; ``path`` is relative to the folder."""
-
-    path: str
-    size_bytes: int
-
-
-class Results(Shown):
-    """The files of a job's results."""
-
-    job: str
-    size_bytes: int
-    files: tuple[ResultFile, ...]
-
-
 class ComparedResult(Shown):
     """One of two results that are compared; ``checksum`` names its cells."""
 

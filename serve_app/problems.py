@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,7 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from raysched.errors import InternalError, LimitReached, RayschedError, SlideMissing, Unauthorized
+from raysched.errors import (
+    InternalError,
+    LimitReached,
+    RayschedError,
+    SlideMissing,
+    TooManyRequests,
+    Unauthorized,
+)
 from serve_app.models import Problem
 from serve_app.paths import conceal, server_folders
 
@@ -23,6 +31,8 @@ STATUS_OVER_HTTP: dict[type[RayschedError], int] = {SlideMissing: 404}
 CODES: dict[int, str] = {413: "body_too_large"}  # its name in http.HTTPStatus has changed
 RETRY_AFTER_S = 5
 PATH_FACTS = {"path", "out", "state"}
+MOST_FAULTS = 20
+"""So many are told of: a body may have one for each of its jobs."""
 BODY_REMEDY = "See /docs for what this route takes."
 
 
@@ -74,20 +84,29 @@ async def _ours(request: Request, error: Exception) -> ProblemResponse:
     if isinstance(error, Unauthorized):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="raysched"'
     if status == 503 or isinstance(error, LimitReached):
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+        wait_s = error.retry_after_s if isinstance(error, TooManyRequests) else RETRY_AFTER_S
+        answer.headers["Retry-After"] = str(ceil(wait_s))
     return answer
 
 
 async def _invalid(_: Request, error: Exception) -> ProblemResponse:
     if not isinstance(error, RequestValidationError):
         raise error
+    found = error.errors()
     faults = [
-        {"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]}
-        for fault in error.errors()
+        {"where": ".".join(map(str, fault["loc"])), "what": _what(fault)}
+        for fault in found[:MOST_FAULTS]
     ]
     first = faults[0]
     detail = f"{first['where']}: {first['what']}."
-    return problem(422, "invalid_request", detail, BODY_REMEDY, {"faults": faults})
+    facts = {"faults": faults, "faults_in_all": len(found)}
+    return problem(422, "invalid_request", detail, BODY_REMEDY, facts)
+
+
+def _what(fault: dict[str, Any]) -> str:
+    """The message, and of a body that is no JSON also why."""
+    why = fault["ctx"]["error"] if fault["type"] == "json_invalid" else ""
+    return f"{fault['msg']}: {why}" if why else str(fault["msg"])
 
 
 async def _http(request: Request, error: Exception) -> ProblemResponse:

@@ -1,10 +1,9 @@
-"""Reading what a job left: one file, the list, everything as a zip, or an export. Knows no HTTP."""
+"""Where what a job left is, and reading while it is written. Knows no HTTP."""
 
 from __future__ import annotations
 
 import os
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -69,13 +68,6 @@ def cells_of(view: JobView) -> Path:
     return results_of(view)
 
 
-def zip_folder(folder: Path, name: str, to: BinaryIO) -> None:
-    """The folder's files under ``name/``, stored: Parquet, Zarr and PNG are compressed already."""
-    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
-        for path in result_files(folder):
-            archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
-
-
 def pulled(write: Callable[[BinaryIO], object]) -> Iterator[bytes]:
     """What a function writes to a stream, in pieces, while it writes.
 
@@ -96,9 +88,11 @@ def pulled(write: Callable[[BinaryIO], object]) -> Iterator[bytes]:
 
     producer = threading.Thread(target=produce, name="pulled", daemon=True)
     producer.start()
-    with os.fdopen(reading, "rb", 0) as source:
-        while piece := source.read(PIECE_BYTES):
-            yield piece
-    producer.join()
+    try:
+        with os.fdopen(reading, "rb", 0) as source:
+            while piece := source.read(PIECE_BYTES):
+                yield piece
+    finally:
+        producer.join()  # until it has ended its work goes on, and counts as going on
     if raised:
         raise raised[0]

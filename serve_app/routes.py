@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from raysched.cluster.limiter import Budget
 from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
+from serve_app import download_handlers as out
 from serve_app import handlers as do
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
-from serve_app.identity import needs
+from serve_app.body import MAX_BODY_BYTES, MAX_PIECE_BYTES
+from serve_app.guard import Bounds, guarded
 from serve_app.problems import MEDIA_TYPE
 
 PROBLEM_ANSWER = {
@@ -25,19 +27,11 @@ PROBLEM_ANSWER = {
 }
 
 
-class Budget(StrEnum):
-    """What a request is counted as: each user has so many of each at once."""
-
-    DEFAULT = "default"
-    CREATE = "create"
-    UPLOAD = "upload"
-    EXPORT = "export"
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method, a path, the role that it needs (None: open to everybody), its handler, its
-    documented success, the media types it streams, and what it is counted as."""
+    documented success, the media types it streams, what it is counted as, and how large a body may
+    be (None: the handler counts)."""
 
     method: str
     path: str
@@ -49,6 +43,12 @@ class Route:
     budget: Budget = Budget.DEFAULT
     takes: str | None = None
     """The media type of a body that is not held in memory."""
+    body_bytes: int | None = MAX_BODY_BYTES
+
+    @property
+    def bounds(self) -> Bounds:
+        """What is asked of requests before the handler sees them."""
+        return Bounds(self.role, self.budget, self.body_bytes)
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -60,6 +60,14 @@ EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in K
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
 NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
+PART: dict[int | str, dict[str, Any]] = {
+    206: {"description": "The ranges that were asked for."},
+    304: {"description": "What If-None-Match names is still the same."},
+}
+SIZE_ONLY: dict[int | str, dict[str, Any]] = {
+    **PART,
+    200: {"description": "Size and ETag.", "content": {}},
+}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
 EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
@@ -75,16 +83,20 @@ ROUTES = (
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
-    Route("GET", "/jobs/{job}/results", READ, do.list_results, tag="results"),
-    Route("GET", "/jobs/{job}/results.zip", READ, do.get_results_zip, 200, "results",
-          _streams("application/zip"), EXPORT),
-    Route("GET", "/jobs/{job}/results/{path:path}", READ, do.get_result, 200, "results",
-          _streams("application/octet-stream"), EXPORT),
-    Route("GET", "/jobs/{job}/export", READ, do.export_job, 200, "results",
+    Route("GET", "/jobs/{job}/results", READ, out.list_results, tag="results"),
+    Route("GET", "/jobs/{job}/results.zip", READ, out.get_results_zip, 200, "results",
+          PART | _streams("application/zip"), EXPORT),
+    Route("HEAD", "/jobs/{job}/results.zip", READ, out.head_results_zip, 200, "results",
+          SIZE_ONLY),
+    Route("GET", "/jobs/{job}/results/{path:path}", READ, out.get_result, 200, "results",
+          PART | _streams("application/octet-stream"), EXPORT),
+    Route("HEAD", "/jobs/{job}/results/{path:path}", READ, out.head_result, 200, "results",
+          SIZE_ONLY),
+    Route("GET", "/jobs/{job}/export", READ, out.export_job, 200, "results",
           _streams(*EXPORT_MEDIA), EXPORT),
     Route("GET", "/jobs/{job}/report", READ, do.get_report, 200, "results",
           _streams("text/html"), EXPORT),
-    Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results"),
+    Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results", budget=EXPORT),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
     Route("OPTIONS", "/uploads", READ, uploads.describe_uploads, 204, "uploads"),
@@ -93,7 +105,7 @@ ROUTES = (
     Route("GET", "/uploads/{upload}", READ, uploads.get_upload, tag="uploads"),
     Route("HEAD", "/uploads/{upload}", READ, uploads.head_upload, 200, "uploads", NO_BODY),
     Route("PATCH", "/uploads/{upload}", USE, uploads.send_piece, 204, "uploads", budget=UPLOAD,
-          takes=uploads.PIECE_TYPE),
+          takes=uploads.PIECE_TYPE, body_bytes=MAX_PIECE_BYTES),
     Route("DELETE", "/uploads/{upload}", USE, uploads.delete_upload, 204, "uploads"),
     Route("GET", "/slides", READ, slides.list_slides, tag="slides"),
     Route("POST", "/slides", USE, slides.register_slide, 201, "slides", budget=Budget.CREATE),
@@ -103,7 +115,7 @@ ROUTES = (
     Route("GET", "/slides/{slide}/thumbnail", READ, slides.get_thumbnail, 200, "slides",
           _streams("image/png")),
     Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
-          _streams("application/octet-stream", "application/zip"), EXPORT),
+          PART | _streams("application/octet-stream", "application/zip"), EXPORT),
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
@@ -144,7 +156,7 @@ def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:
             status_code=route.status,
             tags=[route.tag],
             operation_id=route.handler.__name__,
-            dependencies=[] if route.role is None else [Depends(needs(route.role))],
+            route_class_override=guarded(route.bounds),
             openapi_extra={"x-role": route.role, **more},
             responses=route.also,
             response_class=Response if streams or route.status in (204, 303) else JSONResponse,

@@ -6,14 +6,16 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import Query, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import Query, Request, Response
+from fastapi.responses import FileResponse
 
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
+from serve_app.downloads import file_answer, zip_answer, zip_of
 from serve_app.paths import slide_folders
-from serve_app.results import pulled, zip_folder
+from serve_app.results import result_files
 from serve_app.slide_models import (
     FolderEntry,
     ServerSlide,
@@ -121,22 +123,25 @@ async def get_thumbnail(at: At, slide: str) -> FileResponse:
     return FileResponse(path, media_type="image/png", headers=headers)
 
 
-async def get_slide_file(at: At, slide: str) -> Response:
-    """The slide's file as it was uploaded; ranges are served. A slide of several files comes as a
-    zip, made while it is sent."""
+async def get_slide_file(at: At, slide: str, request: Request) -> Response:
+    """The slide's file as it was uploaded; of several files a zip, made while it is sent. Ranges
+    are served of both."""
     record = await asyncio.to_thread(at.slides.record, slide)
     path = await asyncio.to_thread(at.slide_file, record)
+    etag = None if record.from_server else f'"{record.sha256}"'
     if record.is_one_file:
-        media = "application/octet-stream"
-        return FileResponse(path, media_type=media, filename=record.name, headers=NO_SNIFF)
+        answer = file_answer(request, path, etag)
+        answer.headers["Content-Type"] = "application/octet-stream"
+        named = f"attachment; filename*=utf-8''{quote(record.name)}"
+        answer.headers["Content-Disposition"] = named
+        return answer
     if record.from_server:
         raise UploadRefused(
             f"{record.name!r} is several files of the server.", remedy="Ask the operator for them."
         )
     content = at.slides.of(slide) / CONTENT
-    pieces = pulled(lambda to: zip_folder(content, slide, to))
-    headers = {**NO_SNIFF, "Content-Disposition": f'attachment; filename="{slide}.zip"'}
-    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+    made = await asyncio.to_thread(lambda: zip_of(result_files(content), content, slide))
+    return zip_answer(request, made, f"{slide}.zip", etag)
 
 
 async def list_slide_folders(

@@ -14,9 +14,10 @@ from raysched import __version__
 from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
-from serve_app.body import BodyLimit
+from serve_app.gate import Gate
 from serve_app.identity import COOKIE
 from serve_app.models import Problem
+from serve_app.places import Places
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
@@ -43,9 +44,12 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
+    app.state.gate = Gate(gateway, config.limits)
+    app.state.downloads = Places(
+        "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
+    )
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(AT_THE_ROOT))
-    app.add_middleware(BodyLimit)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -47,14 +47,20 @@ class Secret:
         return cls(f"{PREFIXES[kind]}_{key}_{secrets.token_hex(32)}", key, kind)
 
     @classmethod
-    def read(cls, text: str) -> Secret:
-        """What somebody sent. Raises ``Unauthorized`` for what cannot be a key."""
+    def read(cls, text: str, wanted: KeyKind | None = None) -> Secret:
+        """What somebody sent. Raises ``Unauthorized`` for what cannot be a key, or is not of the
+        kind that is wanted."""
         found = SHAPE.fullmatch(text)
         if found is None:
             raise Unauthorized(
                 "This is no key of raysched.", remedy="Send all of it: rsk_ID_SECRET."
             )
         kind = next(kind for kind, prefix in PREFIXES.items() if prefix == found[1])
+        if wanted not in (None, kind):
+            raise Unauthorized(
+                "This key is not for this use.",
+                remedy="Send an rsk_ key as Bearer; an rsl_ key logs in, once.",
+            )
         return cls(text, KeyId(found[2]), kind)
 
     @property
@@ -136,20 +142,11 @@ class Accounts:
         return made
 
     async def log_in(self, text: str, lasts_s: float) -> tuple[Secret, Caller]:
-        """Begin a session with a key or a one-time login. Raises ``Unauthorized``."""
+        """Begin a session with a key or a one-time login. Raises ``Unauthorized``,
+        ``TooManyRequests``."""
         given, session = Secret.read(text), Secret.new(KeyKind.SESSION)
         event = LoggedIn(0.0, given.key, session.key, session.digest, time.time() + lasts_s)
         return session, await self.gateway.log_in(given.digest, event)
-
-    async def identify(self, text: str, kind: KeyKind) -> Caller:
-        """Who sent this key, which must be of this kind. Raises ``Unauthorized``."""
-        given = Secret.read(text)
-        if given.kind is not kind:
-            raise Unauthorized(
-                "This key is not for this use.",
-                remedy="Send an rsk_ key as Bearer; an rsl_ key logs in, once.",
-            )
-        return await self.gateway.identify(given.key, given.digest)
 
     async def _role(self, user: str) -> Role:
         return (await self.gateway.account(UserId(user))).role

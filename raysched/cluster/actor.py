@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import replace
 
 from raysched import __version__
 from raysched.cluster.health import Health
 from raysched.cluster.life import Life, failed_unexpectedly
+from raysched.cluster.limiter import Admission, Budget, Limiter, Taken, check_taken, pace_of
 from raysched.cluster.submission import Prepared
 from raysched.config import Config
 from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
@@ -67,6 +69,7 @@ class SchedulerActor:
         self._watchers = 0
         self._replayed = (0, 0)
         self._notes: set[asyncio.Task[None]] = set()
+        self._limiter = Limiter()
         self._lives = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
@@ -281,18 +284,23 @@ class SchedulerActor:
         await life.settled()
         now = life.now()
         if session.session not in life.core.state.identities.keys:  # else asked once more
-            identify(life.core.state, session.key, digest, now)
+            user = identify(life.core.state, session.key, digest, now).user
+            check_taken(self._take(user, Budget.CREATE), Budget.CREATE)
         await life.post(replace(session, at=now))
         return identify(life.core.state, session.session, session.digest, life.now())
 
-    async def identify(self, key: KeyId, digest: str) -> Caller:
-        """See ``Gateway.identify``."""
+    async def admit(self, key: KeyId, digest: str, budget: Budget) -> Admission:
+        """See ``Gateway.admit``."""
         life = await self._current()
         await life.settled()
         now = life.now()
         caller = identify(life.core.state, key, digest, now)
         self._note_use(life, key, now)
-        return caller
+        return Admission(caller, self._take(caller.user, budget))
+
+    def _take(self, user: UserId, budget: Budget) -> Taken:
+        pace = pace_of(self._config.limits, budget)
+        return self._limiter.take((user, budget), pace, time.monotonic())
 
     def _note_use(self, life: Life, key: KeyId, now: float) -> None:
         """Have the use written down, once a minute; the caller does not wait for it."""

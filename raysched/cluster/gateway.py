@@ -15,6 +15,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from raysched.cluster.health import Health
+from raysched.cluster.limiter import Admission, Budget
 from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
 from raysched.core.events import IdentityEvent, KeyMade, LoggedIn
@@ -93,17 +94,20 @@ class Gateway:
 
     # --- who asks ---------------------------------------------------------------------------------
 
-    async def identify(self, key: KeyId, digest: str) -> Caller:
-        """Who a key belongs to, by its id and the digest of all of it. Raises ``Unauthorized``.
+    async def admit(self, key: KeyId, digest: str, budget: Budget) -> Admission:
+        """Who a key belongs to, by its id and the digest of all of it, and a token of the user's
+        budget. Raises ``Unauthorized``.
 
-        Asked for each request and kept nowhere: a copy that is to forget a revoked key before the
-        next request would have to be checked with the actor as often, for the same one call.
+        Asked for each request; nobody is let in from memory: a copy that is to forget a revoked key
+        before the next request would have to be checked with the actor as often, for the same one
+        call. For the same reason the buckets are the actor's: they are exact over all replicas.
         """
-        answer: Caller = await self._ask("identify", key, digest)
+        answer: Admission = await self._ask("admit", key, digest, budget)
         return answer
 
     async def log_in(self, digest: str, session: LoggedIn) -> Caller:
-        """Begin a session with a key whose digest is given. Raises ``Unauthorized``."""
+        """Begin a session with a key whose digest is given. Raises ``Unauthorized``,
+        ``TooManyRequests``."""
         answer: Caller = await self._ask("log_in", digest, session)
         return answer
 

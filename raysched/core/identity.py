@@ -307,12 +307,15 @@ def identify(state: State, name: KeyId, digest: str, now: float) -> Caller:
 def _check_opens(state: State, key: Key, now: float) -> None:
     if key.revoked_at is not None:
         raise Unauthorized(
-            "This key was revoked.", remedy="Use another, or ask an administrator for one."
+            "This key was revoked.",
+            remedy="Use another, or ask an administrator for one.",
+            for_ever=True,
         )
     if not key.is_live(now):
         raise Unauthorized(
             "This key or session has expired.",
             remedy="Log in again, or ask an administrator for a new key.",
+            for_ever=True,
         )
     if state.identities.is_shut(key.user):
         raise Unauthorized("This user is disabled.", remedy="Ask an administrator.")
@@ -320,7 +323,9 @@ def _check_opens(state: State, key: Key, now: float) -> None:
 
 def _unknown() -> Unauthorized:
     return Unauthorized(
-        "This key is not known.", remedy="Check that it is whole; an administrator makes new ones."
+        "This key is not known.",
+        remedy="Check that it is whole; an administrator makes new ones.",
+        for_ever=True,
     )
 
 

@@ -16,6 +16,9 @@ from raysched.cluster.accounts import Accounts
 from raysched.cluster.session import Session, connect
 from raysched.config import Config, load_config
 
+BUDGETS = ("default", "create", "upload", "export", "strangers")
+GENEROUS = {f"{each}_{rest}": 100_000 for each in BUDGETS for rest in ("burst", "per_s")}
+"""Tests ask faster than people do."""
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}
 
 
@@ -79,6 +82,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         cluster={"lanes": 2, "address": None},
         serve={"port": 0, "slide_folders": [slides]},
         reuse={"most_gb_per_user": 0},  # tests submit the same slide again and again
+        limits=GENEROUS,
     )
     with (
         connect(config) as session,

@@ -279,7 +279,7 @@ def test_a_cancelled_job_has_no_results_and_says_why(service: Service) -> None:
     assert service.http.post(f"/jobs/{job}/cancel").json()["state"] in {"cancelling", "cancelled"}
     service.until(job, "cancelled")
     assert service.http.get(f"/jobs/{job}/explain").json()["reason"] == "cancelled"
-    assert code_of(service.http.get(f"/jobs/{job}/results")) == (409, "not_ready")
+    assert code_of(service.http.get(f"/jobs/{job}/results.zip")) == (409, "not_ready")
     assert code_of(service.http.get(f"/jobs/{job}/report")) == (409, "not_ready")
     assert code_of(service.http.get(f"/jobs/{job}/diff/{job}")) == (409, "not_ready")
     assert service.http.post(f"/jobs/{job}/cancel").json()["state"] == "cancelled"
@@ -309,6 +309,7 @@ def test_a_tissue_mask_and_a_sweep_are_asked_for_like_cells(service: Service) ->
     assert (done["cells"], done["why"]["sentence"]) == (0, "done")
     listed = service.http.get(f"/jobs/{job['id']}/results").json()["files"]
     assert {"tissue.geojson", "preview.png"} <= {file["path"] for file in listed}
+    assert service.http.get(f"/jobs/{job['id']}/results").json()["exports"] == []
     for verb in ("export", "report"):
         refused = service.http.get(f"/jobs/{job['id']}/{verb}")
         assert code_of(refused) == (404, "not_found")

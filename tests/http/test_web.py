@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from raysched.cluster.accounts import Secret
 from raysched.cluster.gateway import Gateway
+from raysched.cluster.limiter import Admission, Budget, Taken
 from raysched.cluster.submission import JobRequest, digest_of
 from raysched.config import Config, load_config
 from raysched.core.accounts import Caller, KeyKind, Role
@@ -33,9 +34,10 @@ from raysched.errors import (
     StorageFull,
 )
 from raysched.imaging.classical import ClassicalEngine, ClassicalParams
+from serve_app.downloads import zip_of
 from serve_app.models import HttpJob, HttpSubmission
 from serve_app.paths import conceal, find_slide, refuse_files
-from serve_app.results import find_result, pulled, zip_folder
+from serve_app.results import find_result, pulled, result_files
 from serve_app.routes import AT_THE_ROOT, ROUTES
 from serve_app.web import create_app
 
@@ -53,9 +55,10 @@ KEY = Secret.new(KeyKind.API)
 class LetsIn(Gateway):
     """Knows one key, whose user may do anything, and reaches no scheduler."""
 
-    async def identify(self, key: KeyId, digest: str) -> Caller:
+    async def admit(self, key: KeyId, digest: str, budget: Budget) -> Admission:
         assert (key, digest) == (KEY.key, KEY.digest)
-        return Caller(LOCAL_USER, "Local", Role.ADMIN, key, KeyKind.API, max_jobs=50)
+        caller = Caller(LOCAL_USER, "Local", Role.ADMIN, key, KeyKind.API, max_jobs=50)
+        return Admission(caller, Taken(left=len(budget)))
 
 
 def ask(config: Config, method: str, path: str, **more: Any) -> httpx.Response:
@@ -387,8 +390,10 @@ def test_nothing_but_files_of_the_results_is_found(name: str, results: Path) -> 
 
 
 def test_a_zip_holds_every_file_and_follows_no_link(results: Path) -> None:
-    pieces = pulled(lambda to: zip_folder(results, "job-1", to))
-    with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
+    made = zip_of(result_files(results), results, "job-1")
+    size, whole = len(made), b"".join(made)
+    assert len(whole) == size
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["job-1/cells/part-0.parquet", "job-1/manifest.json"]
         assert archive.read("job-1/cells/part-0.parquet") == b"PAR1"

@@ -63,6 +63,11 @@ class Export:
             )
 
     @property
+    def cells(self) -> Cells:
+        """The cells, to be exported once more in another format."""
+        return self._cells
+
+    @property
     def contents(self) -> Contents:
         """What is exported."""
         return self._cells.contents
