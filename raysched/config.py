@@ -10,10 +10,10 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from raysched.core.limits import Limits
 from raysched.errors import InvalidSetting, faults_in_words
+from raysched.logs import LogFormat
 
 
 class Section(BaseModel):
@@ -60,6 +61,9 @@ class ServeSettings(Section):
     max_gb_per_user: float = Field(default=200.0, ge=0)
     upload_hours: float = Field(default=72.0, gt=0)
     model_folders: tuple[Path, ...] = ()
+    max_streams: int = Field(default=100, ge=1, le=150)
+    max_streams_per_user: int = Field(default=10, ge=1)
+    open_metrics: bool = False
 
 
 class SegmentationSettings(Section):
@@ -94,6 +98,15 @@ class LimitSettings(Section):
     stall_s: float = Field(default=60.0, gt=0)
 
 
+class LoggingSettings(Section):
+    """What processes write about themselves, and how much is kept of what jobs say."""
+
+    format: LogFormat = LogFormat.JSON
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    most_mb_per_job: float = Field(default=8.0, ge=0.25)
+    most_gb: float = Field(default=2.0, gt=0)
+
+
 class Config(BaseSettings):
     """The settings of one process. Build with ``load_config``."""
 
@@ -110,6 +123,7 @@ class Config(BaseSettings):
     segmentation: SegmentationSettings = SegmentationSettings()
     reuse: ReuseSettings = ReuseSettings()
     limits: LimitSettings = LimitSettings()
+    logging: LoggingSettings = LoggingSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -134,6 +148,11 @@ class Config(BaseSettings):
         return self.state / "notes"
 
     @property
+    def logs(self) -> Path:
+        """Where what jobs have said is kept, a folder for each job."""
+        return self.state / "logs"
+
+    @property
     def uploads(self) -> Path:
         """Where uploaded slides lie, a folder for each user."""
         return self.state / "slides"
@@ -153,6 +172,24 @@ class Config(BaseSettings):
         address = os.environ.get("RAY_ADDRESS")  # set by `ray job submit`
         ray = InitSettingsSource(settings_cls, {"cluster": {"address": address}} if address else {})
         return init_settings, env_settings, file, ray
+
+
+class Remote(BaseSettings):
+    """How this person's command line reaches a server. Build with ``load_remote``.
+
+    Apart from ``Config``, which travels to other processes: a key of somebody's must not.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="RAYSCHED_")
+
+    server: str | None = None
+    key: SecretStr | None = None
+    keys: Path = Field(default_factory=lambda: user_config_path("raysched") / "keys.json")
+
+
+def load_remote() -> Remote:
+    """The server and key in force: ``RAYSCHED_SERVER``, ``RAYSCHED_KEY``, ``RAYSCHED_KEYS``."""
+    return Remote()
 
 
 def load_config(**arguments: Any) -> Config:
@@ -177,6 +214,9 @@ def set_ray_environment() -> None:
     os.environ.setdefault("RAY_free_objects_period_milliseconds", "50")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve_app.flow:middlewares")
+    # Numbers are 2 s old at most, and those of a process that is gone leave after 4 s; Ray's own
+    # choice is 10 s and 20 s. As a variable, since Ray's agents read it from nowhere else.
+    os.environ.setdefault("RAY_metrics_report_interval_ms", "2000")
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 

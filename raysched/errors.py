@@ -7,7 +7,7 @@ Nothing in raysched is imported here, so every layer may raise these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 
@@ -115,6 +115,16 @@ class LimitReached(RequestError):
     status = 429
 
 
+class TooManyRequests(LimitReached):
+    """A user asks faster than the limits let anybody. ``retry_after_s``: when to come again."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: float, **facts: object) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
+
+
 class QuotaFull(RequestError):
     """A user's storage has no room for it."""
 
@@ -162,16 +172,6 @@ class ChecksumDiffers(RequestError):
 
     code = "checksum_differs"
     status = 460  # as the upload protocol says
-
-
-class TooManyRequests(LimitReached):
-    """A user asks faster than the limits let anybody. ``retry_after_s``: when to come again."""
-
-    code = "too_many_requests"
-
-    def __init__(self, message: str, *, remedy: str, retry_after_s: float, **facts: object) -> None:
-        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
-        self.retry_after_s = retry_after_s
 
 
 class OutputNotEmpty(RequestError):
@@ -276,6 +276,12 @@ class Busy(ClusterError):
     code = "busy"
 
 
+class Draining(ClusterError):
+    """The operator lets no new work in: what was taken in runs to its end."""
+
+    code = "draining"
+
+
 class StateLocked(ClusterError):
     """Another live process holds the state folder."""
 
@@ -356,6 +362,26 @@ class JournalTooNew(InternalError):
     """The journal was written by a newer raysched."""
 
     code = "journal_too_new"
+
+
+def error_of(code: str, message: str, remedy: str, **facts: object) -> RayschedError | None:
+    """The error of a code that came from elsewhere; None where no error has that code.
+
+    A kind that needs facts which did not come along comes as what it is a kind of.
+    """
+    kind = next((kind for kind in _kinds(RayschedError) if kind.code == code), None)
+    while kind is not None:
+        try:
+            return kind(message, remedy=remedy, **facts)
+        except TypeError:
+            kind = kind.__base__
+    return None
+
+
+def _kinds(root: type[RayschedError]) -> Iterator[type[RayschedError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _kinds(child)
 
 
 def faults_in_words(faults: Iterable[Mapping[str, Any]]) -> str:

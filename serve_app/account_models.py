@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raysched.cluster.accounts import KeyWish, Secret
 from raysched.core.accounts import AccountView, KeyKind, KeyView, Role
 from raysched.core.events import UserChanged
 from raysched.core.model import UserId
-from serve_app.identity import Asking
 from serve_app.models import Shown, utc, utc_or_none
+
+if TYPE_CHECKING:
+    from raysched.cluster.accounts import KeyWish, Secret
+    from serve_app.identity import Asking
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -174,6 +176,8 @@ class KeyAsked(Asked):
 
     def wish(self) -> KeyWish:
         """As the accounts take it."""
+        from raysched.cluster.accounts import KeyWish
+
         return KeyWish(self.name, self.role, self.days)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -97,6 +98,11 @@ class Desk:
             )
         return known, False
 
+    async def checked(self, body: HttpSubmission) -> Prepared:
+        """A workflow as far as it can be checked without submitting it, under a key that nobody
+        has."""
+        return await asyncio.to_thread(self._prepare, body, uuid.uuid4().hex)
+
     def _prepare(self, body: HttpSubmission, key: str) -> Prepared:
         """Find and open the slides; runs in a thread."""
         found = {name: self._find(name) for name in {job.slide for job in body.jobs}}
@@ -147,7 +153,7 @@ async def ready(gateway: Gateway) -> Health:
     return health
 
 
-def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
+async def desk(request: Request, asking: Annotated[Asking, Depends(caller)]) -> Desk:
     """The desk that a request comes to."""
     return Desk(request.app.state.config, request.app.state.gateway, asking)
 

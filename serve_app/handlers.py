@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
-from raysched.core.model import JobId, WorkflowId
+from raysched.core.model import JobId
 from raysched.imaging.catalogue import catalogue
 from raysched.results.difference.difference import Difference
 from raysched.results.report.page import POLICY
@@ -20,14 +20,15 @@ from serve_app.models import (
     Alive,
     Diff,
     Engines,
+    Gates,
     HttpSubmission,
     Job,
-    Jobs,
     MppAnswer,
     Ready,
     Why,
     Workflow,
 )
+from serve_app.pages import PAGE_USUAL
 
 IdempotencyKey = Annotated[
     str | None,
@@ -44,22 +45,7 @@ async def create_workflow(
     view, is_new = await at.submit(body, idempotency_key or uuid.uuid4().hex)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/api/v1/workflows/{view.workflow}"
-    return Workflow.of(view)
-
-
-async def get_workflow(at: At, workflow: str) -> Workflow:
-    """One workflow with its jobs."""
-    return Workflow.of(await at.gateway.workflow(at.user, WorkflowId(workflow)))
-
-
-async def list_jobs(
-    at: At, *, only_open: bool = False, submitted_before: AwareDatetime | None = None
-) -> Jobs:
-    """Your jobs, oldest first, but for those that ended long ago. With submitted_before: those, of
-    up to 100 workflows, latest first; ask again with the time of the last for the page after."""
-    if submitted_before is None:
-        return Jobs.of(await at.gateway.jobs(at.user, only_open=only_open))
-    return Jobs.of(await at.gateway.past_jobs(at.user, before=submitted_before.timestamp()))
+    return Workflow.of(replace(view, jobs=view.jobs[:PAGE_USUAL]))
 
 
 async def get_job(at: At, job: str) -> Job:
@@ -128,4 +114,5 @@ async def readyz(request: Request) -> Ready:
         lanes=health.lanes,
         lanes_busy=health.lanes_busy,
         jobs_open=health.jobs_open,
+        **Gates.of(health).model_dump(),
     )

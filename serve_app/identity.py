@@ -63,8 +63,9 @@ async def ask_who(request: Request, budget: Budget) -> tuple[Asking, Taken]:
     return Asking(who, who.user, who.max_jobs, csrf), admission.taken
 
 
-def caller(request: Request) -> Asking:
-    """Who a request comes from, as a FastAPI dependency: ``serve_app.guard`` has asked before."""
+async def caller(request: Request) -> Asking:
+    """Who a request comes from, as a FastAPI dependency: ``serve_app.guard`` has asked before. Like
+    every dependency it is a coroutine: else it would run in a thread."""
     asking: Asking = request.state.asking
     return asking
 
@@ -81,6 +82,17 @@ def check_role(asking: Asking, role: Role) -> None:
 def csrf_of(session: str) -> str:
     """The token of a session: follows from its secret, which scripts cannot read."""
     return hmac.new(session.encode(), b"csrf", "sha256").hexdigest()
+
+
+def check_account(asking: Asking, role: Role) -> None:
+    """Raises ``Forbidden`` unless the user whose key it is has this role; the key may have less,
+    since a machine holds it."""
+    account = asking.caller.account
+    if not account.covers(role):
+        raise Forbidden(
+            f"This needs a key of a user with the role {role}; yours has {account}.",
+            remedy="Ask an administrator for a read-only key of theirs.",
+        )
 
 
 async def _on_behalf(request: Request, who: Caller) -> Asking:

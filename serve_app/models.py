@@ -1,6 +1,7 @@
 """What HTTP and ``--json`` show and take, made from the core's views.
 
 Times are ISO 8601 in UTC; durations are seconds; no server path is shown, a slide goes by its name.
+Light to import, as all modules of models here are: ``raysched.Client`` reads answers with them.
 """
 
 from __future__ import annotations
@@ -8,16 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raysched.cluster.submission import JobRequest, Submission, Sweep
 from raysched.core.model import Failure, JobState, Reason, Stage
 from raysched.core.views import Explanation, JobView, WorkflowView
-from raysched.imaging.catalogue import Catalogue
-from raysched.imaging.request import MeasureParams, TissueParams, read_request
+from raysched.imaging.request import MeasureParams, Sweep, TissueParams, read_request
 from serve_app.paths import conceal
+
+if TYPE_CHECKING:
+    from raysched.cluster.health import Health
+    from raysched.cluster.listing import Page
+    from raysched.cluster.submission import Submission
+    from raysched.imaging.catalogue import Catalogue
 
 
 class Shown(BaseModel):
@@ -97,6 +102,7 @@ class Job(Shown):
     failure: Fault | None
     reused: bool
     awaits: str | None
+    results_deleted_at: datetime | None = None
     mpp: float | None
     tissue: TissueParams
     engine: str | None = None
@@ -106,10 +112,10 @@ class Job(Shown):
     chunk_tiles: int | None = None
 
     @classmethod
-    def of(cls, view: JobView) -> Job:
-        """The owner's view of a job, without the server's paths."""
+    def of(cls, view: JobView, *, in_full: bool = False) -> Job:
+        """The owner's view of a job; unless in full, without the server's paths."""
         request = read_request(view.kind, view.request)
-        folders = (Path(request.slide).parent, Path(request.out).parent)
+        folders = () if in_full else (Path(request.slide).parent, Path(request.out).parent)
         return cls(
             **{name: getattr(view, name) for name in AS_IN_THE_VIEW},
             **request.model_dump(exclude={"slide", "out"}),
@@ -119,35 +125,106 @@ class Job(Shown):
             submitted_at=utc(view.submitted_at),
             started_at=utc_or_none(view.started_at),
             ended_at=utc_or_none(view.ended_at),
+            results_deleted_at=utc_or_none(view.results_deleted_at),
             question=conceal(view.question, folders) if view.question else None,
             failure=Fault.of(view.failure, folders) if view.failure else None,
         )
 
 
 class Jobs(Shown):
-    """All jobs of the caller, oldest first."""
+    """A page of the caller's jobs, newest first. ``next``: the cursor of the page after it; a page
+    may be short and lead on."""
 
     jobs: tuple[Job, ...]
+    next: str | None
 
     @classmethod
-    def of(cls, views: tuple[JobView, ...]) -> Jobs:
+    def of(cls, page: Page[JobView]) -> Jobs:
         """The caller's jobs."""
-        return cls(jobs=tuple(Job.of(view) for view in views))
+        from serve_app.pages import cursor_of
+
+        return cls(jobs=tuple(map(Job.of, page.items)), next=cursor_of(page.next))
 
 
-class Workflow(Shown):
-    """One workflow with all its jobs, in order of submission."""
+class WorkflowInShort(Shown):
+    """One workflow without its jobs. ``open``: some have not ended; ``states``: how many are in
+    each state."""
 
     id: str
     name: str
     submitted_at: datetime
-    jobs: tuple[Job, ...]
+    open: bool
+    states: dict[JobState, int]
 
     @classmethod
-    def of(cls, view: WorkflowView) -> Workflow:
+    def of(cls, view: WorkflowView) -> WorkflowInShort:
         """The owner's view of a workflow."""
-        jobs = tuple(Job.of(job) for job in view.jobs)
-        return cls(id=view.workflow, name=view.name, submitted_at=utc(view.submitted_at), jobs=jobs)
+        return cls(**_in_short(view))
+
+
+class Workflow(WorkflowInShort):
+    """One workflow with the first of its jobs, in order of submission. ``next``: the cursor of
+    those after them."""
+
+    jobs: tuple[Job, ...]
+    next: str | None
+
+    @classmethod
+    def of(cls, view: WorkflowView, after: int = 0) -> Workflow:
+        """The owner's view of a workflow, with its jobs after the first so many."""
+        from raysched.cluster.listing import Place
+        from serve_app.pages import cursor_of
+
+        left = sum(view.states.values()) - after - len(view.jobs)
+        reached = Place(view.submitted_at, view.workflow, after + len(view.jobs))
+        following = cursor_of(reached if left > 0 and view.jobs else None)
+        return cls(**_in_short(view), jobs=tuple(map(Job.of, view.jobs)), next=following)
+
+
+def _in_short(view: WorkflowView) -> dict[str, Any]:
+    return {
+        "id": view.workflow,
+        "name": view.name,
+        "submitted_at": utc(view.submitted_at),
+        "open": view.is_open,
+        "states": dict(view.states),
+    }
+
+
+class Workflows(Shown):
+    """A page of the caller's workflows, newest first. ``next``: as in Jobs."""
+
+    workflows: tuple[WorkflowInShort, ...]
+    next: str | None
+
+    @classmethod
+    def of(cls, page: Page[WorkflowView]) -> Workflows:
+        """The caller's workflows."""
+        from serve_app.pages import cursor_of
+
+        shown = tuple(map(WorkflowInShort.of, page.items))
+        return cls(workflows=shown, next=cursor_of(page.next))
+
+
+class Stopping(Shown):
+    """``jobs``: how many of the caller's jobs have not ended yet. All of them are stopping."""
+
+    jobs: int
+
+
+class Gates(Shown):
+    """What the operator holds back: ``paused_at``, since when nothing new starts; ``draining_at``,
+    since when no new work is taken in."""
+
+    paused_at: datetime | None
+    draining_at: datetime | None
+
+    @classmethod
+    def of(cls, health: Health) -> Gates:
+        """As the scheduler says."""
+        return cls(
+            paused_at=utc_or_none(health.paused_at), draining_at=utc_or_none(health.drained_at)
+        )
 
 
 class ComparedResult(Shown):
@@ -244,13 +321,16 @@ class Alive(Shown):
 
 
 class Ready(Shown):
-    """The scheduler answers and can write its journal."""
+    """The scheduler answers and can write its journal. Paused or draining it is ready all the
+    same: it answers, and what it has is safe."""
 
     ready: bool
     version: str
     lanes: int
     lanes_busy: int
     jobs_open: int
+    paused_at: datetime | None
+    draining_at: datetime | None
 
 
 class Problem(BaseModel):
@@ -311,6 +391,8 @@ class HttpSubmission(BaseModel):
 
     def on(self, slides: tuple[tuple[Path, str | None], ...]) -> Submission:
         """The submission, with the file that each job's slide was found to be, and its id."""
+        from raysched.cluster.submission import JobRequest, Submission
+
         jobs = tuple(
             JobRequest(
                 **{**job.model_dump(exclude_unset=True), "slide": str(at), "slide_id": slide_id}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,8 +17,19 @@ from raysched.imaging.request import read_request
 PIECE_BYTES = 256 * 1024
 
 
+def refuse_deleted(view: JobView) -> None:
+    """Raises ``NotFound`` where a job's results were deleted by their owner."""
+    if view.results_deleted_at is not None:
+        at = datetime.fromtimestamp(view.results_deleted_at, UTC)
+        raise NotFound(
+            f"The results of {view.job} were deleted on {at:%Y-%m-%d at %H:%M} UTC.",
+            remedy="Submit the slide again to make them anew.",
+        )
+
+
 def results_of(view: JobView) -> Path:
     """Where a job's results are. Raises ``NotReady`` before, ``NotFound`` once they are gone."""
+    refuse_deleted(view)
     if view.state is not JobState.SUCCEEDED:
         raise NotReady(
             f"{view.job} has no results: it is {view.state}.",
@@ -60,6 +72,7 @@ def cells_of(view: JobView) -> Path:
     """
     from raysched.results.staging import staging_folder
 
+    refuse_deleted(view)
     if view.state is not JobState.SUCCEEDED:
         out = read_request(view.kind, view.request).out
         staging = staging_folder(Path(out), view.job)

@@ -15,11 +15,15 @@ from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import download_handlers as out
 from serve_app import handlers as do
+from serve_app import log_handlers as logs
+from serve_app import report_handlers as reports
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
+from serve_app import work_handlers as work
 from serve_app.body import MAX_BODY_BYTES, MAX_PIECE_BYTES
 from serve_app.guard import Bounds, guarded
 from serve_app.problems import MEDIA_TYPE
+from serve_app.report_models import UsageReport
 
 PROBLEM_ANSWER = {
     "description": "Any error, as problem JSON (RFC 9457).",
@@ -41,14 +45,17 @@ class Route:
     tag: str = "jobs"
     also: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     budget: Budget = Budget.DEFAULT
+    body_bytes: int | None = MAX_BODY_BYTES
     takes: str | None = None
     """The media type of a body that is not held in memory."""
-    body_bytes: int | None = MAX_BODY_BYTES
+    account: Role | None = None
+    """The role that the key's user needs, where that is more than the key's own; the operator may
+    open such a route to everybody (``serve.open_metrics``)."""
 
     @property
     def bounds(self) -> Bounds:
         """What is asked of requests before the handler sees them."""
-        return Bounds(self.role, self.budget, self.body_bytes)
+        return Bounds(self.role, self.budget, self.body_bytes, self.account)
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -57,9 +64,11 @@ def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 
 EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in KINDS.values())]
+USAGE: dict[int | str, dict[str, Any]] = {
+    200: {"model": UsageReport, "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
-NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
 PART: dict[int | str, dict[str, Any]] = {
     206: {"description": "The ranges that were asked for."},
     304: {"description": "What If-None-Match names is still the same."},
@@ -68,6 +77,7 @@ SIZE_ONLY: dict[int | str, dict[str, Any]] = {
     **PART,
     200: {"description": "Size and ETag.", "content": {}},
 }
+NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
 EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
@@ -75,15 +85,22 @@ EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
           Budget.CREATE),
-    Route("GET", "/workflows/{workflow}", READ, do.get_workflow, tag="workflows"),
-    Route("GET", "/jobs", READ, do.list_jobs),
+    Route("GET", "/workflows", READ, work.list_workflows, tag="workflows"),
+    Route("GET", "/workflows/{workflow}", READ, work.get_workflow, tag="workflows"),
+    Route("DELETE", "/workflows/{workflow}", USE, work.delete_workflow, 204, "workflows"),
+    Route("POST", "/workflows/{workflow}/cancel", USE, work.cancel_workflow, tag="workflows"),
+    Route("GET", "/jobs", READ, work.list_jobs),
+    Route("POST", "/workflows/estimate", USE, reports.estimate_workflow, 200, "workflows", {},
+          Budget.CREATE),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
+    Route("GET", "/jobs/{job}/log", READ, logs.get_job_log, also=logs.AS_TEXT_TOO),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", READ, out.list_results, tag="results"),
+    Route("DELETE", "/jobs/{job}/results", USE, work.delete_results, tag="results"),
     Route("GET", "/jobs/{job}/results.zip", READ, out.get_results_zip, 200, "results",
           PART | _streams("application/zip"), EXPORT),
     Route("HEAD", "/jobs/{job}/results.zip", READ, out.head_results_zip, 200, "results",
@@ -105,7 +122,7 @@ ROUTES = (
     Route("GET", "/uploads/{upload}", READ, uploads.get_upload, tag="uploads"),
     Route("HEAD", "/uploads/{upload}", READ, uploads.head_upload, 200, "uploads", NO_BODY),
     Route("PATCH", "/uploads/{upload}", USE, uploads.send_piece, 204, "uploads", budget=UPLOAD,
-          takes=uploads.PIECE_TYPE, body_bytes=MAX_PIECE_BYTES),
+          body_bytes=MAX_PIECE_BYTES, takes=uploads.PIECE_TYPE),
     Route("DELETE", "/uploads/{upload}", USE, uploads.delete_upload, 204, "uploads"),
     Route("GET", "/slides", READ, slides.list_slides, tag="slides"),
     Route("POST", "/slides", USE, slides.register_slide, 201, "slides", budget=Budget.CREATE),
@@ -115,14 +132,23 @@ ROUTES = (
     Route("GET", "/slides/{slide}/thumbnail", READ, slides.get_thumbnail, 200, "slides",
           _streams("image/png")),
     Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
-          PART | _streams("application/octet-stream", "application/zip"), EXPORT),
+          _streams("application/octet-stream", "application/zip"), EXPORT),
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
+    Route("GET", "/events", READ, work.stream_events, 200, "events",
+          _streams("text/event-stream")),
+    Route("POST", "/me/cancel", USE, work.cancel_mine, tag="me"),
+    Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
+    Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
+    Route("POST", "/cluster/resume", ADMIN, work.resume_cluster, tag="cluster"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),
     Route("GET", "/me/keys", READ, accounts.list_my_keys, tag="me"),
     Route("POST", "/me/keys", USE, accounts.make_my_key, 201, "me"),
     Route("DELETE", "/me/keys/{key}", USE, accounts.revoke_my_key, 204, "me"),
+    Route("GET", "/me/usage", READ, reports.get_my_usage, 200, "me", USAGE, EXPORT),
+    Route("GET", "/usage", ADMIN, reports.get_usage, 200, "cluster", USAGE, EXPORT),
+    Route("GET", "/cluster", ADMIN, reports.get_cluster, tag="cluster"),
     Route("GET", "/users", ADMIN, accounts.list_users, tag="users"),
     Route("POST", "/users", ADMIN, accounts.create_user, 201, "users"),
     Route("GET", "/users/{user}", ADMIN, accounts.get_user, tag="users"),
@@ -137,7 +163,12 @@ AT_THE_ROOT = (
     Route("GET", "/login", OPEN, accounts.follow_login_link, 303, "sessions"),
     Route("GET", "/healthz", OPEN, do.healthz, tag="service"),
     Route("GET", "/readyz", OPEN, do.readyz, tag="service"),
-)
+    Route("GET", "/metrics", READ, logs.get_metrics, 200, "service", logs.METRICS_TEXT,
+          account=ADMIN),
+)  # fmt: skip
+
+BUDGETS = {route.handler.__name__: route.budget for route in (*ROUTES, *AT_THE_ROOT)}
+"""What each operation is counted as."""
 
 
 def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import Query, Request, Response
 from fastapi.responses import FileResponse
 
+from raysched.cluster.listing import PAGE_MOST, JobQuery, Place
+from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
-from serve_app.downloads import file_answer, zip_answer, zip_of
+from serve_app.downloads import zip_answer, zip_of
 from serve_app.paths import slide_folders
 from serve_app.results import result_files
 from serve_app.slide_models import (
@@ -96,8 +98,7 @@ async def delete_slide(at: At, slide: str) -> None:
     slide only your entry goes. Results of earlier jobs stay."""
     await asyncio.to_thread(at.slides.record, slide)
     async with in_use(at.slides, shared=False):
-        jobs = await at.gateway.jobs(at.user, only_open=True)
-        using = [job.job for job in jobs if f'"slide_id":"{slide}"' in job.request]
+        using = [job.job async for job in _unfinished(at) if f'"slide_id":"{slide}"' in job.request]
         if using:
             raise Conflict(
                 f"{len(using)} unfinished jobs use {slide}: {', '.join(using[:3])}.",
@@ -105,6 +106,17 @@ async def delete_slide(at: At, slide: str) -> None:
                 jobs=using[:100],
             )
         await asyncio.to_thread(at.slides.delete, slide)
+
+
+async def _unfinished(at: At) -> AsyncIterator[JobView]:
+    """All unfinished jobs of the caller, page by page."""
+    after: Place | None = None
+    while True:
+        page = await at.gateway.jobs(at.user, JobQuery(open=True), after=after, most=PAGE_MOST)
+        for job in page.items:
+            yield job
+        if (after := page.next) is None:
+            return
 
 
 async def get_thumbnail(at: At, slide: str) -> FileResponse:
@@ -124,24 +136,20 @@ async def get_thumbnail(at: At, slide: str) -> FileResponse:
 
 
 async def get_slide_file(at: At, slide: str, request: Request) -> Response:
-    """The slide's file as it was uploaded; of several files a zip, made while it is sent. Ranges
-    are served of both."""
+    """The slide's file as it was uploaded; ranges are served. A slide of several files comes as a
+    zip, made while it is sent."""
     record = await asyncio.to_thread(at.slides.record, slide)
     path = await asyncio.to_thread(at.slide_file, record)
-    etag = None if record.from_server else f'"{record.sha256}"'
     if record.is_one_file:
-        answer = file_answer(request, path, etag)
-        answer.headers["Content-Type"] = "application/octet-stream"
-        named = f"attachment; filename*=utf-8''{quote(record.name)}"
-        answer.headers["Content-Disposition"] = named
-        return answer
+        media = "application/octet-stream"
+        return FileResponse(path, media_type=media, filename=record.name, headers=NO_SNIFF)
     if record.from_server:
         raise UploadRefused(
             f"{record.name!r} is several files of the server.", remedy="Ask the operator for them."
         )
     content = at.slides.of(slide) / CONTENT
     made = await asyncio.to_thread(lambda: zip_of(result_files(content), content, slide))
-    return zip_answer(request, made, f"{slide}.zip", etag)
+    return zip_answer(request, made, f"{slide}.zip", f'"{slide}"')  # its files never change
 
 
 async def list_slide_folders(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from serve_app.account_models import Asked
 from serve_app.models import Fault, Shown, utc
-from serve_app.slides.folders import Found
 from serve_app.slides.names import MOST_NAME_BYTES
-from serve_app.slides.record import SlideRecord, SlideState
-from serve_app.slides.uploads import Arriving
+from serve_app.slides.record import SlideState
+
+if TYPE_CHECKING:
+    from serve_app.slides.folders import Found
+    from serve_app.slides.record import SlideRecord
+    from serve_app.slides.uploads import Arriving
 
 FileName = Annotated[str, Field(min_length=1, max_length=MOST_NAME_BYTES)]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from raysched import __version__
@@ -15,9 +14,10 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
 from serve_app.gate import Gate
-from serve_app.identity import COOKIE
-from serve_app.models import Problem
+from serve_app.hub import Hub
+from serve_app.openapi import describe
 from serve_app.places import Places
+from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
@@ -29,16 +29,6 @@ Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (R
 stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
 `Idempotency-Key` to make it so."""
 
-SECURITY = {
-    "key": {"type": "http", "scheme": "bearer", "description": "A key: rsk_ID_SECRET."},
-    "session": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": COOKIE,
-        "description": "Set by logging in; changes also need the header X-CSRF-Token.",
-    },
-}
-
 
 def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
@@ -48,22 +38,23 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app.state.downloads = Places(
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )
+    app.state.hub = Hub(gateway)
+    app.state.streams = Places(
+        "streams of events",
+        per_user=config.serve.max_streams_per_user,
+        in_all=config.serve.max_streams,
+    )
+    app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(AT_THE_ROOT))
+    app.add_middleware(RequestLog)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's schema with the problem shape that every route refers to."""
+    """The schema, made when it is first asked for."""
     if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = Problem.model_json_schema()
-        schema["components"]["securitySchemes"] = SECURITY
-        schema["security"] = [{name: []} for name in SECURITY]
-        app.openapi_schema = schema
+        app.openapi_schema = describe(app, (*ROUTES, *AT_THE_ROOT))
     return app.openapi_schema

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from raysched.cli.export import folder_meant, readable_size
-from raysched.cli.options import Common
+from raysched.cli.export import refuse_existing
+from raysched.cli.options import Serving
+from raysched.cli.service import readable_size, result_meant
 from raysched.cli.voice import Voice
-from raysched.errors import OutputNotEmpty
 
 FILES = {
     "diff.html": "the numbers, the map and the windows where most cells differ, for a browser",
@@ -24,7 +24,7 @@ FILES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffOptions(Common):
+class DiffOptions(Serving):
     """The options of ``diff``."""
 
     first: Annotated[
@@ -45,27 +45,17 @@ class DiffOptions(Common):
 
 def diff(options: DiffOptions, voice: Voice) -> None:
     """Compare two finished results of one slide: matched, lost and gained cells, and their map."""
-    first, second = (
-        folder_meant(each, options.address) for each in (options.first, options.second)
-    )
-    from raysched.results.difference.difference import Difference, suffix_of
-
-    if str(options.out) == "-":
-        for piece in Difference(first, second).pieces():
-            sys.stdout.buffer.write(piece)
-        return
-    out = options.out or Path(f"{first.name.lstrip('.')}-{second.name.lstrip('.')}.diff")
-    if out.exists() or out.is_symlink():
-        raise OutputNotEmpty(
-            f"{out} exists already.", remedy="Choose another with --out.", path=str(out)
-        )
-    difference = Difference(first, second)
-    if suffix_of(out) is None:
-        written = difference.folder(out.absolute())
-    else:
-        difference.file(out.absolute())
-        written = [out.absolute()]
-    numbers = difference.numbers()
+    with (
+        result_meant(options.first, options) as first,
+        result_meant(options.second, options) as second,
+    ):
+        if str(options.out) == "-":
+            first.stream_diff(second, sys.stdout.buffer)
+            return
+        out = options.out or Path(f"{first.name}-{second.name}.diff")
+        refuse_existing(out)
+        compared = first.diff(second, out.absolute())
+    numbers, written = compared.numbers, compared.files
     voice.emit(diff={**numbers, "out": str(out.absolute()), "files": [str(p) for p in written]})
     _say(numbers, voice)
     voice.say(f"difference in {out}")

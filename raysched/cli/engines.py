@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysched.cli.options import Spoken
+from raysched.cli.options import Serving
+from raysched.cli.service import reach
 from raysched.cli.voice import Voice
 
 if TYPE_CHECKING:
-    from raysched.imaging.catalogue import Listed
+    from serve_app.models import Engine
 
 NO_DEFAULT = "-"
 LIMITS = {
@@ -26,17 +27,15 @@ LIMITS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnginesOptions(Spoken):
+class EnginesOptions(Serving):
     """The options of ``engines``."""
 
 
-def engines(options: EnginesOptions, voice: Voice) -> None:  # noqa: ARG001 - a verb's form
-    """List the installed engines with their parameters."""
-    from raysched.imaging.catalogue import catalogue
-    from serve_app.models import Engines
-
-    found = catalogue()
-    voice.emit(**Engines.of(found, in_full=True).model_dump(mode="json"))
+def engines(options: EnginesOptions, voice: Voice) -> None:
+    """List the installed engines with their parameters, or those of a server."""
+    with reach(options) as service:
+        found = service.engines()
+    voice.emit(**found.model_dump(mode="json"))
     for engine in found.engines:
         for line in described(engine):
             voice.say(line)
@@ -44,7 +43,7 @@ def engines(options: EnginesOptions, voice: Voice) -> None:  # noqa: ARG001 - a 
         voice.say(f"{broken.name} ({broken.package}) cannot be used: {broken.why}")
 
 
-def described(engine: Listed) -> Iterator[str]:
+def described(engine: Engine) -> Iterator[str]:
     """An engine in a line, then a line for each parameter."""
     yield (
         f"{engine.name} {engine.version} ({engine.package}): sees {engine.target_mpp:g} um/px, "

@@ -9,16 +9,15 @@ from typing import Annotated
 
 import typer
 
-from raysched.cli.options import Common
-from raysched.cli.session import ask, settings
+from raysched.cli.options import Serving
+from raysched.cli.service import readable_size, result_meant
 from raysched.cli.voice import Voice
-from raysched.core.model import LOCAL_USER, JobId
-from raysched.errors import NotFound, OutputNotEmpty
-from raysched.results.exports.formats import KINDS, Format
+from raysched.errors import OutputNotEmpty
+from raysched.results.exports.formats import KINDS, Format, paths_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(Common):
+class ExportOptions(Serving):
     """The options of ``export``."""
 
     what: Annotated[
@@ -37,52 +36,35 @@ class ExportOptions(Common):
 
 def export(options: ExportOptions, voice: Voice) -> None:
     """Write the cells of a job or results folder in a format that other tools open."""
-    folder = folder_meant(options.what, options.address)
-    from raysched.results.exports.export import Export, export_files, paths_of
-
-    if str(options.out) == "-":
-        Export(folder, options.format).stream(sys.stdout.buffer)
-        return
-    out = options.out or Path(folder.name.lstrip(".") + KINDS[options.format].suffix)
-    for path in paths_of(out, options.format):
-        if path.exists() or path.is_symlink():
-            raise OutputNotEmpty(
-                f"{path} exists already.", remedy="Choose another with --out.", path=str(path)
-            )
-    written = export_files(folder, out.absolute(), options.format)
+    with result_meant(options.what, options) as result:
+        if str(options.out) == "-":
+            result.stream_export(options.format, sys.stdout.buffer)
+            return
+        out = options.out or Path(result.name + KINDS[options.format].suffix)
+        for path in paths_of(out, options.format):
+            refuse_existing(path)
+        written = result.export(options.format, out.absolute())
     voice.emit(
         export={
             "path": str(written.path),
             "format": options.format,
-            "complete": written.contents.complete,
-            "cells": written.contents.cells,
+            "complete": written.complete,
+            "cells": written.cells,
             "size_bytes": written.size_bytes,
             "beside": [str(path) for path in written.beside],
         }
     )
     size = readable_size(written.size_bytes)
-    voice.say(f"{written.contents.cells:,} cells in {out} ({size})")
+    voice.say(f"{written.cells:,} cells in {out} ({size})")
     if written.beside:
         voice.say(f"Beside it: {', '.join(path.name for path in written.beside)}")
-    if not written.contents.complete:
+    if not written.complete:
         voice.say("The job has not finished: these are the cells found so far, ids may change.")
 
 
-def readable_size(size_bytes: int) -> str:
-    """A size as people read it."""
-    return f"{size_bytes / 1e6:,.1f} MB" if size_bytes > 1e5 else f"{size_bytes / 1e3:,.1f} kB"
-
-
-def folder_meant(what: str, address: str | None) -> Path:
-    """The folder meant: the one given, or that of a job of the running service."""
-    path = Path(what)
-    if path.is_dir():
-        return path.absolute()
-    if not what.startswith("job-"):
-        raise NotFound(
-            f"There is no folder {path}.", remedy="Give a results folder or the id of a job."
+def refuse_existing(path: Path) -> None:
+    """Raise ``OutputNotEmpty`` where something lies already."""
+    if path.exists() or path.is_symlink():
+        raise OutputNotEmpty(
+            f"{path} exists already.", remedy="Choose another with --out.", path=str(path)
         )
-    from serve_app.results import cells_of
-
-    job = JobId(what)
-    return cells_of(ask(settings(address), lambda gateway: gateway.job(LOCAL_USER, job)))

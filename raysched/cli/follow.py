@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from raysched.cli.service import Show
 from raysched.core.model import LOCAL_USER, JobId, JobState
 
 if TYPE_CHECKING:
     from raysched.cluster.gateway import Gateway
     from raysched.core.views import JobView
-
-Show = Callable[["JobView"], None]
 
 WATCH_S = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -22,10 +21,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 async def follow(gateway: Gateway, job: JobId, show: Show) -> JobView:
     """Show each change of a job; return it when it has ended or waits for a person."""
+    from serve_app.models import Job
+
     seen = -1
     while True:
         seen, view = await gateway.watch(LOCAL_USER, job, seen, WATCH_S)
-        show(view)
+        show(Job.of(view, in_full=True))
         if view.state.is_final or view.state is JobState.NEEDS_MPP:
             return view
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import Common, OneJob
-from raysched.cli.session import ask, settings
+from raysched.cli.options import OneJob, Serving
+from raysched.cli.service import Service, reach
 from raysched.cli.voice import Interrupted, Voice
-from raysched.core.model import LOCAL_USER, JobId, JobState
+from raysched.core.model import JobState
 
 if TYPE_CHECKING:
-    from raysched.core.views import JobView
+    from serve_app.models import Job
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusOptions(Common):
+class StatusOptions(Serving):
     """The options of ``status``."""
 
     job: Annotated[
@@ -38,77 +36,67 @@ class AnswerOptions(OneJob):
 
 
 def status(options: StatusOptions, voice: Voice) -> None:
-    """Show your jobs, or one of them."""
-    config = settings(options.address)
-    if options.job:
-        job = JobId(options.job)
-        _say(ask(config, lambda gateway: gateway.job(LOCAL_USER, job)), voice)
-        return
-    views = ask(config, lambda gateway: gateway.jobs(LOCAL_USER, only_open=options.open))
-    if voice.json:
-        from serve_app.models import Jobs
-
-        voice.emit(**Jobs.of(views).model_dump(mode="json"))
-        return
-    if not views:
+    """Show your newest jobs, the last submitted last, or one of them."""
+    with reach(options) as service:
+        if options.job:
+            _say(service.job(options.job), service, voice)
+            return
+        page = service.newest_jobs(only_open=options.open)
+    voice.emit(**page.model_dump(mode="json"))
+    if not page.jobs:
         voice.say("no jobs")
-    for view in views:
-        voice.say(row(view))
+    if page.next is not None:
+        voice.say("older jobs are not shown: GET /api/v1/jobs lists them all")
+    for job in reversed(page.jobs):
+        voice.say(row(job))
 
 
 def watch(options: OneJob, voice: Voice) -> None:
     """Follow a job to its end. Ctrl-C stops watching, not the job."""
-    from raysched.cli.follow import follow
     from raysched.cli.progress import progress
 
-    job = JobId(options.job)
-    with progress(voice) as shown:
-        try:
-            view = ask(settings(options.address), lambda gateway: follow(gateway, job, shown.show))
-        except KeyboardInterrupt:
-            raise Interrupted(f"{job} goes on.") from None
-    _say(view, voice)
-    if view.state is JobState.FAILED:
+    with reach(options) as service:
+        with progress(voice) as shown:
+            try:
+                job = service.follow(options.job, shown.show)
+            except KeyboardInterrupt:
+                raise Interrupted(f"{options.job} goes on.") from None
+        _say(job, service, voice)
+    if job.state is JobState.FAILED:
         from raysched.cli.run import job_failure
 
-        raise job_failure(view)
+        raise job_failure(job)
 
 
 def explain(options: OneJob, voice: Voice) -> None:
     """Say why a job is where it is, and what comes next."""
-    job = JobId(options.job)
-    view = ask(settings(options.address), lambda gateway: gateway.job(LOCAL_USER, job))
-    if voice.json:
-        from serve_app.models import Why
-
-        why = Why.of(view.explanation, ()).model_dump(mode="json")
-        voice.emit(explanation={"job": job, "state": view.state, **why})
-    voice.say(f"{view.state}: {view.explanation.sentence}")
-    if view.failure:
-        voice.say(f"  do: {view.failure.remedy}")
-    if view.question:
-        voice.say(f"  answer with: raysched answer {job} --mpp X")
+    with reach(options) as service:
+        job = service.job(options.job)
+    why = job.why.model_dump(mode="json")
+    voice.emit(explanation={"job": job.id, "state": job.state, **why})
+    voice.say(f"{job.state}: {job.why.sentence}")
+    if job.failure:
+        voice.say(f"  do: {job.failure.remedy}")
+    if job.question:
+        voice.say(f"  answer with: raysched answer {job.id} --mpp X")
 
 
 def answer(options: AnswerOptions, voice: Voice) -> None:
     """Answer a job that asks for the pixel size of its slide."""
-    job, mpp = JobId(options.job), options.mpp
-    _say(
-        ask(settings(options.address), lambda gateway: gateway.answer_mpp(LOCAL_USER, job, mpp)),
-        voice,
-    )
+    with reach(options) as service:
+        _say(service.answer_mpp(options.job, options.mpp), service, voice)
 
 
 def cancel(options: OneJob, voice: Voice) -> None:
     """Cancel a job: nothing new of it starts once this returns."""
-    job = JobId(options.job)
-    _say(ask(settings(options.address), lambda gateway: gateway.cancel(LOCAL_USER, job)), voice)
+    with reach(options) as service:
+        _say(service.cancel(options.job), service, voice)
 
 
 def retry(options: OneJob, voice: Voice) -> None:
     """Try a failed job again, and what was skipped because of it."""
-    job = JobId(options.job)
-    _say(ask(settings(options.address), lambda gateway: gateway.retry(LOCAL_USER, job)), voice)
+    with reach(options) as service:
+        _say(service.retry(options.job), service, voice)
 
 
 def one_line(name: str) -> str:
@@ -116,28 +104,22 @@ def one_line(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def row(view: JobView) -> str:
+def row(job: Job) -> str:
     """One line about one job."""
-    slide = Path(json.loads(view.request)["slide"]).name
-    tiles = f"{view.tiles_done}/{view.tiles_total if view.tiles_total is not None else '?'} tiles"
-    facts = f"{tiles:>14}  {view.cells:>9,} cells"
-    return f"{view.job}  {view.state:<13} {facts}  {view.branch}  {one_line(slide)}"
+    tiles = f"{job.tiles_done}/{job.tiles_total if job.tiles_total is not None else '?'} tiles"
+    facts = f"{tiles:>14}  {job.cells:>9,} cells"
+    return f"{job.id}  {job.state:<13} {facts}  {job.branch}  {one_line(job.slide)}"
 
 
-def _say(view: JobView, voice: Voice) -> None:
-    if voice.json:
-        from serve_app.models import Job
-
-        voice.emit(job=Job.of(view).model_dump(mode="json"))
-        return
-    request = json.loads(view.request)
-    voice.say(row(view))
-    voice.say(f"  {view.explanation.sentence}")
-    if view.question:
-        voice.say(f"  {view.question}")
-        voice.say(f"  answer with: raysched answer {view.job} --mpp X")
-    if view.failure:
-        voice.say(f"  error: {view.failure.message}")
-        voice.say(f"  do: {view.failure.remedy}")
-    if view.state is JobState.SUCCEEDED:
-        voice.say(f"  results in {request['out']}")
+def _say(job: Job, service: Service, voice: Voice) -> None:
+    voice.emit(job=job.model_dump(mode="json"))
+    voice.say(row(job))
+    voice.say(f"  {job.why.sentence}")
+    if job.question:
+        voice.say(f"  {job.question}")
+        voice.say(f"  answer with: raysched answer {job.id} --mpp X")
+    if job.failure:
+        voice.say(f"  error: {job.failure.message}")
+        voice.say(f"  do: {job.failure.remedy}")
+    if job.state is JobState.SUCCEEDED and job.results_deleted_at is None:
+        voice.say(f"  {service.place(job)}")

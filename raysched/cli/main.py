@@ -9,15 +9,22 @@ import typer
 from raysched import __version__
 from raysched.cli.demo import demo
 from raysched.cli.diff import diff
+from raysched.cli.download import download
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
+from raysched.cli.gates import drain, pause, resume
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
+from raysched.cli.login import login, logout
+from raysched.cli.logs import logs
 from raysched.cli.options import verb
 from raysched.cli.report import report
+from raysched.cli.reports import cluster, usage
 from raysched.cli.run import run
 from raysched.cli.sim import sim
+from raysched.cli.slides import app as slides
+from raysched.cli.slides import upload
 from raysched.cli.submit import submit
 from raysched.cli.up import up
 from raysched.cli.users import app as users
@@ -25,7 +32,8 @@ from raysched.cli.users import app as users
 app = typer.Typer(
     name="raysched",
     help="Segment every cell of whole-slide images on a shared Ray cluster.",
-    epilog="Settings: RAYSCHED_CONFIG names a TOML file; see configs/default.toml.",
+    epilog="Settings: RAYSCHED_CONFIG names a TOML file; see configs/default.toml. "
+    "RAYSCHED_SERVER names a server to ask over HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -44,15 +52,26 @@ for function, panel in (
     (status, SERVICE),
     (watch, SERVICE),
     (explain, SERVICE),
+    (logs, SERVICE),
     (answer, SERVICE),
     (cancel, SERVICE),
     (retry, SERVICE),
+    (pause, SERVICE),
+    (drain, SERVICE),
+    (resume, SERVICE),
     (export, SERVICE),
     (report, SERVICE),
     (diff, SERVICE),
+    (download, SERVICE),
+    (upload, SERVICE),
+    (login, SERVICE),
+    (logout, SERVICE),
+    (cluster, SERVICE),
+    (usage, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)
+app.add_typer(slides, name="slide", rich_help_panel=SERVICE)
 app.add_typer(users, name="user", rich_help_panel=SERVICE)
 
 

@@ -24,6 +24,13 @@ Address = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Ray cluster to use. Default: found, or started here."),
 ]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Ask the service at this address over HTTP, with your key. Default: RAYSCHED_SERVER.",
+    ),
+]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job: job-...")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="New folder for the results.")]
 Engine = Annotated[str | None, typer.Option(help="What finds the cells. Default: classical.")]
@@ -57,6 +64,10 @@ TilePx = Annotated[
 ChunkTiles = Annotated[int | None, typer.Option(min=1, max=256, help="Tiles per unit of work.")]
 Name = Annotated[str | None, typer.Option(help="Name of the workflow. Default: the slide's.")]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say how much work it is, and when it would be done.")
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken:
@@ -74,7 +85,14 @@ class Common(Spoken):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneJob(Common):
+class Serving(Common):
+    """What every verb takes that asks a running service: the cluster's, or one over HTTP."""
+
+    server: Server = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneJob(Serving):
     """The options of verbs about one job."""
 
     job: JobArgument
@@ -108,7 +126,7 @@ def verb(function: Callable[[K, Voice], None]) -> Callable[..., None]:
 
 def _in_order(kind: type[Spoken]) -> list[Field[Any]]:
     """The verb's own fields, then the common ones: the order that --help shows."""
-    common = {field.name for field in fields(Common)}
+    common = {field.name for field in fields(Serving)}
     return sorted(fields(kind), key=lambda field: field.name in common)
 
 

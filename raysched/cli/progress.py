@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn
@@ -15,7 +15,9 @@ from rich.text import Text
 
 from raysched.cli.voice import Voice
 from raysched.core.model import JobState, Stage
-from raysched.core.views import JobView
+
+if TYPE_CHECKING:
+    from serve_app.models import Job
 
 LINE_EVERY_S = 5.0
 STAGES = tuple(Stage)
@@ -28,7 +30,7 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """What goes on outside the job: starting, stopping."""
 
-    def show(self, view: JobView) -> None:
+    def show(self, job: Job) -> None:
         """The job changed."""
 
     def close(self) -> None:
@@ -74,21 +76,21 @@ class BarProgress:
             self._status.update(text)
             self._status.start()
 
-    def show(self, view: JobView) -> None:
+    def show(self, job: Job) -> None:
         """See ``Progress.show``."""
         if not self._stages:
             self._status.stop()
             self._bars.start()
             self._stages = [self._add(stage) for stage in STAGES]
-        reached = stage_index(view)
+        reached = stage_index(job)
         for index, bar in enumerate(self._stages):
-            done, total = _extent(view, index, reached)
+            done, total = _extent(job, index, reached)
             note = ""
-            if index == SEGMENT and view.tiles_total is not None:
-                note = tiles_note(view)
-            if index == max(reached, 0) and view.state in WAITING:
-                note = view.explanation.sentence
-            running = index == reached and view.state not in WAITING
+            if index == SEGMENT and job.tiles_total is not None:
+                note = tiles_note(job)
+            if index == max(reached, 0) and job.state in WAITING:
+                note = job.why.sentence
+            running = index == reached and job.state not in WAITING
             self._bars.update(bar, completed=done, total=total, note=note, running=running)
 
     def close(self) -> None:
@@ -120,14 +122,14 @@ class LineProgress:
         """See ``Progress.say``."""
         self._voice.note(text)
 
-    def show(self, view: JobView) -> None:
+    def show(self, job: Job) -> None:
         """See ``Progress.show``."""
         now = time.monotonic()
-        step = (view.state, view.attempt)
+        step = (job.state, job.attempt)
         if step == self._last and now < self._said_at + LINE_EVERY_S:
             return
         self._last, self._said_at = step, now
-        self._voice.note(line(view))
+        self._voice.note(line(job))
 
     def close(self) -> None:
         """See ``Progress.close``."""
@@ -143,15 +145,13 @@ class JsonProgress:
     def say(self, text: str) -> None:
         """See ``Progress.say``."""
 
-    def show(self, view: JobView) -> None:
+    def show(self, job: Job) -> None:
         """See ``Progress.show``."""
-        from serve_app.models import Job
-
-        counts = (view.tiles_done, view.chunks_done, view.cells)
-        change = (view.state, view.stage, view.attempt, view.explanation.reason, counts)
+        counts = (job.tiles_done, job.chunks_done, job.cells)
+        change = (job.state, job.stage, job.attempt, job.why.reason, counts)
         if change != self._last:
             self._last = change
-            self._voice.emit(job=Job.of(view).model_dump(mode="json"))
+            self._voice.emit(job=job.model_dump(mode="json"))
 
     def close(self) -> None:
         """See ``Progress.close``."""
@@ -160,23 +160,23 @@ class JsonProgress:
 WAITING = {JobState.WAITING, JobState.RETRY_WAITING, JobState.NEEDS_MPP, JobState.CANCELLING}
 
 
-def line(view: JobView) -> str:
+def line(job: Job) -> str:
     """One line about a job that runs or waits."""
-    if view.state in WAITING or view.state.is_final:
-        return f"{view.state}: {view.explanation.sentence}"
-    if view.stage is Stage.SEGMENT:
-        return f"{view.state}: {tiles_note(view)}"
-    return str(view.state)
+    if job.state in WAITING or job.state.is_final:
+        return f"{job.state}: {job.why.sentence}"
+    if job.stage is Stage.SEGMENT:
+        return f"{job.state}: {tiles_note(job)}"
+    return str(job.state)
 
 
-def tiles_note(view: JobView) -> str:
+def tiles_note(job: Job) -> str:
     """What is done of the tiles, how fast, and how long it will take."""
-    parts = [f"{view.tiles_done}/{view.tiles_total or 0} tiles"]
-    if view.tiles_per_s:
-        parts.append(f"{view.tiles_per_s:.1f} tiles/s")
-    parts.append(f"{view.cells:,} cells")
-    if view.eta_s is not None and view.stage is Stage.SEGMENT:
-        parts.append(f"{duration(view.eta_s)} left")
+    parts = [f"{job.tiles_done}/{job.tiles_total or 0} tiles"]
+    if job.tiles_per_s:
+        parts.append(f"{job.tiles_per_s:.1f} tiles/s")
+    parts.append(f"{job.cells:,} cells")
+    if job.eta_s is not None and job.stage is Stage.SEGMENT:
+        parts.append(f"{duration(job.eta_s)} left")
     return ", ".join(parts)
 
 
@@ -191,18 +191,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def stage_index(view: JobView) -> int:
+def stage_index(job: Job) -> int:
     """How far a job got: the index of its stage; -1 before the first, 4 after the last."""
-    if view.state is JobState.SUCCEEDED:
+    if job.state is JobState.SUCCEEDED:
         return len(STAGES)
-    return -1 if view.stage is None else STAGES.index(view.stage)
+    return -1 if job.stage is None else STAGES.index(job.stage)
 
 
-def _extent(view: JobView, index: int, reached: int) -> tuple[float, float | None]:
+def _extent(job: Job, index: int, reached: int) -> tuple[float, float | None]:
     """Done and total of one stage's bar; no total: it runs and cannot say how far it is."""
     if index < reached:
         return 1, 1
-    if index == SEGMENT and view.tiles_total:
-        return view.tiles_done, view.tiles_total
-    running = index == reached and view.state not in WAITING and not view.state.is_final
+    if index == SEGMENT and job.tiles_total:
+        return job.tiles_done, job.tiles_total
+    running = index == reached and job.state not in WAITING and not job.state.is_final
     return 0, None if running else 1

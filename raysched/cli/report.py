@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from raysched.cli.export import folder_meant, readable_size
-from raysched.cli.options import Common
+from raysched.cli.export import refuse_existing
+from raysched.cli.options import Serving
+from raysched.cli.service import readable_size, result_meant
 from raysched.cli.voice import Voice
-from raysched.errors import OutputNotEmpty
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(Common):
+class ReportOptions(Serving):
     """The options of ``report``."""
 
     what: Annotated[
@@ -30,27 +30,21 @@ class ReportOptions(Common):
 
 def report(options: ReportOptions, voice: Voice) -> None:
     """Write a page about a finished result: picture, counts, plots, timings, provenance."""
-    folder = folder_meant(options.what, options.address)
-    from raysched.results.report.report import SUFFIX, Report
+    from raysched.results.report.report import SUFFIX
 
-    if str(options.out) == "-":
-        for piece in Report(folder).pieces():
-            sys.stdout.buffer.write(piece)
-        return
-    out = options.out or Path(folder.name.lstrip(".") + SUFFIX)
-    if out.exists() or out.is_symlink():
-        raise OutputNotEmpty(
-            f"{out} exists already.", remedy="Choose another with --out.", path=str(out)
-        )
-    made = Report(folder)
-    size_bytes = made.file(out.absolute())
-    counts = made.facts.manifest.counts
+    with result_meant(options.what, options) as result:
+        if str(options.out) == "-":
+            result.stream_report(sys.stdout.buffer)
+            return
+        out = options.out or Path(result.name + SUFFIX)
+        refuse_existing(out)
+        written, tiles_failed = result.report(out.absolute())
     voice.emit(
         report={
-            "path": str(out.absolute()),
-            "cells": counts.cells,
-            "tiles_failed": len(counts.tiles_failed),
-            "size_bytes": size_bytes,
+            "path": str(written.path),
+            "cells": written.cells,
+            "tiles_failed": tiles_failed,
+            "size_bytes": written.size_bytes,
         }
     )
-    voice.say(f"Report of {counts.cells:,} cells in {out} ({readable_size(size_bytes)})")
+    voice.say(f"Report of {written.cells:,} cells in {out} ({readable_size(written.size_bytes)})")

@@ -15,6 +15,7 @@ import typer
 from raysched.cli.options import (
     ChunkTiles,
     Common,
+    DryRun,
     Engine,
     Kind,
     Mpp,
@@ -32,6 +33,7 @@ from raysched.errors import (
     InvalidSetting,
     MppMissing,
     RayschedError,
+    error_of,
     faults_in_words,
 )
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from raysched.cluster.submission import JobRequest, Prepared
     from raysched.config import Config
     from raysched.core.views import JobView
+    from serve_app.models import Job
 
 M = TypeVar("M", bound="BaseModel")
 
@@ -60,6 +63,7 @@ class RunOptions(Common):
     tile_px: TilePx = None
     chunk_tiles: ChunkTiles = None
     name: Name = None
+    dry_run: DryRun = False
 
 
 def run(options: RunOptions, voice: Voice) -> None:
@@ -82,7 +86,24 @@ def run(options: RunOptions, voice: Voice) -> None:
         chunk_tiles=options.chunk_tiles,
     )
     name = options.name or options.slide.name or "workflow"
+    if options.dry_run:
+        _foretell(config, request, name, voice)
+        return
     segment(config, request, name, voice)
+
+
+def _foretell(config: Config, request: JobRequest, name: str, voice: Voice) -> None:
+    """Say what the work would be; Ray is started for it where it does not run."""
+    from raysched.cli.estimate import estimated, say_estimate
+    from raysched.cluster.submission import Submission, prepare
+
+    submission = described(Submission, name=name[:200], jobs=(request,))
+    prepared = prepare(submission, user=LOCAL_USER, key=uuid.uuid4().hex, config=config)
+    from raysched.cluster.session import connect  # imports ray: after all refusals
+
+    with connect(config) as session:
+        found = asyncio.run(estimated(session.gateway, prepared, config))
+    say_estimate(found, voice)
 
 
 def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Finished:
@@ -126,7 +147,9 @@ async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) 
             remedy="Run it again with --mpp X; nothing was left behind.",
         )
     if view.failure is not None:
-        raise job_failure(view)
+        from serve_app.models import Job
+
+        raise job_failure(Job.of(view, in_full=True))
     if stopped or view.state is JobState.CANCELLED:
         raise Interrupted(_what_is_left(prepared))
     raise InternalError(
@@ -135,16 +158,13 @@ async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) 
     )
 
 
-def job_failure(view: JobView) -> RayschedError:
+def job_failure(job: Job) -> RayschedError:
     """What made a job fail, as the error of the same code."""
-    failure = view.failure
+    failure = job.failure
     if failure is None:
-        raise ValueError(f"{view.job} has not failed")
-    kinds: dict[str, type[RayschedError]] = {
-        kind.code: kind for kind in _error_kinds(RayschedError)
-    }
-    kind = kinds.get(failure.code, InternalError)
-    return kind(failure.message, remedy=failure.remedy, job=view.job)
+        raise ValueError(f"{job.id} has not failed")
+    known = error_of(failure.code, failure.message, failure.remedy, job=job.id)
+    return known or InternalError(failure.message, remedy=failure.remedy, job=job.id)
 
 
 def described(kind: type[M], /, **values: Any) -> M:
@@ -221,10 +241,6 @@ def _json_object(text: str) -> dict[str, Any]:
             remedy="""Write for example --params '{"min_area_um2": 20}'.""",
         ) from None
     return values
-
-
-def _error_kinds(root: type[RayschedError]) -> list[type[RayschedError]]:
-    return [root, *(kind for child in root.__subclasses__() for kind in _error_kinds(child))]
 
 
 def _what_is_left(prepared: Prepared) -> str:

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import Common, Engine, Kind, Mpp, Name, Params, Sweep
+from raysched.cli.options import DryRun, Engine, Kind, Mpp, Name, Params, Serving, Sweep
 from raysched.cli.run import described, grouped, parse_params, parse_sweep
-from raysched.cli.session import ask, settings
+from raysched.cli.service import Service, reach
 from raysched.cli.voice import Voice
-from raysched.core.model import LOCAL_USER
 from raysched.errors import InvalidWorkflow
 
 if TYPE_CHECKING:
-    from raysched.cluster.submission import Submission
-    from raysched.core.views import JobView
+    from pydantic import BaseModel
 
 FILE_REMEDY = "Write JSON like HTTP takes: {'name': ..., 'jobs': [{'slide': ...}, ...]}."
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmitOptions(Common):
+class SubmitOptions(Serving):
     """The options of ``submit``."""
 
     slides: Annotated[
@@ -42,28 +40,31 @@ class SubmitOptions(Common):
     sweep: Sweep = None
     mpp: Mpp = None
     name: Name = None
+    dry_run: DryRun = False
 
 
 def submit(options: SubmitOptions, voice: Voice) -> None:
     """Submit slides or a workflow file to the running service."""
-    from raysched.cluster.submission import prepare
-    from serve_app.models import Workflow
-
-    config = settings(options.address)
-    submission = _submission(options)
     key = options.key or uuid.uuid4().hex
-    prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
-    workflow = ask(config, lambda gateway: gateway.submit(prepared))
-    voice.emit(workflow=Workflow.of(workflow).model_dump(mode="json"))
-    voice.say(f"{workflow.workflow} {workflow.name}")
+    with reach(options) as service:
+        work = _described(options, service)
+        if options.dry_run:
+            from raysched.cli.estimate import say_estimate
+
+            say_estimate(service.estimate(work), voice)
+            return
+        workflow = service.submit_workflow(work, key)
+    voice.emit(workflow=workflow.model_dump(mode="json"))
+    voice.say(f"{workflow.id} {workflow.name}")
     for job in workflow.jobs:
-        voice.say(f"  {job.job}  {job.branch}  {Path(_slide(job)).name}")
-    voice.note(f"follow one with: raysched watch {workflow.jobs[0].job}")
+        voice.say(f"  {job.id}  {job.branch}  {job.slide}")
+    if more := sum(workflow.states.values()) - len(workflow.jobs):
+        voice.say(f"  and {more:,} more")
+    voice.note(f"follow one with: raysched watch {workflow.jobs[0].id}")
 
 
-def _submission(options: SubmitOptions) -> Submission:
-    from raysched.cluster.submission import JobRequest, Submission
-
+def _described(options: SubmitOptions, service: Service) -> BaseModel:
+    work, one = service.takes
     slides = options.slides or []
     if bool(slides) == bool(options.file):
         raise InvalidWorkflow(
@@ -71,10 +72,10 @@ def _submission(options: SubmitOptions) -> Submission:
             remedy="Give slides, or --file workflow.json.",
         )
     if options.file:
-        return _read(options.file)
+        return _read(options.file, work)
     jobs = tuple(
         described(
-            JobRequest,
+            one,
             slide=str(slide),
             kind=options.kind or "cell_segmentation",
             engine=options.engine,
@@ -85,16 +86,14 @@ def _submission(options: SubmitOptions) -> Submission:
         for slide in slides
     )
     name = options.name or slides[0].name or "workflow"
-    return described(Submission, name=name[:200], jobs=jobs)
+    return described(work, name=name[:200], jobs=jobs)
 
 
-def _read(path: Path) -> Submission:
+def _read(path: Path, work: type[BaseModel]) -> BaseModel:
     from pydantic import ValidationError
 
-    from raysched.cluster.submission import Submission
-
     try:
-        return Submission.model_validate_json(path.read_bytes())
+        return work.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InvalidWorkflow(
             f"The workflow file {path} cannot be read: {error.strerror}.", remedy=FILE_REMEDY
@@ -106,9 +105,3 @@ def _read(path: Path) -> Submission:
             f"The workflow file {path} is not valid at {where}: {first['msg']}.",
             remedy=FILE_REMEDY,
         ) from None
-
-
-def _slide(job: JobView) -> str:
-    from raysched.imaging.request import read_request
-
-    return read_request(job.kind, job.request).slide

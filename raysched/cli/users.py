@@ -1,36 +1,31 @@
 """``raysched user``: who may use the service over HTTP, and with which keys.
 
-These verbs talk to the cluster itself, as its operator: whoever reaches Ray needs no key.
+Without a server they talk to the cluster itself, as its operator: whoever reaches Ray needs no key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raysched.cli.options import Common, verb
-from raysched.cli.session import ask, settings
+from raysched.cli.options import Serving, verb
+from raysched.cli.service import reach
 from raysched.cli.voice import Voice
-from raysched.core.accounts import AccountView, KeyKind, KeyView, Role
-from raysched.core.events import UserChanged
-from raysched.core.model import UserId
+from raysched.core.accounts import Role
 from raysched.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from raysched.cluster.accounts import Accounts
-    from raysched.cluster.gateway import Gateway
+    from serve_app.account_models import Key, User
 
-T = TypeVar("T")
 GB = 1_000_000_000
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Id of a user.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneUser(Common):
+class OneUser(Serving):
     """The options of verbs about one user."""
 
     user: UserArgument
@@ -100,31 +95,29 @@ class RevokeOptions(OneUser):
 
 def create(options: CreateOptions, voice: Voice) -> None:
     """Take a user in. The id is for ever, also after the user is deleted."""
-    name = options.name or options.user
-    view = _ask(options, lambda accounts: accounts.create(options.user, name, options.role))
-    _say(view, voice)
+    with reach(options) as service:
+        made = service.create_user(options.user, name=options.name, role=options.role)
+    _say(made, voice)
     voice.note(f"next, a key: raysched user key {options.user}")
 
 
-def list_(options: Common, voice: Voice) -> None:
+def list_(options: Serving, voice: Voice) -> None:
     """Show all users."""
-    views = ask(settings(options.address), lambda gateway: gateway.accounts())
-    if voice.json:
-        from serve_app.account_models import User, Users
-
-        voice.emit(**Users(users=tuple(map(User.of, views))).model_dump(mode="json"))
-    for view in views:
-        voice.say(_row(view))
+    with reach(options) as service:
+        found = service.users()
+    voice.emit(users=[user.model_dump(mode="json") for user in found])
+    for user in found:
+        voice.say(_row(user))
 
 
 def rename(options: RenameOptions, voice: Voice) -> None:
     """Show a user under another name; the id stays."""
-    _change(options, UserChanged(0.0, UserId(options.user), name=options.name), voice)
+    _change(options, voice, name=options.name)
 
 
 def weight(options: WeightOptions, voice: Voice) -> None:
     """Give a user another share of the lanes than 1."""
-    _change(options, UserChanged(0.0, UserId(options.user), weight=options.weight), voice)
+    _change(options, voice, weight=options.weight)
 
 
 def quota(options: QuotaOptions, voice: Voice) -> None:
@@ -132,18 +125,17 @@ def quota(options: QuotaOptions, voice: Voice) -> None:
     if options.jobs is None and options.gb is None:
         raise InvalidSetting("No quota was given.", remedy="Give --jobs, --gb or both.")
     most_bytes = round(options.gb * GB) if options.gb is not None else None
-    change = UserChanged(0.0, UserId(options.user), max_jobs=options.jobs, max_bytes=most_bytes)
-    _change(options, change, voice)
+    _change(options, voice, max_jobs=options.jobs, max_bytes=most_bytes)
 
 
 def disable(options: OneUser, voice: Voice) -> None:
     """Refuse a user's keys. Jobs that have begun go on; nothing else begins until `enable`."""
-    _change(options, UserChanged(0.0, UserId(options.user), disabled=True), voice)
+    _change(options, voice, disabled=True)
 
 
 def enable(options: OneUser, voice: Voice) -> None:
     """Let a disabled user in again, with the same keys; jobs that waited begin."""
-    _change(options, UserChanged(0.0, UserId(options.user), disabled=False), voice)
+    _change(options, voice, disabled=False)
 
 
 def delete(options: DeleteOptions, voice: Voice) -> None:
@@ -154,35 +146,34 @@ def delete(options: DeleteOptions, voice: Voice) -> None:
             "stay on disk, and the id is not given out again.",
             remedy="Say --yes, or use `raysched user disable`.",
         )
-    _say(_ask(options, lambda accounts: accounts.delete(options.user)), voice)
+    with reach(options) as service:
+        _say(service.delete_user(options.user), voice)
 
 
 def key(options: KeyOptions, voice: Voice) -> None:
     """Make a key for a user and print it: the only time that it is shown."""
-    from raysched.cluster.accounts import KeyWish
-
-    wish = KeyWish(options.name, options.role, options.days)
-    made = _ask(options, lambda accounts: accounts.make_key(options.user, wish))
-    voice.emit(key={"id": made.key, "user": options.user, "key": made.text})
-    voice.say(made.text)
-    voice.note(f"shown this once; end it with: raysched user revoke {options.user} {made.key}")
+    with reach(options) as service:
+        made = service.make_user_key(
+            options.user, options.name, role=options.role, days=options.days
+        )
+    voice.emit(key=made.model_dump(mode="json"))
+    voice.say(made.key)
+    voice.note(f"shown this once; end it with: raysched user revoke {options.user} {made.id}")
 
 
 def keys(options: OneUser, voice: Voice) -> None:
     """Show a user's keys and sessions, without their secrets."""
-    found = ask(settings(options.address), lambda gateway: gateway.keys(UserId(options.user)))
-    shown = [each for each in found if each.kind is not KeyKind.LOGIN]
-    if voice.json:
-        from serve_app.account_models import Key, Keys
-
-        voice.emit(**Keys(keys=tuple(map(Key.of, shown))).model_dump(mode="json"))
-    for each in shown:
+    with reach(options) as service:
+        found = service.user_keys(options.user)
+    voice.emit(keys=[key.model_dump(mode="json") for key in found])
+    for each in found:
         voice.say(_key_row(each))
 
 
 def revoke(options: RevokeOptions, voice: Voice) -> None:
     """End a key of a user's, with the sessions that it began, or one session: at once."""
-    _ask(options, lambda accounts: accounts.revoke(options.user, options.key))
+    with reach(options) as service:
+        service.revoke_user_key(options.user, options.key)
     voice.emit(revoked={"id": options.key, "user": options.user})
     voice.say(f"{options.key} opens nothing any more")
 
@@ -195,48 +186,38 @@ for function in (create, rename, weight, quota, disable, enable, delete, key, ke
     app.command()(verb(function))
 
 
-def _ask(options: Common, question: Callable[[Accounts], Awaitable[T]]) -> T:
-    def asked(gateway: Gateway) -> Awaitable[T]:
-        from raysched.cluster.accounts import Accounts
-
-        return question(Accounts(gateway))
-
-    return ask(settings(options.address), asked)
+def _change(options: OneUser, voice: Voice, **changes: Any) -> None:
+    given = {name: value for name, value in changes.items() if value is not None}
+    with reach(options) as service:
+        _say(service.change_user(options.user, **given), voice)
 
 
-def _change(options: OneUser, change: UserChanged, voice: Voice) -> None:
-    _say(_ask(options, lambda accounts: accounts.change(change)), voice)
+def _say(user: User, voice: Voice) -> None:
+    voice.emit(user=user.model_dump(mode="json"))
+    voice.say(_row(user))
 
 
-def _say(view: AccountView, voice: Voice) -> None:
-    if voice.json:
-        from serve_app.account_models import User
-
-        voice.emit(user=User.of(view).model_dump(mode="json"))
-    voice.say(_row(view))
-
-
-def _row(view: AccountView) -> str:
+def _row(user: User) -> str:
     """One line about one user."""
-    ended = "deleted" if view.deleted_at else "disabled" if view.disabled_at else ""
+    ended = "deleted" if user.deleted_at else "disabled" if user.disabled_at else ""
     facts = [
-        f"{view.jobs_open} unfinished" + (f" of {view.max_jobs}" if view.max_jobs else ""),
-        f"{view.keys} keys",
-        f"weight {view.weight:g}",
-        f"{view.max_bytes / GB:g} GB" if view.max_bytes else "",
+        f"{user.jobs_open} unfinished" + (f" of {user.max_jobs}" if user.max_jobs else ""),
+        f"{user.keys} keys",
+        f"weight {user.weight:g}",
+        f"{user.max_bytes / GB:g} GB" if user.max_bytes else "",
         ended,
     ]
-    return f"{view.user:<16}  {view.role:<9}  {view.name}  ({', '.join(filter(None, facts))})"
+    return f"{user.id:<16}  {user.role:<9}  {user.name}  ({', '.join(filter(None, facts))})"
 
 
-def _key_row(view: KeyView) -> str:
+def _key_row(key: Key) -> str:
     """One line about one key."""
-    revoked, expires, used = map(_day, (view.revoked_at, view.expires_at, view.used_at))
+    revoked, expires, used = map(_day, (key.revoked_at, key.expires_at, key.used_at))
     ends = f"revoked {revoked}" if revoked else f"expires {expires}" if expires else ""
-    facts = [f"made {_day(view.made_at)}", f"last used {used}" if used else "never used", ends]
+    facts = [f"made {_day(key.made_at)}", f"last used {used}" if used else "never used", ends]
     said = ", ".join(filter(None, facts))
-    return f"{view.key}  {view.kind:<7}  {view.role:<9}  {view.name}  ({said})"
+    return f"{key.id}  {key.kind:<7}  {key.role:<9}  {key.name}  ({said})"
 
 
-def _day(at: float | None) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") if at is not None else ""
+def _day(at: datetime | None) -> str:
+    return at.strftime("%Y-%m-%d %H:%M") if at is not None else ""

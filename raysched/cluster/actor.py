@@ -17,11 +17,25 @@ from raysched import __version__
 from raysched.cluster.health import Health
 from raysched.cluster.life import Life, failed_unexpectedly
 from raysched.cluster.limiter import Admission, Budget, Limiter, Taken, check_taken, pace_of
-from raysched.cluster.submission import Prepared
+from raysched.cluster.listing import (
+    PAGE_MOST,
+    JobQuery,
+    Page,
+    Place,
+    WorkflowQuery,
+    list_jobs,
+    list_workflows,
+)
+from raysched.cluster.news import Mark, News, news_of
+from raysched.cluster.sight import ClusterView, look
+from raysched.cluster.speeds import Forecast, JobSize, forecast
+from raysched.cluster.story import Story
+from raysched.cluster.submission import Prepared, submitted
 from raysched.config import Config
 from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
 from raysched.core.commands import Retire
 from raysched.core.events import (
+    AllCancelRequested,
     IdentityEvent,
     JobCancelRequested,
     JobRetryRequested,
@@ -29,9 +43,12 @@ from raysched.core.events import (
     KeyUsed,
     LoggedIn,
     MppAnswered,
+    OperatorEvent,
+    ResultsDeleted,
     UserCreated,
     UserWeighted,
-    WorkflowSubmitted,
+    WorkflowCancelRequested,
+    WorkflowDeleted,
 )
 from raysched.core.identity import USED_STEP_S, account_view, account_views, identify, key_views
 from raysched.core.model import LOCAL_USER, JobId, JobState, KeyId, UserId, WorkflowId
@@ -46,6 +63,8 @@ from raysched.errors import (
     NotFound,
     RayschedError,
 )
+from raysched.journal.usage import Usage, Wanted
+from raysched.logs import write_logs
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +80,7 @@ class SchedulerActor:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
         self._config = config
+        write_logs(config.logging.format, config.logging.level)
         self._life: Life | None = None
         self._trouble: RayschedError | None = None
         self._closing = asyncio.Event()
@@ -132,19 +152,10 @@ class SchedulerActor:
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """See ``Gateway.submit``."""
         life = await self._current()
-        event = WorkflowSubmitted(
-            life.now(),
-            prepared.user,
-            prepared.key,
-            prepared.workflow,
-            prepared.name,
-            prepared.jobs,
-            prepared.digest,
-        )
-        await life.post(event)
+        await life.post(submitted(prepared, life.now()))
         known = life.core.workflow_for_key(prepared.user, prepared.key)
         if known is not None:
-            return life.core.workflow_view(prepared.user, known, life.now())
+            return life.core.workflow_view(prepared.user, known, life.now(), slice(PAGE_MOST))
         return await self._submitted_before(life, prepared)
 
     async def cancel(self, user: UserId, job: JobId) -> JobView:
@@ -200,7 +211,57 @@ class SchedulerActor:
                 key=prepared.key,
                 workflow=found.workflow.workflow,
             )
-        return _workflow_of(found)
+        return _workflow_of(life, found, slice(PAGE_MOST))
+
+    async def cancel_workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
+        """See ``Gateway.cancel_workflow``."""
+        life = await self._current()
+        try:
+            await life.post(WorkflowCancelRequested(life.now(), user, workflow))
+            return life.core.workflow_view(user, workflow, life.now(), slice(PAGE_MOST))
+        except NotFound:
+            past = await _past_workflow(life, user, workflow, slice(PAGE_MOST))
+        if past.states.get(JobState.CANCELLED):
+            return past
+        raise Conflict(
+            f"All jobs of workflow {workflow} have ended already.",
+            remedy="Nothing is left to cancel; results stay as they are.",
+            workflow=workflow,
+        )
+
+    async def cancel_all(self, user: UserId) -> int:
+        """See ``Gateway.cancel_all``."""
+        life = await self._current()
+        await life.post(AllCancelRequested(life.now(), user))
+        return life.core.open_jobs(user)
+
+    async def delete_workflow(self, user: UserId, workflow: WorkflowId) -> None:
+        """See ``Gateway.delete_workflow``."""
+        life = await self._current()
+        try:
+            await life.post(WorkflowDeleted(life.now(), user, workflow))
+        except NotFound:
+            found = await life.look_up(user, workflow=workflow)
+            if found is None:
+                raise
+            key, jobs = found.workflow.key, found.workflow.jobs
+            await life.post(WorkflowDeleted(life.now(), user, workflow, key, jobs))
+
+    async def delete_results(self, user: UserId, job: JobId) -> JobView:
+        """See ``Gateway.delete_results``."""
+        life = await self._current()
+        try:
+            await life.post(ResultsDeleted(life.now(), user, job))
+        except NotFound:
+            if await life.look_up(user, job=job) is None:
+                raise
+            await life.post(ResultsDeleted(life.now(), user, job, retired=True))
+        return await self.job(user, job)
+
+    async def hold(self, event: OperatorEvent) -> None:
+        """See ``Gateway.hold``."""
+        life = await self._current()
+        await life.post(replace(event, at=life.now()))
 
     # --- reads: of what is durable --------------------------------------------------------------
 
@@ -213,29 +274,34 @@ class SchedulerActor:
         except NotFound:
             return await _past_job(life, user, job)
 
-    async def workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
+    async def workflow(
+        self, user: UserId, workflow: WorkflowId, after: int, most: int
+    ) -> WorkflowView:
         """See ``Gateway.workflow``."""
         life = await self._current()
         await life.settled()
+        shown = slice(after, after + most)
         try:
-            return life.core.workflow_view(user, workflow, life.now())
+            return life.core.workflow_view(user, workflow, life.now(), shown)
         except NotFound:
-            found = await life.look_up(user, workflow=workflow)
-            if found is None:
-                raise
-            return _workflow_of(found)
+            return await _past_workflow(life, user, workflow, shown)
 
-    async def jobs(self, user: UserId, only_open: bool) -> tuple[JobView, ...]:
+    async def jobs(
+        self, user: UserId, query: JobQuery, after: Place | None, most: int
+    ) -> Page[JobView]:
         """See ``Gateway.jobs``."""
-        life = await self._current()
-        await life.settled()
-        return life.core.jobs_of(user, life.now(), only_open=only_open)
+        return await list_jobs(await self._current(), user, query, after, most)
 
-    async def past_jobs(self, user: UserId, before: float, most: int) -> tuple[JobView, ...]:
-        """See ``Gateway.past_jobs``."""
-        life = await self._current()
-        found = await life.page(user, before, most)
-        return tuple(view for each in found for view in _workflow_of(each).jobs)
+    async def workflows(
+        self, user: UserId, query: WorkflowQuery, after: Place | None, most: int
+    ) -> Page[WorkflowView]:
+        """See ``Gateway.workflows``."""
+        return await list_workflows(await self._current(), user, query, after, most)
+
+    async def changes(self, after: Mark | None, wait_s: float) -> News:
+        """See ``Gateway.changes``. Not counted among those whom the owner of the cluster waits
+        for: it is the service that asks, and it ends with the owner."""
+        return await news_of(await self._current(), after, wait_s)
 
     async def watch(
         self, user: UserId, job: JobId, seen: int, wait_s: float
@@ -259,6 +325,14 @@ class SchedulerActor:
             return life.core.revision, await self.job(user, job)
         finally:
             self._watchers -= 1
+
+    async def story(self, user: UserId, job: JobId, after: int, most: int) -> Story:
+        """See ``Gateway.story``."""
+        view = await self.job(user, job)
+        life = await self._current()
+        at = life.now()
+        events = await life.chapter(view, after, most + 1)
+        return Story(view, at, tuple(events[:most]), complete=len(events) <= most)
 
     # --- who asks ---------------------------------------------------------------------------------
 
@@ -330,6 +404,25 @@ class SchedulerActor:
         await life.settled()
         return key_views(life.core.state, user)
 
+    # --- for reports ------------------------------------------------------------------------------
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """See ``Gateway.usage``."""
+        life = await self._current()
+        return await life.usage(wanted)
+
+    async def cluster(self, most: int) -> ClusterView:
+        """See ``Gateway.cluster``."""
+        life = await self._current()
+        return await look(life, self._config.state, most)
+
+    async def forecast(self, prepared: Prepared, sizes: tuple[JobSize, ...]) -> Forecast:
+        """See ``Gateway.forecast``."""
+        life = await self._current()
+        await life.settled()
+        now = life.now()
+        return forecast(life.core.state, submitted(prepared, now), sizes, now)
+
     async def health(self) -> Health:
         """See ``Gateway.health``."""
         await self._is_ready(HEALTH_WAIT_S)
@@ -344,6 +437,8 @@ class SchedulerActor:
             lanes=lanes,
             lanes_busy=len(life.core.runs()) if life else 0,
             jobs_open=life.core.open_jobs() if life else 0,
+            paused_at=life.core.state.paused_at if life else None,
+            drained_at=life.core.state.drained_at if life else None,
             watchers=self._watchers,
             events_replayed=events if is_ready else replayed,
             events=events,
@@ -365,11 +460,23 @@ async def _ensure_local(life: Life) -> None:
 async def _past_job(life: Life, user: UserId, job: JobId) -> JobView:
     """A job that has left memory. Raises ``NotFound``."""
     found = await life.look_up(user, job=job)
-    core = Scheduler() if found is None else Scheduler.of_retired(found)
+    core = Scheduler()
+    if found is not None:
+        core = Scheduler.of_retired(found, life.core.cleared_by(user))
     return core.job_view(user, job, life.now())
 
 
-def _workflow_of(retired: Retire) -> WorkflowView:
+async def _past_workflow(
+    life: Life, user: UserId, workflow: WorkflowId, shown: slice
+) -> WorkflowView:
+    """A workflow that has left memory. Raises ``NotFound``."""
+    found = await life.look_up(user, workflow=workflow)
+    if found is None:
+        return Scheduler().workflow_view(user, workflow, life.now())
+    return _workflow_of(life, found, shown)
+
+
+def _workflow_of(life: Life, retired: Retire, shown: slice) -> WorkflowView:
     workflow = retired.workflow
-    core = Scheduler.of_retired(retired)
-    return core.workflow_view(workflow.user, workflow.workflow, workflow.submitted_at)
+    core = Scheduler.of_retired(retired, life.core.cleared_by(workflow.user))
+    return core.workflow_view(workflow.user, workflow.workflow, workflow.submitted_at, shown)

@@ -16,12 +16,18 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from raysched.cluster.health import Health
 from raysched.cluster.limiter import Admission, Budget
+from raysched.cluster.listing import PAGE_MOST, JobQuery, Page, Place, WorkflowQuery
+from raysched.cluster.news import Mark, News
+from raysched.cluster.sight import ClusterView
+from raysched.cluster.speeds import Forecast, JobSize
+from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
-from raysched.core.events import IdentityEvent, KeyMade, LoggedIn
+from raysched.core.events import IdentityEvent, KeyMade, LoggedIn, OperatorEvent
 from raysched.core.model import JobId, KeyId, UserId, WorkflowId
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import ClusterUnreachable, RayschedError
+from raysched.journal.usage import Usage, Wanted
 
 ACTOR_NAME = "scheduler"
 
@@ -34,7 +40,8 @@ class Gateway:
         self._patience_s = patience_s
 
     async def submit(self, prepared: Prepared) -> WorkflowView:
-        """Make a workflow durable and return it; the same key again returns the same one."""
+        """Make a workflow durable and return it with the first of its jobs; the same key again
+        returns the same one."""
         answer: WorkflowView = await self._ask("submit", prepared)
         return answer
 
@@ -43,23 +50,71 @@ class Gateway:
         answer: JobView = await self._ask("job", user, job)
         return answer
 
-    async def workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
-        """One workflow. Raises ``NotFound``."""
-        answer: WorkflowView = await self._ask("workflow", user, workflow)
+    async def workflow(
+        self, user: UserId, workflow: WorkflowId, *, after: int = 0, most: int = PAGE_MOST
+    ) -> WorkflowView:
+        """One workflow with up to ``most`` of its jobs, the first ``after`` left out. Raises
+        ``NotFound``."""
+        answer: WorkflowView = await self._ask("workflow", user, workflow, after, most)
         return answer
 
-    async def jobs(self, user: UserId, *, only_open: bool = False) -> tuple[JobView, ...]:
-        """A user's jobs, oldest first, but for those that ended long ago (``past_jobs``)."""
-        answer: tuple[JobView, ...] = await self._ask("jobs", user, only_open)
+    async def jobs(
+        self,
+        user: UserId,
+        query: JobQuery = JobQuery(),  # noqa: B008 - frozen
+        *,
+        after: Place | None = None,
+        most: int = PAGE_MOST,
+    ) -> Page[JobView]:
+        """A user's jobs, the newest first, also those that ended long ago: the page after a
+        place."""
+        answer: Page[JobView] = await self._ask("jobs", user, query, after, most)
         return answer
 
-    async def past_jobs(
-        self, user: UserId, *, before: float, most: int = 100
-    ) -> tuple[JobView, ...]:
-        """A user's jobs that ended long ago: of up to ``most`` workflows that were submitted before
-        a time (seconds since the epoch), latest first."""
-        answer: tuple[JobView, ...] = await self._ask("past_jobs", user, before, most)
+    async def workflows(
+        self,
+        user: UserId,
+        query: WorkflowQuery = WorkflowQuery(),  # noqa: B008 - frozen
+        *,
+        after: Place | None = None,
+        most: int = PAGE_MOST,
+    ) -> Page[WorkflowView]:
+        """A user's workflows without their jobs, the newest first: the page after a place."""
+        answer: Page[WorkflowView] = await self._ask("workflows", user, query, after, most)
         return answer
+
+    async def changes(self, after: Mark | None, wait_s: float = 10.0) -> News:
+        """What changed of anybody's, once something did after a mark, or when ``wait_s`` is over.
+        For a replica of the service, which tells each user what is theirs."""
+        answer: News = await self._ask("changes", after, wait_s)
+        return answer
+
+    async def cancel_workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
+        """Ask for the end of all jobs of a workflow that have not ended. Raises ``NotFound``,
+        ``Conflict``."""
+        answer: WorkflowView = await self._ask("cancel_workflow", user, workflow)
+        return answer
+
+    async def cancel_all(self, user: UserId) -> int:
+        """Ask for the end of all jobs of a user; how many are still stopping."""
+        answer: int = await self._ask("cancel_all", user)
+        return answer
+
+    async def delete_workflow(self, user: UserId, workflow: WorkflowId) -> None:
+        """Delete a workflow that has ended, with the files that the service has placed for it.
+        Its key stays known. Raises ``NotFound``, ``Conflict``."""
+        await self._ask("delete_workflow", user, workflow)
+
+    async def delete_results(self, user: UserId, job: JobId) -> JobView:
+        """Delete the files that the service has placed for a job that has ended. Raises
+        ``NotFound``, ``Conflict``."""
+        answer: JobView = await self._ask("delete_results", user, job)
+        return answer
+
+    async def hold(self, event: OperatorEvent) -> None:
+        """Pause, drain or resume the cluster; the actor says when it was. Meant for the operator:
+        no user may be let near it."""
+        await self._ask("hold", event)
 
     async def cancel(self, user: UserId, job: JobId) -> JobView:
         """Ask for a job's end. Raises ``NotFound``, ``Conflict``."""
@@ -90,6 +145,12 @@ class Gateway:
         Returns the revision to pass next time.
         """
         answer: tuple[int, JobView] = await self._ask("watch", user, job, seen, wait_s)
+        return answer
+
+    async def story(self, user: UserId, job: JobId, *, after: int, most: int) -> Story:
+        """Up to ``most`` of the journal's events about a job, of those after the event ``after``.
+        Raises ``NotFound``."""
+        answer: Story = await self._ask("story", user, job, after, most)
         return answer
 
     # --- who asks ---------------------------------------------------------------------------------
@@ -134,6 +195,25 @@ class Gateway:
     async def keys(self, user: UserId) -> tuple[KeyView, ...]:
         """A user's keys and sessions, without their secrets. Raises ``NotFound``."""
         answer: tuple[KeyView, ...] = await self._ask("keys", user)
+        return answer
+
+    # --- for reports ------------------------------------------------------------------------------
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """Who used how much on which day. Raises ``LimitReached``."""
+        answer: list[Usage] = await self._ask("usage", wanted)
+        return answer
+
+    async def cluster(self, most: int = 100) -> ClusterView:
+        """Nodes, lanes, users and queue, up to ``most`` of each. For administrators: it names
+        everybody."""
+        answer: ClusterView = await self._ask("cluster", most)
+        return answer
+
+    async def forecast(self, prepared: Prepared, sizes: tuple[JobSize, ...]) -> Forecast:
+        """When a workflow would begin and end were it submitted now, and what it would take; one
+        size for each job. Nothing is stored. Raises what ``submit`` raises."""
+        answer: Forecast = await self._ask("forecast", prepared, sizes)
         return answer
 
     async def health(self) -> Health:

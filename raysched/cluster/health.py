@@ -17,6 +17,10 @@ class Health:
     lanes: int
     lanes_busy: int
     jobs_open: int
+    paused_at: float | None
+    """Since when the operator lets nothing new start."""
+    drained_at: float | None
+    """Since when the operator takes nothing new in."""
     watchers: int
     events_replayed: int
     events: int

@@ -10,30 +10,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.meters import meters
+from raysched.cluster.news import ChangeLog
+from raysched.cluster.removals import Removals
+from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
 from raysched.config import Config
-from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
-from raysched.core.events import Event, SchedulerStarted, TimePassed
-from raysched.core.model import JobId, UserId
+from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
+from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, UserId
 from raysched.core.reports import Report
-from raysched.core.scheduler import Scheduler
+from raysched.core.scheduler import Scheduler, Shown
+from raysched.core.state import Job
+from raysched.core.views import JobView
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.journal import Entry, Journal, StoryLine
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
+from raysched.journal.usage import Known, Usage, Wanted
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Changed = tuple[Shown, tuple[Retire, ...]]
 
 SNAPSHOT_EVENTS = 20_000
+PRUNE_S = 3600.0
+ENDED = {SUCCEEDED, FAILED}
 TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
 
 
@@ -43,6 +55,17 @@ class Letter:
 
     event: Event
     done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class Handled:
+    """What became of a group of letters: what to write, to carry out, and to tell. ``ended``: jobs
+    that a report has brought to their end."""
+
+    entries: list[Entry] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    changes: list[Changed] = field(default_factory=list)
+    ended: list[Job] = field(default_factory=list)
 
 
 class Life:
@@ -61,11 +84,18 @@ class Life:
         self._last_at = 0.0
         self._last_tick = time.monotonic()
         self._over: RayschedError | None = None
+        self.began_at = time.time()
         self._snapshot_at = 0
         self._unsaved = False
+        self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
+        self._removals = Removals(config.results, self.report)
+        self.changes = ChangeLog()
+        self.epoch = 0
+        """Its number, known before the core has heard of it."""
+        self._meters = meters()
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -82,6 +112,7 @@ class Life:
                 await _in(thread, journal.close)
             thread.shutdown(wait=False)
             raise
+        life.epoch = epoch
         started = SchedulerStarted(life.now(), epoch, config.scheduling)
         life._take(Letter(started, _future()))
         return life
@@ -101,13 +132,21 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
+        meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
+        upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
         try:
-            done, _ = await asyncio.wait({pump, lanes, closed}, return_when="FIRST_COMPLETED")
+            tasks = {pump, lanes, closed, meters, upkeep}
+            done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
             for task in done:
                 task.result()
         finally:
-            await self._end([pump, lanes, closed, *self._ticks], remove_lanes=closing.is_set())
+            await self._end([*tasks, *self._ticks], remove_lanes=closing.is_set())
+
+    async def _keep_logs_small(self) -> None:
+        while True:
+            await asyncio.to_thread(prune_logs, self._config)
+            await asyncio.sleep(PRUNE_S)
 
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
         if self._timer:
@@ -123,8 +162,10 @@ class Life:
         self._news.set()
         self._settled.set()
         await self._runs.abandon()
+        await self._removals.abandon()
         if remove_lanes:
             await self._lanes.remove()
+        await self._reports.end()
         if not self._unsaved:
             await self._save_snapshot()
         await _in(self._thread, self._journal.close)
@@ -159,11 +200,20 @@ class Life:
 
     async def news_after(self, seen: int, wait_s: float) -> None:
         """Wait until the core's revision is above ``seen`` and durable, or for ``wait_s``."""
+        await self._wait(lambda: self.core.revision > seen, wait_s)
+
+    async def changes_after(self, serial: int, wait_s: float) -> None:
+        """Wait until something looks otherwise than at that change, or for ``wait_s``."""
+        await self._wait(lambda: self.changes.serial > serial, wait_s)
+
+    async def _wait(self, is_so: Callable[[], bool], wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
-        while self.core.revision <= seen and (left := deadline - time.monotonic()) > 0:
+        while not is_so() and (left := deadline - time.monotonic()) > 0:
             try:
                 await asyncio.wait_for(self._news.wait(), left)
             except TimeoutError:
+                return
+            if self._over is not None:
                 return
 
     async def look_up(self, user: UserId, **names: str) -> Retire | None:
@@ -171,16 +221,47 @@ class Life:
         takes them. Guessing names costs nothing unless some workflow of the user's has."""
         if not self.core.has_retired(user):
             return None
-        return await self._read(lambda: self._journal.archived(user=user, **names))
+        found = await self.read(lambda journal: journal.archived(user=user, **names))
+        if found is None or self.core.has_deleted(user, found.workflow.workflow):
+            return None
+        return found
 
-    async def page(self, user: str, before: float, most: int) -> list[Retire]:
-        """See ``Journal.archived_page``."""
-        return await self._read(lambda: self._journal.archived_page(user, before, most))
+    async def chapter(self, view: JobView, after: int, most: int) -> list[StoryLine]:
+        """Events of a job's time, of those after ``after``. See ``Journal.chapter``."""
+        since, until = view.submitted_at, view.ended_at or math.inf
+        return await self.read(
+            lambda journal: journal.chapter(
+                view.job, after=after, since=since, until=until, most=most
+            )
+        )
 
-    async def _read(self, work: Callable[[], T]) -> T:
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """Who used how much, of what is durable now. Raises as ``UsageReader.rows``, and
+        ``LimitReached`` when others wait for theirs already."""
+        with self._reports.turn():
+            reader = await self.read(lambda journal: journal.usage_reader())
+            try:
+                await self.settled()
+            except RayschedError:
+                reader.close()
+                raise
+            known = Known.of(self.core.state, len(self._journal), wanted.user)
+            return await self._reports.rows(reader, wanted, known)
+
+    @property
+    def events(self) -> int:
+        """Durable events."""
+        return len(self._journal)
+
+    def places(self) -> dict[LaneId, str]:
+        """The open lanes, each with the id of its node."""
+        return self._lanes.places()
+
+    async def read(self, work: Callable[[Journal], T]) -> T:
+        """Read from the journal, in its thread. Raises why this life is over if it is."""
         if self._over is not None:
             raise self._over
-        return await _in(self._thread, work)
+        return await _in(self._thread, lambda: work(self._journal))
 
     def lanes_open(self) -> int:
         """Lanes that can take work."""
@@ -219,31 +300,39 @@ class Life:
         self._settled.clear()
         self._unsaved = True
         try:
-            entries, commands = self._handle(letters)
-            await _in(self._thread, lambda: self._journal.append(entries))
+            handled = self._handle(letters)
+            begun = time.monotonic()
+            await _in(self._thread, lambda: self._journal.append(handled.entries))
+            if handled.entries:
+                self._meters.committed(time.monotonic() - begun)
         except BaseException as error:
             self._over = _ending(error)
             for letter in letters:
                 _fail(letter.done, self._over)
             raise
         self._unsaved = False
+        for shown, retired in handled.changes:
+            self.changes.note(shown, retired)
         self._settled.set()
+        for job in handled.ended:
+            if job.ended_at is not None:
+                self._meters.ended(job.state, job.ended_at - job.submitted_at)
         for letter in letters:
             if not letter.done.done():
                 letter.done.set_result(None)
-        for command in commands:
+        for command in handled.commands:
             self._carry_out(command)
         news, self._news = self._news, asyncio.Event()
         news.set()
         if len(self._journal) - self._snapshot_at >= self._snapshot_every():
             await self._save_snapshot()
 
-    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command]]:
+    def _handle(self, letters: list[Letter]) -> Handled:
         """Only what changed something is logged: a repeat and a stale report leave no record."""
-        entries: list[Entry] = []
-        commands: list[Command] = []
+        handled = Handled()
         for letter in letters:
             before, job = self.core.revision, self._job_of(letter.event)
+            known = self.core.state.jobs.get(job) if job else None
             try:
                 done = self.core.handle(letter.event)
             except RayschedError as error:
@@ -256,9 +345,12 @@ class Life:
             if self.core.revision == before:
                 continue
             retired = tuple(command for command in done if isinstance(command, Retire))
-            entries.append(Entry(letter.event, job, self.core.decided(done), retired))
-            commands += done
-        return entries, commands
+            handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
+            handled.commands += done
+            handled.changes.append((self.core.shown, retired))
+            if known is not None and known.state in ENDED and isinstance(letter.event, Report):
+                handled.ended.append(known)
+        return handled
 
     def _snapshot_every(self) -> int:
         """A snapshot takes as long to write as the state is large: it is more seldom then."""
@@ -276,7 +368,10 @@ class Life:
             log.warning("No snapshot could be saved after event %s: %s", seq, error)
 
     def _job_of(self, event: Event) -> JobId | None:
-        """Whose story an event belongs to; reports carry only their run."""
+        """Whose story an event belongs to; reports carry only their run, a lane what ran in it."""
+        if isinstance(event, LaneLost):
+            lost = self.core.state.lanes.get(event.lane)
+            return self.core.runs()[lost].unit.job if lost else None
         if isinstance(event, Report):
             run = self.core.runs().get(event.run)
             return run.unit.job if run else None
@@ -285,11 +380,14 @@ class Life:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunUnit():
-                self._runs.start(command)
+                job = self.core.state.jobs.get(command.unit.job)
+                self._runs.start(command, job.workflow if job else None)
             case StopRun():
                 self._runs.stop(command.run)
             case WakeAt():
                 self._wake_at(command.at)
+            case RemoveFiles():
+                self._removals.start(command)
             case Retire():
                 pass  # it was archived with the event that retired it
 

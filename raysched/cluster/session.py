@@ -26,6 +26,7 @@ from raysched import __version__
 from raysched.cluster.actor import SchedulerActor
 from raysched.cluster.gateway import ACTOR_NAME, Gateway
 from raysched.cluster.health import Health
+from raysched.cluster.listing import JobQuery
 from raysched.config import Config
 from raysched.errors import ClusterError, ClusterUnreachable, RayschedError, StorageFailed
 
@@ -173,7 +174,7 @@ def _ensure_actor(config: Config) -> None:
 def _raise_trouble(handle: Any) -> None:
     """Let the scheduler say itself what keeps it from working."""
     try:
-        ray.get(handle.jobs.remote("", only_open=True))
+        ray.get(handle.jobs.remote("", JobQuery(), None, 1))
     except RayTaskError as error:
         if isinstance(error.cause, RayschedError):
             raise error.cause from None

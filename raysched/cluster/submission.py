@@ -11,12 +11,13 @@ import json
 from base64 import b32encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from raysched.cluster.sweeps import expanded, jobs_of
 from raysched.config import Config
+from raysched.core.events import WorkflowSubmitted
 from raysched.core.model import BranchName, JobId, JobSpec, UserId, WorkflowId
 from raysched.errors import (
     InvalidSetting,
@@ -30,6 +31,7 @@ from raysched.imaging.request import (
     MeasureParams,
     SegmentationRequest,
     SlideRequest,
+    Sweep,
     TissueParams,
     TissueRequest,
 )
@@ -37,10 +39,6 @@ from raysched.imaging.slide import open_slide
 from raysched.results.manifest import read_provenance
 from raysched.results.staging import staging_folder
 
-Sweep = Annotated[
-    dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
-    Field(max_length=8, description="values of parameters: a job for each combination"),
-]
 LATER = ("tissue", "measure", "sweep", "slide_id")
 """Fields that jobs did not have at first."""
 ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
@@ -96,6 +94,19 @@ class Prepared:
     jobs: tuple[JobSpec, ...]
     digest: str
     """Names what was asked for, by value: see ``digest_of``."""
+
+
+def submitted(prepared: Prepared, at: float) -> WorkflowSubmitted:
+    """The event that a submission becomes, at a time."""
+    return WorkflowSubmitted(
+        at,
+        prepared.user,
+        prepared.key,
+        prepared.workflow,
+        prepared.name,
+        prepared.jobs,
+        prepared.digest,
+    )
 
 
 def prepare(submission: Submission, *, user: str, key: str, config: Config) -> Prepared:

@@ -51,4 +51,14 @@ class Retire:
     jobs: tuple[Job, ...]
 
 
-Command = RunUnit | StopRun | WakeAt | Retire
+@dataclass(frozen=True, slots=True)
+class RemoveFiles:
+    """Remove what the service has placed for these jobs, and answer with ``FilesRemoved``.
+
+    Given again at each start until it was answered.
+    """
+
+    jobs: tuple[JobId, ...]
+
+
+Command = RunUnit | StopRun | WakeAt | Retire | RemoveFiles

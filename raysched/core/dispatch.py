@@ -59,7 +59,10 @@ def cycle(state: State, step: Step, decision: Decision | None = None) -> None:
 
 
 def decide(state: State, step: Step) -> None:
-    """Give idle lanes away until none is left or nobody may have one."""
+    """Give idle lanes away until none is left or nobody may have one; none while paused."""
+    if state.paused_at is not None:
+        state.parking = None
+        return
     while state.idle:
         job = choose(state)
         if job is None:
@@ -173,6 +176,7 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
     job.runs[run] = None
     user.runs[run] = None
     state.running[spec.job] = None
+    step.show(job)
     if job.stage is not SEGMENT or not _pending(job):
         user.turns.sleep(spec.branch)
         if not user.turns.ready:

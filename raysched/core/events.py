@@ -72,6 +72,80 @@ class JobRetryRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowCancelRequested:
+    """A user no longer wants a workflow: what of it has not ended is cancelled."""
+
+    at: float
+    user: UserId
+    workflow: WorkflowId
+
+
+@dataclass(frozen=True, slots=True)
+class AllCancelRequested:
+    """A user no longer wants anything that has not ended."""
+
+    at: float
+    user: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowDeleted:
+    """A user deleted a workflow that has ended: nobody sees it any more and its files go.
+
+    ``key`` and ``jobs`` are its own, given when it has left memory and is in the archive alone.
+    """
+
+    at: float
+    user: UserId
+    workflow: WorkflowId
+    key: str = ""
+    jobs: tuple[JobId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsDeleted:
+    """A user deleted the files of a job that has ended; the job stays. ``retired``: it has left
+    memory, and was found in the archive."""
+
+    at: float
+    user: UserId
+    job: JobId
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRemoved:
+    """Files that were to be removed are gone."""
+
+    at: float
+    jobs: tuple[JobId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPaused:
+    """The operator paused the cluster: what runs ends, nothing new starts. ``by``: who asked."""
+
+    at: float
+    by: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDrained:
+    """The operator drains the cluster: what was taken in goes on, nothing new is taken in."""
+
+    at: float
+    by: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterResumed:
+    """The operator ended a pause and a drain."""
+
+    at: float
+    by: UserId
+
+
+@dataclass(frozen=True, slots=True)
 class MppAnswered:
     """A user said the pixel size (um per level-0 pixel) that a slide did not carry."""
 
@@ -292,6 +366,14 @@ Event = (
     | WorkflowSubmitted
     | JobCancelRequested
     | JobRetryRequested
+    | WorkflowCancelRequested
+    | AllCancelRequested
+    | WorkflowDeleted
+    | ResultsDeleted
+    | FilesRemoved
+    | ClusterPaused
+    | ClusterDrained
+    | ClusterResumed
     | MppAnswered
     | UserWeighted
     | UserCreated
@@ -314,6 +396,9 @@ Event = (
     | RunStopped
     | TimePassed
 )
+
+OperatorEvent = ClusterPaused | ClusterDrained | ClusterResumed
+"""Those by which the operator holds the whole cluster."""
 
 IdentityEvent = UserCreated | UserChanged | UserDeleted | KeyMade | KeyRevoked | KeyUsed | LoggedIn
 """Those that say who may ask."""

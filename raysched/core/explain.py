@@ -37,12 +37,14 @@ def explain(state: State, job: Job, now: float) -> Explanation:
 
 
 def _done(state: State, job: Job, now: float) -> Explanation:
+    gone = "; its results were deleted" if job.id in state.users[job.user].cleared else ""
     if job.progress is not None and not job.progress.plan.chunk_tiles and not job.cells:
-        return Explanation(Reason.DONE, "done")  # a kind without chunks, or a slide without tissue
+        # a kind without chunks, or a slide without tissue
+        return Explanation(Reason.DONE, f"done{gone}")
     used = (
         ", those of an equal job" if job.progress is not None and job.progress.plan.reused else ""
     )
-    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}{used}")
+    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}{used}{gone}")
 
 
 def _failed(state: State, job: Job, now: float) -> Explanation:
@@ -51,7 +53,9 @@ def _failed(state: State, job: Job, now: float) -> Explanation:
 
 
 def _cancelled(state: State, job: Job, now: float) -> Explanation:
-    return Explanation(Reason.CANCELLED, "cancelled; what was finished before stays readable")
+    is_gone = job.id in state.users[job.user].cleared
+    rest = "was deleted" if is_gone else "stays readable"
+    return Explanation(Reason.CANCELLED, f"cancelled; what was finished before {rest}")
 
 
 def _skipped(state: State, job: Job, now: float) -> Explanation:
@@ -70,6 +74,8 @@ def _stopping(state: State, job: Job, now: float) -> Explanation:
 
 
 def _retrying(state: State, job: Job, now: float) -> Explanation:
+    if state.paused_at is not None:
+        return _paused(state.paused_at, now)
     left_s = max(0.0, (job.retry_at or now) - now)
     cause = job.failure.message if job.failure is not None else "no cause was given"
     return Explanation(
@@ -140,7 +146,10 @@ def eta_s(state: State, job: Job) -> float | None:
 
 
 def _waiting(state: State, job: Job, now: float) -> Explanation:
-    """The first gate that is shut, in the order in which a job goes through them."""
+    """The first gate that is shut, in the order in which a job goes through them; but first of all
+    that of the operator, behind whom everybody waits."""
+    if state.paused_at is not None:
+        return _paused(state.paused_at, now)
     branch = state.users[job.user].branches[job.spec.branch]
     head = branch.head()
     if head is not None and head != job.id:
@@ -170,6 +179,13 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
             Reason.WAITING_FOR_LANE, "waiting for a lane: none is open, the cluster is starting"
         )
     return _in_turn(state, job, now)
+
+
+def _paused(since: float, now: float) -> Explanation:
+    return Explanation(
+        Reason.WAITING_FOR_OPERATOR,
+        f"paused by the operator {_about(now - since)} ago: what runs ends, nothing new starts",
+    )
 
 
 def _behind_in_branch(state: State, job: Job, head: JobId, now: float) -> Explanation:

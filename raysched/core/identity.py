@@ -15,8 +15,8 @@ from collections import Counter
 from hmac import compare_digest
 
 from raysched.core.accounts import Account, AccountView, Caller, Key, KeyKind, KeyView
+from raysched.core.endings import cancel_jobs
 from raysched.core.events import (
-    JobCancelRequested,
     KeyMade,
     KeyRevoked,
     KeyUsed,
@@ -26,8 +26,8 @@ from raysched.core.events import (
     UserDeleted,
     UserWeighted,
 )
-from raysched.core.model import CANCELLING, LOCAL_USER, KeyId, UserId
-from raysched.core.requests import apply_cancel, check_weighted
+from raysched.core.model import LOCAL_USER, KeyId, UserId
+from raysched.core.requests import check_weighted
 from raysched.core.state import State
 from raysched.core.step import Step
 from raysched.errors import Conflict, InvalidSetting, LimitReached, NotFound, Unauthorized
@@ -112,6 +112,8 @@ def apply_changed(state: State, event: UserChanged, step: Step) -> None:
     user = state.users.get(event.user)
     if user is not None:
         step.users[event.user] = None
+        for name in user.open:
+            step.show(state.jobs[name])
         for branch in user.branches:
             step.branches[(event.user, branch)] = None
 
@@ -135,11 +137,8 @@ def apply_deleted(state: State, event: UserDeleted, step: Step) -> None:
     for key_id, key in list(identities.of(event.user)):
         _revoke(state, key_id, key)
     user = state.users.get(event.user)
-    # The last first: a job that others follow would skip them, and these are cancelled too.
-    for name in reversed(list(user.open) if user is not None else []):
-        job = state.jobs[name]
-        if not job.state.is_final and job.state is not CANCELLING:
-            apply_cancel(state, JobCancelRequested(event.at, event.user, name), step)
+    if user is not None:
+        cancel_jobs(state, user.open, step)
 
 
 def _account(state: State, user: UserId) -> Account:
@@ -301,7 +300,7 @@ def identify(state: State, name: KeyId, digest: str, now: float) -> Caller:
     account = state.identities.accounts[key.user]
     role = key.role if account.role.covers(key.role) else account.role
     most = state.identities.most_jobs(key.user, state.limits.max_jobs_per_user)
-    return Caller(key.user, account.name, role, name, key.kind, most)
+    return Caller(key.user, account.name, role, name, key.kind, most, account.role)
 
 
 def _check_opens(state: State, key: Key, now: float) -> None:

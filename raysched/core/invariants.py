@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from raysched.core.graph import leaders
 from raysched.core.model import BranchName, JobId, JobState, Stage, UserId, WorkflowId
-from raysched.core.retirement import is_retired
+from raysched.core.retirement import is_deleted, is_retired
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import Job, State
 
@@ -37,6 +37,8 @@ def check(scheduler: Scheduler) -> None:
     _check_alarms(state)
     _check_nothing_idles(state)
     _check_identities(state)
+    _check_operator(state)
+    _check_deleted(state)
 
 
 def _hold(condition: bool, name: str, *facts: object) -> None:
@@ -241,6 +243,28 @@ def _check_identities(state: State) -> None:
             _hold(still <= {JobState.CANCELLING}, "I16 work of the deleted", who, still)
 
 
+def _check_operator(state: State) -> None:
+    """I17: while the operator has paused the cluster nothing starts."""
+    if state.paused_at is not None:
+        late = [run.run for run in state.runs.values() if run.started_at > state.paused_at]
+        _hold(not late, "I17 started while paused", late)
+        _hold(state.parking is None, "I17 parked while paused", state.parking)
+
+
+def _check_deleted(state: State) -> None:
+    """I18: what is deleted is not there, its key is known, and only files of the ended go."""
+    for name, user in state.users.items():
+        there = [each for each in user.keys.values() if each in user.deleted]
+        _hold(not there, "I18 deleted and there", name, there)
+        _hold(len(user.deleted) == len(user.deleted_keys), "I18 keys of the deleted", name)
+        _hold(not user.deleted_keys & user.retired_keys, "I18 deleted and retired", name)
+        _hold(not any(is_deleted(user, key) for key in user.keys), "I18 a key is known", name)
+        _hold(not user.cleared.keys() & user.open.keys(), "I18 cleared and open", name)
+    for job in state.removals:
+        known = state.jobs.get(job)
+        _hold(known is None or known.state.is_final, "I18 files of the living", job)
+
+
 def _has_unit(state: State, job: Job) -> bool:
     flying = [run for run in state.runs.values() if run.unit.job == job.id]
     if job.verdict is not None:
@@ -312,9 +336,10 @@ def _check_alarms(state: State) -> None:
 def _check_nothing_idles(state: State) -> None:
     """Work-conserving: a lane idles only when no unit may go, the cap included.
 
-    The one exception is a job that runs alone under the cap and is parked to let another in.
+    The one exception is a job that runs alone under the cap and is parked to let another in; and
+    the operator may have paused all.
     """
-    if not state.idle:
+    if not state.idle or state.paused_at is not None:
         return
     cap_is_free = len(state.running) < state.limits.max_running_jobs
     heads = [

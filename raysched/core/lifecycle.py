@@ -99,6 +99,7 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
     move(job, cause)
     _leave(state, job, step)
     if job.state is SUCCEEDED:
+        state.totals.latency_s += state.now - job.submitted_at
         for name in job.dependents:
             follower = state.jobs[name]
             follower.unmet.pop(job.id, None)
@@ -117,6 +118,8 @@ def _leave(state: State, job: Job, step: Step) -> None:
     if job.awaits is not None:
         equal_work.stop_waiting(state, job)
     job.ended_at = state.now
+    ended = state.totals.ended
+    ended[job.state] = ended.get(job.state, 0) + 1
     job.question = None
     job.verdict = None
     name, user = job.spec.job, state.users[job.user]
@@ -165,6 +168,7 @@ def revive(state: State, root: Job, step: Step) -> None:
     revived, kept = revivable(state, root)
     for name, to_blame in kept.items():
         state.jobs[name].skipped_by = to_blame
+        step.show(state.jobs[name])
     move(root, Cause.RETRY_ASKED)
     root.tries = 1
     _renew(root)
@@ -179,6 +183,8 @@ def revive(state: State, root: Job, step: Step) -> None:
     state.unfinished[root.workflow] = state.unfinished.get(root.workflow, 0) + back
     for job in [root, *revived]:
         job.ended_at = None
+        if user.cleared.pop(job.id, None) is not None:  # its files are gone: nothing is done
+            job.progress, job.cells = None, 0
         user.open[job.id] = None
         state.branch_of(job).line.join(job.order, job.id)
         step.touch(job)

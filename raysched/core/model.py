@@ -81,6 +81,7 @@ class Reason(StrEnum):
     WAITING_FOR_DEPENDENCY = "waiting_for_dependency"
     WAITING_FOR_EQUAL_WORK = "waiting_for_equal_work"
     WAITING_FOR_ACCOUNT = "waiting_for_account"
+    WAITING_FOR_OPERATOR = "waiting_for_operator"
     WAITING_FOR_SLOT = "waiting_for_slot"
     WAITING_FOR_RUNNING_CAP = "waiting_for_running_cap"
     WAITING_FOR_LANE = "waiting_for_lane"

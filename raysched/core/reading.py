@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from raysched.core.explain import eta_s, explain, seconds_per_tile
 from raysched.core.model import JobState, Stage
-from raysched.core.state import Job, State
-from raysched.core.views import JobView
+from raysched.core.state import Job, State, Workflow
+from raysched.core.views import JobView, WorkflowView
 
 _STAGES = {
     JobState.PLANNING: Stage.PLAN,
@@ -46,6 +48,23 @@ def view_job(state: State, job: Job, now: float) -> JobView:
         request=job.spec.request,
         awaits=job.awaits,
         reused=progress is not None and progress.plan.reused,
+        results_deleted_at=state.users[job.user].cleared.get(job.id),
+    )
+
+
+def view_workflow(
+    state: State, workflow: Workflow, now: float, shown: slice = slice(None)
+) -> WorkflowView:
+    """One workflow as its owner sees it, with those of its jobs that are wanted."""
+    jobs = [state.jobs[name] for name in workflow.jobs]
+    return WorkflowView(
+        workflow.workflow,
+        workflow.user,
+        workflow.name,
+        workflow.submitted_at,
+        tuple(view_job(state, job, now) for job in jobs[shown]),
+        Counter(job.state for job in jobs),
+        workflow.digest,
     )
 
 

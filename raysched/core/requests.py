@@ -19,11 +19,18 @@ from raysched.core.events import (
 from raysched.core.graph import check_graph, neighbours
 from raysched.core.lifecycle import end, revivable, revive, stop_runs
 from raysched.core.model import CANCELLING, FAILED, JobId, JobSpec, JobState, UserId
-from raysched.core.retirement import is_retired
+from raysched.core.retirement import is_deleted, is_retired
 from raysched.core.state import Job, State, Workflow
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
-from raysched.errors import Conflict, Forbidden, InvalidSetting, LimitReached, NotFound
+from raysched.errors import (
+    Conflict,
+    Draining,
+    Forbidden,
+    InvalidSetting,
+    LimitReached,
+    NotFound,
+)
 
 MPP_MIN_UM = 0.08
 MPP_MAX_UM = 2.0
@@ -52,6 +59,12 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
     owner = state.users.get(event.user)
     if owner is not None and is_retired(owner, event.key):
         return False
+    if owner is not None and is_deleted(owner, event.key):
+        raise Conflict(
+            f"The workflow of the idempotency key {event.key} was deleted.",
+            remedy="Use a new key to submit the work again.",
+            key=event.key,
+        )
     known = owner.keys.get(event.key) if owner is not None else None
     if known is not None:
         workflow = state.workflows[known]
@@ -64,11 +77,11 @@ def check_submitted(state: State, event: WorkflowSubmitted) -> bool:
             key=event.key,
             workflow=known,
         )
-    if event.workflow in state.workflows:
+    if event.workflow in state.workflows or (owner and event.workflow in owner.deleted):
         raise Conflict(
             f"There is a workflow {event.workflow} already.", remedy="Give it an id of its own."
         )
-    check_graph(event.jobs, state.jobs.__contains__)
+    check_graph(event.jobs, lambda name: name in state.jobs or name in state.removals)
     _check_size(state, len(event.jobs))
     _check_room(state, event.user, len(event.jobs))
     return True
@@ -107,6 +120,11 @@ def _check_room(state: State, name: UserId, more: int) -> None:
         raise Forbidden(
             f"The user {name} is disabled or deleted: nothing new is taken in.",
             remedy="Ask an administrator to enable it.",
+        )
+    if state.drained_at is not None:
+        raise Draining(
+            "The operator is draining the cluster: no new work is taken in.",
+            remedy="Ask again later, with the same idempotency key; what was taken in goes on.",
         )
     most = state.identities.most_jobs(name, state.limits.max_jobs_per_user)
     user = state.users.get(name)
@@ -207,6 +225,13 @@ def check_retry(state: State, event: JobRetryRequested) -> bool:
             state=job.state.value,
         )
     revived, _ = revivable(state, job)
+    for each in (job, *revived):
+        if each.id in state.removals:
+            raise Conflict(
+                f"The files of job {each.id} are being removed.",
+                remedy="Ask again in a moment.",
+                job=each.id,
+            )
     _check_room(state, event.user, 1 + len(revived))
     return True
 

@@ -44,3 +44,8 @@ def key_digest(key: str) -> int:
 def is_retired(user: User, key: str) -> bool:
     """Whether the workflow of this key is known and has left memory."""
     return bool(user.retired_keys) and key_digest(key) in user.retired_keys
+
+
+def is_deleted(user: User, key: str) -> bool:
+    """Whether the workflow of this key was deleted."""
+    return bool(user.deleted_keys) and key_digest(key) in user.deleted_keys

@@ -6,18 +6,24 @@ can be done now). Whoever calls it owns the time, the journal and the carrying o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from raysched.core import identity, reports, requests
+from raysched.core import endings, gates, identity, reports, requests
 from raysched.core.commands import Command, Retire
 from raysched.core.decision import Decision, decision_of
 from raysched.core.dispatch import cycle
 from raysched.core.events import (
+    AllCancelRequested,
     ChunkFinished,
     ChunksMissed,
+    ClusterDrained,
+    ClusterPaused,
+    ClusterResumed,
     Event,
+    FilesRemoved,
     JobCancelRequested,
     JobRetryRequested,
     KeyMade,
@@ -30,6 +36,7 @@ from raysched.core.events import (
     MppMissed,
     ResultAssembled,
     ResultPublished,
+    ResultsDeleted,
     RunFailed,
     RunLost,
     RunStopped,
@@ -40,15 +47,16 @@ from raysched.core.events import (
     UserCreated,
     UserDeleted,
     UserWeighted,
+    WorkflowCancelRequested,
+    WorkflowDeleted,
     WorkflowSubmitted,
 )
 from raysched.core.limits import Limits
 from raysched.core.model import JobId, RunId, UserId, WorkflowId
-from raysched.core.reading import view_job
-from raysched.core.state import Run, State, User
+from raysched.core.reading import view_job, view_workflow
+from raysched.core.state import Run, State, User, Workflow
 from raysched.core.step import Step
 from raysched.core.views import JobView, WorkflowView
-from raysched.errors import NotFound
 
 _Check = Callable[[State, Any], bool]
 _Apply = Callable[[State, Any, Step], None]
@@ -59,6 +67,14 @@ _HANDLERS: dict[type[Event], tuple[_Check, _Apply]] = {
     JobCancelRequested: (requests.check_cancel, requests.apply_cancel),
     JobRetryRequested: (requests.check_retry, requests.apply_retry),
     MppAnswered: (requests.check_mpp, requests.apply_mpp),
+    WorkflowCancelRequested: (endings.check_workflow_cancel, endings.apply_workflow_cancel),
+    AllCancelRequested: (endings.check_all_cancel, endings.apply_all_cancel),
+    WorkflowDeleted: (endings.check_workflow_deleted, endings.apply_workflow_deleted),
+    ResultsDeleted: (endings.check_results_deleted, endings.apply_results_deleted),
+    FilesRemoved: (endings.check_removed, endings.apply_removed),
+    ClusterPaused: (gates.check_paused, gates.apply_paused),
+    ClusterDrained: (gates.check_drained, gates.apply_drained),
+    ClusterResumed: (gates.check_resumed, gates.apply_resumed),
     UserWeighted: (requests.check_weighted, requests.apply_weighted),
     UserCreated: (identity.check_created, identity.apply_created),
     UserChanged: (identity.check_changed, identity.apply_changed),
@@ -82,11 +98,19 @@ _HANDLERS: dict[type[Event], tuple[_Check, _Apply]] = {
 }
 
 
+class Shown(NamedTuple):
+    """What one event made look otherwise, by owner: jobs, and workflows that are deleted."""
+
+    jobs: Mapping[JobId, UserId]
+    deleted: Mapping[WorkflowId, UserId]
+
+
 class Scheduler:
     """Holds the state; nothing else writes it. Not safe to share between threads."""
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self._state = State(limits=limits)
+        self._shown = Shown({}, {})
 
     @classmethod
     def of(cls, state: State) -> Scheduler:
@@ -96,11 +120,13 @@ class Scheduler:
         return core
 
     @classmethod
-    def of_retired(cls, retired: Retire) -> Scheduler:
-        """A scheduler that knows one ended workflow and nothing else, to read its views from."""
+    def of_retired(cls, retired: Retire, cleared: Mapping[JobId, float]) -> Scheduler:
+        """A scheduler that knows one ended workflow and nothing else, to read its views from.
+        ``cleared``: what the user has deleted the results of, meanwhile."""
         workflow = retired.workflow
         jobs = {job.id: job for job in retired.jobs}
         user = User(jobs=dict.fromkeys(jobs), keys={workflow.key: workflow.workflow})
+        user.cleared = {name: cleared[name] for name in jobs if name in cleared}
         return cls.of(
             State(jobs=jobs, workflows={workflow.workflow: workflow}, users={workflow.user: user})
         )
@@ -124,6 +150,7 @@ class Scheduler:
         step = Step()
         apply(state, event, step)
         cycle(state, step, decision)
+        self._shown = Shown(step.jobs, step.workflows)
         return step.commands
 
     def decided(self, commands: Sequence[Command]) -> Decision:
@@ -136,6 +163,12 @@ class Scheduler:
     def state(self) -> State:
         """The state, to compare and to check; never to be written."""
         return self._state
+
+    @property
+    def shown(self) -> Shown:
+        """What the last event that changed anything made look otherwise to its owner. Positions and
+        expected times, which move with everybody's work, are not counted."""
+        return self._shown
 
     @property
     def epoch(self) -> int:
@@ -157,23 +190,40 @@ class Scheduler:
         known = self._state.users.get(user)
         return known is not None and known.jobs_retired > 0
 
+    def cleared_by(self, user: UserId) -> Mapping[JobId, float]:
+        """The jobs that the user has deleted the results of, and when."""
+        known = self._state.users.get(user)
+        return MappingProxyType(known.cleared if known is not None else {})
+
+    def deleted_by(self, user: UserId) -> Collection[WorkflowId]:
+        """The workflows that the user has deleted."""
+        known = self._state.users.get(user)
+        return tuple(known.deleted) if known is not None else ()
+
+    def has_deleted(self, user: UserId, workflow: WorkflowId) -> bool:
+        """Whether the user has deleted this workflow."""
+        known = self._state.users.get(user)
+        return known is not None and workflow in known.deleted
+
     def job_view(self, user: UserId | None, job: JobId, now: float) -> JobView:
         """A job of the user's (None: of anybody's). Raises ``NotFound``."""
         return view_job(self._state, requests.find_job(self._state, user, job), now)
 
-    def workflow_view(self, user: UserId | None, workflow: WorkflowId, now: float) -> WorkflowView:
-        """A workflow of the user's (None: of anybody's). Raises ``NotFound``."""
-        found = self._state.workflows.get(workflow)
-        if found is None or (user is not None and found.user != user):
-            raise NotFound(
-                f"There is no workflow {workflow}.",
-                remedy="List your jobs with `raysched status`.",
-                workflow=workflow,
-            )
-        views = tuple(view_job(self._state, self._state.jobs[name], now) for name in found.jobs)
-        return WorkflowView(
-            workflow, found.user, found.name, found.submitted_at, views, found.digest
-        )
+    def workflow_view(
+        self, user: UserId | None, workflow: WorkflowId, now: float, shown: slice = slice(None)
+    ) -> WorkflowView:
+        """A workflow of the user's (None: of anybody's) with some of its jobs. Raises
+        ``NotFound``."""
+        found = endings.find_workflow(self._state, user, workflow)
+        return view_workflow(self._state, found, now, shown)
+
+    def workflows_of(self, user: UserId) -> Iterator[Workflow]:
+        """A user's workflows in memory, the newest first; of those of one moment, by their ids."""
+        known = self._state.users.get(user)
+        names = reversed(known.keys.values()) if known is not None else ()
+        newest = (self._state.workflows[name] for name in names)
+        for _, at_once in groupby(newest, key=lambda one: one.submitted_at):
+            yield from sorted(at_once, key=lambda one: one.workflow, reverse=True)
 
     def jobs_of(
         self, user: UserId | None, now: float, *, only_open: bool = False
@@ -188,9 +238,10 @@ class Scheduler:
         found.sort(key=lambda job: job.order)
         return tuple(view_job(state, job, now) for job in found)
 
-    def open_jobs(self) -> int:
-        """How many jobs are not final."""
-        return sum(len(user.open) for user in self._state.users.values())
+    def open_jobs(self, user: UserId | None = None) -> int:
+        """How many jobs of the user's (None: of all) are not final."""
+        whose = self._state.users.values() if user is None else [self._state.users.get(user)]
+        return sum(len(each.open) for each in whose if each is not None)
 
     def runs(self) -> Mapping[RunId, Run]:
         """The runs in flight."""

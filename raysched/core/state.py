@@ -160,6 +160,12 @@ class User:
     """Idempotency keys of the workflows in memory."""
     retired_keys: set[int] = field(default_factory=set)
     """Digests of the keys of retired workflows (``retirement.key_digest``)."""
+    deleted: dict[WorkflowId, None] = field(default_factory=dict)
+    """Workflows that the user has deleted: the archive may still hold them, nobody sees them."""
+    deleted_keys: set[int] = field(default_factory=set)
+    """Digests of their keys, which are of no use any more."""
+    cleared: dict[JobId, float] = field(default_factory=dict)
+    """Jobs whose results were deleted, and when; also of jobs that have left memory."""
     ended: dict[WorkflowId, None] = field(default_factory=dict)
     """Workflows in memory with no open job, the one that ended first in front."""
     jobs_ended: int = 0
@@ -193,6 +199,24 @@ class Workflow:
 
 
 @dataclass(slots=True)
+class Totals:
+    """What was done since the journal began; never goes back. Work counts when it was done,
+    whatever became of its job; a job that ended, was revived and ended again counts twice."""
+
+    chunks: int = 0
+    tiles: int = 0
+    tiles_failed: int = 0
+    cells: int = 0
+    """As chunks found them, before seams are reconciled."""
+    lane_s: float = 0.0
+    """Seconds that lanes were busy, as far as the runs have ended."""
+    latency_s: float = 0.0
+    """Seconds from submission to success, of all jobs that succeeded."""
+    ended: dict[JobState, int] = field(default_factory=dict)
+    """Jobs by how they ended."""
+
+
+@dataclass(slots=True)
 class State:
     """Everything the scheduler knows."""
 
@@ -208,8 +232,15 @@ class State:
     unfinished: dict[WorkflowId, int] = field(default_factory=dict)
     """Open jobs of each workflow that has any (index)."""
     users: dict[UserId, User] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
     identities: Identities = field(default_factory=Identities)
     """Accounts and keys; scheduling looks at who is disabled and at quotas, and at nothing else."""
+    paused_at: float | None = None
+    """Since when the operator lets nothing new start."""
+    drained_at: float | None = None
+    """Since when the operator takes nothing new in."""
+    removals: dict[JobId, None] = field(default_factory=dict)
+    """Jobs whose files are to be removed and may still be there."""
     lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
     runs: dict[RunId, Run] = field(default_factory=dict)
     slots: OrderedDict[UserId, float] = field(default_factory=OrderedDict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raysched.core.model import (
@@ -58,16 +59,25 @@ class JobView:
     """The job of the same user that computes the same, if this one waits for it."""
     reused: bool
     """Whether its plan found every chunk done, in the result of a job of equal work."""
+    results_deleted_at: float | None
+    """When its owner deleted its results, if they did."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowView:
-    """One workflow with all its jobs, in order of submission."""
+    """One workflow with those of its jobs that were asked for, in order of submission."""
 
     workflow: WorkflowId
     user: UserId
     name: str
     submitted_at: float
     jobs: tuple[JobView, ...]
+    states: Mapping[JobState, int]
+    """How many of all its jobs are in each state."""
     digest: str = ""
     """Names what was asked for: equal for two requests that ask the same."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some job of it has not ended."""
+        return any(number and not state.is_final for state, number in self.states.items())

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Sweep = Annotated[
+    dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
+    Field(max_length=8, description="values of parameters: a job for each combination"),
+]
+"""Parameters by name (the engine's, ``tissue.NAME``, ``measure.NAME``) with the values to try."""
 
 
 class Asked(BaseModel):

@@ -17,11 +17,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import duckdb
 
@@ -34,14 +34,16 @@ from raysched.journal.codec import Body, Record, mention, standard_codec, whole
 from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, larger, log_of
 from raysched.journal.decisions import decision_text, read_decision
 from raysched.journal.disk import quarantine, sync_folder
-from raysched.journal.faults import damaged, writing_fault
+from raysched.journal.faults import damaged, reading_fault, writing_fault
 from raysched.journal.lock import FolderLock
 from raysched.journal.rows import Group, Row
 from raysched.journal.segments import FOLDER as SEGMENTS
 from raysched.journal.segments import Segments
 from raysched.journal.statements import Statement
+from raysched.journal.usage_reader import UsageReader
 
 LOCK_WAIT_S: Final = 10.0
+INDEX_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ class Entry:
     retired: tuple[Retire, ...] = ()
 
 
+class Archived(NamedTuple):
+    """Where a workflow that has left memory is, and how many jobs it has."""
+
+    row: int
+    jobs: int
+
+
 @dataclass(frozen=True, slots=True)
 class StoryLine:
     """One event of a job's story; ``at`` in seconds since the epoch, ``body`` as JSON values."""
@@ -62,6 +71,10 @@ class StoryLine:
     at: float
     kind: str
     body: Body
+    decision: Decision | None = None
+    """What was decided after it, where that was asked for and kept."""
+    job: str | None = None
+    """The one job that it is about, where that was asked for."""
 
 
 class Journal:
@@ -184,6 +197,33 @@ class Journal:
             for seq, at, kind, version, body in found
         ]
 
+    def chapter(
+        self, job: str, *, after: int, since: float, until: float, most: int
+    ) -> list[StoryLine]:
+        """Up to ``most`` events after the event ``after``, between two times, that concern one job
+        or made the scheduler send or park it; with what was decided."""
+        found = self._opened().find(
+            Statement.CHAPTER,
+            job=whole(job),
+            named=f'"{whole(job)}"',
+            submitted=mention(job),
+            after=after,
+            since=since,
+            until=until,
+            most=most,
+        )
+        return [
+            StoryLine(
+                seq,
+                at,
+                kind,
+                self._codec.body(seq, Record(kind, version, body)),
+                read_decision(seq, decided),
+                about,
+            )
+            for seq, at, kind, version, body, decided, about in found
+        ]
+
     def mark(self, seq: int) -> str | None:
         """The body of one event, by which a snapshot knows its journal again."""
         found = self._opened().find(Statement.MARK, seq=seq)
@@ -203,11 +243,40 @@ class Journal:
         found = self._opened().find(Statement.ARCHIVED, **kept)
         return archive.read(*found[0]) if found else None
 
-    def archived_page(self, user: str, before: float, most: int) -> list[Retire]:
-        """A user's workflows that have left memory and were submitted before a time, latest
-        first."""
-        names = {"user": whole(user), "before": before, "most": most}
-        return [archive.read(*row) for row in self._opened().find(Statement.ARCHIVED_PAGE, **names)]
+    def archived_index(
+        self,
+        user: str,
+        until: tuple[float, str] | None = None,
+        without: Collection[str] = (),
+        only: str | None = None,
+    ) -> Iterator[list[Archived]]:
+        """Where a user's workflows that have left memory are, the latest first, some at a time:
+        from (submitted at, workflow) on, that one included, without those named or only one."""
+        at, workflow = until or (None, None)
+        names = {"user": whole(user), "until": at, "workflow": workflow, "only": only}
+        skip = 0
+        while True:
+            found = self._opened().find(
+                Statement.ARCHIVED_INDEX,
+                **names,
+                without=list(without),
+                most=INDEX_ROWS,
+                skip=skip,
+            )
+            yield [Archived(*row) for row in found]
+            skip += len(found)
+            if len(found) < INDEX_ROWS:
+                return
+
+    def archived_rows(self, places: Sequence[Archived]) -> Iterator[Retire]:
+        """Workflows by where they are, the latest first. Raises ``JournalDamaged``."""
+        rows = [place.row for place in places]
+        for found in self._opened().find(Statement.ARCHIVED_ROWS, rows=rows):
+            yield archive.read(*found)
+
+    def usage_reader(self) -> UsageReader:
+        """Who used how much, to be read in a thread of its own; stop and wait before ``close``."""
+        return UsageReader(self._opened().reader(), lambda error: reading_fault(error, self._path))
 
     def compare(self) -> int:
         """Read both copies from end to end, archive included, and return the number of events.

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
-from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.decision import Decision
 from raysched.core.events import (
     ChunkFinished,
     Event,
+    FilesRemoved,
     JobCancelRequested,
     JobRetryRequested,
     LaneLost,
@@ -155,8 +156,9 @@ class FakeCluster:
                 break
             heappop(self._due)
             run = getattr(event, "run", None)
-            if run in self.in_flight:
-                del self.in_flight[run]
+            if isinstance(event, FilesRemoved) or run in self.in_flight:
+                if run in self.in_flight:
+                    del self.in_flight[run]
                 self.now = max(self.now, at)
                 self.tell(event)
                 return True
@@ -195,6 +197,8 @@ class FakeCluster:
                 self._schedule(self.now + 0.1, RunStopped(self.now + 0.1, command.run, 0.1))
             case WakeAt():
                 self.alarm = command.at
+            case RemoveFiles():
+                self._schedule(self.now + 0.1, FilesRemoved(self.now + 0.1, command.jobs))
             case Retire():
                 pass
 

@@ -180,7 +180,7 @@ def test_another_user_sees_nothing(cluster: Cluster, undisturbed: JobView) -> No
         asyncio.run(cluster.gateway.job(stranger, undisturbed.job))
     with pytest.raises(NotFound):
         asyncio.run(cluster.gateway.cancel(stranger, undisturbed.job))
-    assert asyncio.run(cluster.gateway.jobs(stranger)) == ()
+    assert asyncio.run(cluster.gateway.jobs(stranger)).items == ()
     with pytest.raises(NotFound):
         asyncio.run(cluster.gateway.job(USER, JobId("job-nobody-1")))
 

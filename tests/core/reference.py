@@ -8,10 +8,12 @@ core picks is its own business, as long as the lane is idle and the id is new.
 
 from __future__ import annotations
 
+import reference_endings
+from reference_endings import is_ending
 from reference_facts import REUSED, STAGE, Facts, JobFacts, RunFacts, S, Turns
 from reference_seen import core_jobs, same, say, seen_jobs
 
-from raysched.core.commands import Command, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import (
     ChunkFinished,
     ChunksMissed,
@@ -35,6 +37,7 @@ from raysched.core.events import (
 )
 from raysched.core.model import JobState, Stage
 from raysched.core.state import State
+from raysched.errors import RayschedError
 
 SOMEBODY = "somebody to blame"
 """Where several others keep a job skipped, the core may say which; ``compare`` takes its word."""
@@ -42,6 +45,10 @@ SOMEBODY = "somebody to blame"
 
 class Reference(Facts):
     """Follows what happens, and judges what the core makes of it."""
+
+    def answer(self, event: Event) -> type[RayschedError] | bool:
+        """See ``Facts.answer``."""
+        return reference_endings.answer(self, event) if is_ending(event) else super().answer(event)
 
     # --- what an event does -----------------------------------------------------------------------
 
@@ -54,7 +61,9 @@ class Reference(Facts):
         starts = [command for command in commands if isinstance(command, RunUnit)]
         wakes = [command for command in commands if isinstance(command, WakeAt)]
         gone = [command for command in commands if isinstance(command, Retire)]
-        say([*stops, *starts, *wakes, *gone] == commands, "stop first, wake last", commands)
+        removes = [command for command in commands if isinstance(command, RemoveFiles)]
+        say([*removes, *stops, *starts, *wakes, *gone] == commands, "order of commands", commands)
+        reference_endings.judge_removals(self, event, removes)
         say(sorted(stop.run for stop in stops) == sorted(self.to_stop), "I14 stops", stops)
         say(all(self.runs[s.run].job.spec.job == s.job for s in stops), "I14 stops of", stops)
         self._cycle(starts)
@@ -72,7 +81,7 @@ class Reference(Facts):
             case WorkflowSubmitted():
                 self._submit(event)
             case JobCancelRequested(job=name):
-                self._cancel(self.jobs[name])
+                self.cancel(self.jobs[name])
             case JobRetryRequested(job=name, key=key):
                 self.jobs[name].retry_keys += (key,)
                 self._retry(self.jobs[name])
@@ -90,6 +99,8 @@ class Reference(Facts):
                 self.lanes.remove(lane)
             case TimePassed():
                 self.wake_at = None
+            case _ if is_ending(event):
+                reference_endings.follow(self, event)
             case _:
                 self._report(event)
 
@@ -111,7 +122,8 @@ class Reference(Facts):
             rest = [other for other in jobs.values() if job in other.leaders]
             job.followers = [*named, *(other for other in rest if other not in named)]
 
-    def _cancel(self, job: JobFacts) -> None:
+    def cancel(self, job: JobFacts) -> None:
+        """End a job, or tell it to stop."""
         self.touched.append(job)
         if self.flights(job):
             job.state = S.CANCELLING
@@ -166,6 +178,7 @@ class Reference(Facts):
         for other in self._outward(root, revived):
             other.state, other.skipped_by = S.WAITING, None
             self.touched.append(other)
+        reference_endings.begin_from_nothing(self, [root, *revived])
         for other in self.jobs.values():
             if other.skipped_by == root.spec.job:
                 other.skipped_by = SOMEBODY
@@ -321,10 +334,14 @@ class Reference(Facts):
             self._settle_user(user)
         self.popped = []
         self._admit()
+        say(not (self.paused and starts), "I17 paused", starts)
         for command in starts:
             job = self._choose()
             self._judge(command, job)
             self._dispatch(command)
+        if self.paused:
+            self.parked = None
+            return
         say(not self.idle() or self._choose() is None, "a lane idles", self.idle())
 
     def _settle_branch(self, user: str, branch: str) -> None:
@@ -469,6 +486,11 @@ class Reference(Facts):
         }
         same("scalars", (self.epoch, self.now, self.limits, self.rates, self.wake_at),
              (state.epoch, state.now, state.limits, rates, state.wake_at))  # fmt: skip
+        same("gates", (self.paused, self.drained),
+             (state.paused_at is not None, state.drained_at is not None))  # fmt: skip
+        same("removals", self.removals, list(state.removals))
+        cleared = [(user, job) for user, known in state.users.items() for job in known.cleared]
+        same("cleared", sorted(self.cleared), sorted(cleared))
         done = {user: list(known.done_work) for user, known in state.users.items()}
         same("done work", {user: self.done_work.get(user, []) for user in done}, done)
         for user, turns in self.branches.items():

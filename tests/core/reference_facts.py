@@ -30,6 +30,7 @@ from raysched.core.limits import Limits
 from raysched.core.model import JobSpec, JobState, PlanFacts, RunId, Stage
 from raysched.errors import (
     Conflict,
+    Draining,
     IllegalMove,
     InvalidSetting,
     InvalidWorkflow,
@@ -132,6 +133,10 @@ class Facts:
         self.asked: dict[tuple[str, str], WorkflowSubmitted] = {}
         self.ended: list[WorkflowSubmitted] = []  # in memory, without open jobs, oldest first
         self.retired: list[WorkflowSubmitted] = []
+        self.deleted: list[WorkflowSubmitted] = []
+        self.cleared: list[tuple[str, str]] = []
+        self.removals: list[str] = []
+        self.paused = self.drained = False
         self.submitted = 0
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()
@@ -184,16 +189,22 @@ class Facts:
         known = self.asked.get((event.user, event.key))
         if known in self.retired:
             return False
+        if known in self.deleted:
+            return Conflict
         if known is not None:
             by_digest = bool(known.digest and event.digest)
             same = known.digest == event.digest if by_digest else shape(known) == shape(event)
             return False if same else Conflict
-        here = [other for other in self.asked.values() if other not in self.retired]
+        gone = [*self.retired, *(other for other in self.deleted if other.user != event.user)]
+        here = [other for other in self.asked.values() if other not in gone]
         if any(event.workflow == other.workflow for other in here):
             return Conflict
-        if not makes_sense(event.jobs) or any(spec.job in self.jobs for spec in event.jobs):
+        known = [*self.jobs, *self.removals]
+        if not makes_sense(event.jobs) or any(spec.job in known for spec in event.jobs):
             return InvalidWorkflow
         fits = len(event.jobs) <= self.limits.max_jobs_per_workflow
+        if fits and self.drained:
+            return Draining
         return (fits and self._has_room(event.user, len(event.jobs))) or LimitReached
 
     def _answer_request(
@@ -208,6 +219,10 @@ class Facts:
                     return False
                 if job.state is not S.FAILED:
                     return Conflict
+                if any(j.spec.job in self.removals for j in (job, *self.revived_by(job))):
+                    return Conflict
+                if self.drained:
+                    return Draining
                 return self._has_room(job.user, 1 + len(self.revived_by(job))) or LimitReached
             case MppAnswered(mpp=mpp):
                 if not 0.08 <= mpp <= 2.0:
@@ -223,7 +238,7 @@ class Facts:
 
     def note_what_ended(self) -> None:
         for event in self.asked.values():
-            if event in self.retired:
+            if event in self.retired or event in self.deleted:
                 continue
             is_open = any(not self.jobs[spec.job].state.is_final for spec in event.jobs)
             if is_open and event in self.ended:

@@ -40,6 +40,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from machine_endings import TO_BE_MET as OF_ENDINGS
+from machine_endings import Endings
 from reference import SOMEBODY, Reference
 
 from raysched.core.events import (
@@ -88,7 +90,9 @@ MET: Counter[str] = Counter()
 """What the lives have met, so that a search that got poorer is noticed."""
 
 
-class Life(RuleBasedStateMachine):
+class Life(Endings, RuleBasedStateMachine):
+    met = MET
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
@@ -476,6 +480,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Liveness: from any state, when all goes well from here on, everything ends."""
+        self.resume()
         self.tell(LaneOpened(self.now, LaneId("late")))
         self.try_all_again()
         for _ in range(3000):
@@ -489,4 +494,4 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.timeout(0 if NIGHTLY else 900)  # finding a small example may take five minutes
 def test_in_random_lives_the_core_does_what_the_naive_model_does() -> None:
     run_state_machine_as_test(Life, settings=SETTINGS)
-    assert [name for name in sorted(TO_BE_MET) if not MET[name]] == []
+    assert [name for name in sorted(TO_BE_MET | OF_ENDINGS) if not MET[name]] == []

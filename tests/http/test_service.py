@@ -87,12 +87,6 @@ def test_the_story_of_a_failure_shows_no_path_of_the_server(service: Service) ->
     assert "soon-gone.svs" in ended["why"]["sentence"]
 
 
-def test_jobs_that_ended_long_ago_are_listed_page_by_page(service: Service) -> None:
-    asked = {"submitted_before": "2020-01-01T00:00:00Z"}
-    assert service.http.get("/jobs", params=asked).json() == {"jobs": []}
-    assert service.http.get("/jobs", params={"submitted_before": "soon"}).status_code == 422
-
-
 def test_the_workflow_is_found_where_its_location_says(service: Service) -> None:
     created = service.post("sample.svs", key="located")
     found = service.http.get(url_of(service, created.headers["location"]))

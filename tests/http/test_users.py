@@ -157,9 +157,9 @@ def test_what_the_command_line_submits_is_the_admins_and_nobody_elses(
     job = service.submit("sample.svs")["id"]  # as the user `local`, which is the command line's
     assert refusal(own.get(f"/jobs/{job}")) == (404, "not_found")
     assert refusal(own.post(f"/jobs/{job}/cancel")) == (404, "not_found")
-    assert own.get("/jobs").json() == {"jobs": []}
-    views = asyncio.run(service.session.gateway.jobs("local"))  # type: ignore[arg-type]
-    assert job in {view.job for view in views}
+    assert own.get("/jobs").json() == {"jobs": [], "next": None}
+    page = asyncio.run(service.session.gateway.jobs("local"))  # type: ignore[arg-type]
+    assert job in {view.job for view in page.items}
     service.http.post(f"/jobs/{job}/cancel").raise_for_status()
 
 

@@ -69,6 +69,23 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ev.JobRetryRequested(1.5, ANN, JOB, "k2"),
         '{"at":1.5,"user":"ann","job":"j1","key":"k2"}',
     ),
+    ("workflow_cancel_requested", 1): (
+        ev.WorkflowCancelRequested(1.5, ANN, WorkflowId("w1")),
+        '{"at":1.5,"user":"ann","workflow":"w1"}',
+    ),
+    ("all_cancel_requested", 1): (ev.AllCancelRequested(1.5, ANN), '{"at":1.5,"user":"ann"}'),
+    ("workflow_deleted", 1): (
+        ev.WorkflowDeleted(1.5, ANN, WorkflowId("w1"), "k1", (JOB,)),
+        '{"at":1.5,"user":"ann","workflow":"w1","key":"k1","jobs":["j1"]}',
+    ),
+    ("results_deleted", 1): (
+        ev.ResultsDeleted(1.5, ANN, JOB, True),
+        '{"at":1.5,"user":"ann","job":"j1","retired":true}',
+    ),
+    ("files_removed", 1): (ev.FilesRemoved(1.5, (JOB,)), '{"at":1.5,"jobs":["j1"]}'),
+    ("cluster_paused", 1): (ev.ClusterPaused(1.5, ANN), '{"at":1.5,"by":"ann"}'),
+    ("cluster_drained", 1): (ev.ClusterDrained(1.5, ANN), '{"at":1.5,"by":"ann"}'),
+    ("cluster_resumed", 1): (ev.ClusterResumed(1.5, ANN), '{"at":1.5,"by":"ann"}'),
     ("mpp_answered", 1): (
         ev.MppAnswered(1.5, ANN, JOB, 0.25),
         '{"at":1.5,"user":"ann","job":"j1","mpp":0.25}',

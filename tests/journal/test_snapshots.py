@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,7 +220,7 @@ def test_what_has_left_memory_is_in_the_archive_as_it_ended(written: Written) ->
     with Journal.open(written.folder) as journal:
         found = journal.archived(user="ann", job="a0")
         assert found is not None
-        past = Scheduler.of_retired(found)
+        past = Scheduler.of_retired(found, {})
         workflow = past.workflow_view(None, found.workflow.workflow, 0.0)
         assert [view.job for view in workflow.jobs] == ["a0", "b0"]
         assert workflow.jobs[0].explanation.sentence == "done: 30 cells"
@@ -230,30 +231,48 @@ def test_what_has_left_memory_is_in_the_archive_as_it_ended(written: Written) ->
         assert found.workflow.workflow not in written.cluster.core.state.workflows
 
 
-def test_the_archive_is_read_page_by_page_the_latest_first(written: Written) -> None:
+def archived(journal: Journal, user: str, **wanted: Any) -> list[Retire]:
+    """All that a user has in the archive, in the order in which it is read."""
+    batches = journal.archived_index(user, **wanted)
+    return [each for batch in batches for row in batch for each in journal.archived_rows([row])]
+
+
+def test_the_archive_is_read_the_latest_first(written: Written) -> None:
     with Journal.open(written.folder) as journal:
-        seen, before = [], float("inf")
-        while page := journal.archived_page("bob", before, 3):
-            seen += [each.workflow.jobs[0] for each in page]
-            before = page[-1].workflow.submitted_at
+        seen = [each.workflow.jobs[0] for each in archived(journal, "bob")]
     numbers = [int(name[1:]) for name in seen]
     assert len(numbers) == written.cluster.core.state.users["bob"].jobs_retired > 5
     assert numbers == sorted(numbers, reverse=True)
 
 
+def test_the_archive_is_read_from_a_place_on_without_what_is_deleted(written: Written) -> None:
+    with Journal.open(written.folder) as journal:
+        everything = archived(journal, "bob")
+        (at,) = journal.archived_index("bob")
+        assert list(journal.archived_rows(at[1:4])) == everything[1:4]
+        third = everything[2].workflow
+        place = (third.submitted_at, third.workflow)
+        assert archived(journal, "bob", until=place) == everything[2:]
+        assert archived(journal, "bob", without=[third.workflow]) == (
+            everything[:2] + everything[3:]
+        )
+        assert archived(journal, "bob", only=third.workflow) == [everything[2]]
+        assert archived(journal, "nobody") == []
+
+
 def test_the_archive_survives_the_loss_of_the_database(written: Written) -> None:
     with Journal.open(written.folder) as journal:
-        before = journal.archived_page("bob", float("inf"), 100)
+        before = archived(journal, "bob")
     (written.folder / "journal.duckdb").write_bytes(b"")
     with Journal.open(written.folder) as journal:
-        assert journal.archived_page("bob", float("inf"), 100) == before
+        assert archived(journal, "bob") == before
 
 
 def test_the_archive_reaches_segments_that_are_made_anew(written: Written) -> None:
     for segment in (written.folder / "segments").iterdir():
         segment.unlink()
     with Journal.open(written.folder) as journal:
-        before = journal.archived_page("bob", float("inf"), 100)
+        before = archived(journal, "bob")
     (written.folder / "journal.duckdb").unlink()
     with Journal.open(written.folder) as journal:
-        assert journal.archived_page("bob", float("inf"), 100) == before
+        assert archived(journal, "bob") == before

@@ -26,6 +26,7 @@ from raysched.results.recall import (
     shelf_for,
     unpack_tiles,
 )
+from raysched.results.removal import remove_job_files
 from raysched.results.shelf import Shelf
 from tests.results.conftest import MPP, Attempt, Died, DyingDisk, crop_attempt, killed_anywhere
 
@@ -310,7 +311,13 @@ def replace_by_another(out: Path) -> None:
     (out / "manifest.json").write_text(text.replace("job-first", "job-fourth"))
 
 
+def delete(out: Path) -> None:
+    """As the service does when the owner of the result asks for it."""
+    remove_job_files(out.parent, out.name)
+
+
 SPOILED = (
+    delete,
     *(truncate, edit, lose_a_shard, turn_a_bit_of_the_labels, put_a_folder_in_place),
     *(link_to_equal_files_elsewhere, add_a_file, name_a_file_outside, replace_by_another),
     shutil.rmtree,

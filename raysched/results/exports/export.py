@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from raysched.errors import InvalidSetting, NotReady
 from raysched.results.exports.archives import compressed, zip_tree
 from raysched.results.exports.cells import Cells
-from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, named
+from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, named, paths_of, unpacked
 from raysched.results.reading import Contents
 from raysched.results.storage import Disk, storage, unique
 
@@ -127,7 +127,7 @@ def export_files(folder: Path, path: Path, format: Format | None = None) -> Writ
     Without ``format`` the name decides: ``cells.csv``, ``cells.geojson.gz``. Raises
     ``InvalidSetting`` when it does not, and what ``Export`` raises, before anything is written.
     """
-    chosen = format or named(_unpacked(path.name))
+    chosen = format or named(unpacked(path.name))
     if chosen is None:
         raise InvalidSetting(
             f"The name {path.name!r} is that of no export format.",
@@ -141,29 +141,6 @@ def export_files(folder: Path, path: Path, format: Format | None = None) -> Writ
     for other, place in zip(first.beside(), beside, strict=True):
         other.file(place)
     return Written(path, written.size_bytes, written.contents, tuple(beside))
-
-
-def paths_of(path: Path, format: Format) -> list[Path]:  # noqa: A002
-    """All that ``export_files`` would write, ``path`` first.
-
-    ``cells.csv.gz``, ``cells.polygons.csv.gz``, ``cells.csv.manifest.json``.
-    """
-    whole = _unpacked(path.name)
-    packed = path.name.removeprefix(whole)
-    stem = whole.removesuffix(KINDS[format].suffix)
-    names = [
-        whole + KINDS[other].suffix
-        if other is Format.MANIFEST
-        else stem + KINDS[other].suffix + packed
-        for other in KINDS[format].beside
-    ]
-    return [path, *(path.with_name(name) for name in names)]
-
-
-def _unpacked(name: str) -> str:
-    for ending in PACKED.values():
-        name = name.removesuffix(ending)
-    return name
 
 
 def _writer(format: Format) -> Callable[[Cells, Any], None]:  # noqa: A002

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class Format(StrEnum):
@@ -113,3 +114,27 @@ def named(name: str) -> Format | None:
     """The format whose suffix a file name ends in; the longest that fits."""
     fits = [each for each in KINDS if name.endswith(KINDS[each].suffix)]
     return max(fits, key=lambda each: len(KINDS[each].suffix), default=None)
+
+
+def paths_of(path: Path, format: Format) -> list[Path]:  # noqa: A002
+    """All that ``export_files`` would write, ``path`` first.
+
+    ``cells.csv.gz``, ``cells.polygons.csv.gz``, ``cells.csv.manifest.json``.
+    """
+    whole = unpacked(path.name)
+    packed = path.name.removeprefix(whole)
+    stem = whole.removesuffix(KINDS[format].suffix)
+    names = [
+        whole + KINDS[other].suffix
+        if other is Format.MANIFEST
+        else stem + KINDS[other].suffix + packed
+        for other in KINDS[format].beside
+    ]
+    return [path, *(path.with_name(name) for name in names)]
+
+
+def unpacked(name: str) -> str:
+    """A file name without the ending that asks for it to be packed."""
+    for ending in PACKED.values():
+        name = name.removesuffix(ending)
+    return name

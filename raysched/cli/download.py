@@ -1,0 +1,65 @@
+"""``raysched download``: the results of a server's job, as the folder that a run here leaves."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysched.cli.bars import bar_for
+from raysched.cli.export import refuse_existing
+from raysched.cli.options import OneJob
+from raysched.cli.service import reach_server, readable_size
+from raysched.cli.voice import Voice
+
+ZIP = ".zip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadOptions(OneJob):
+    """The options of ``download``."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="New folder, or one file: .zip. Default: the job's id."),
+    ] = None
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="One file of the results alone: manifest.json."),
+    ] = None
+
+
+def download(options: DownloadOptions, voice: Voice) -> None:
+    """Fetch the results of a server's job. What was interrupted goes on where it can."""
+    name = Path(options.file).name if options.file else options.job
+    out = options.out or Path(name)
+    refuse_existing(out)
+    with reach_server(options) as server, bar_for(out.name) as moved:
+        if options.file:
+            server.download(options.job, options.file, out, moved)
+        elif out.suffix == ZIP:
+            server.download_zip(options.job, out, moved)
+        else:
+            packed = out.with_name(f".{out.name}{ZIP}")
+            packed.unlink(missing_ok=True)  # of a command that was killed while it unpacked
+            server.download_zip(options.job, packed, moved)
+            _unpack(packed, options.job, out)
+    inside = out.rglob("*") if out.is_dir() else [out]
+    size_bytes = sum(path.stat().st_size for path in inside if path.is_file())
+    voice.emit(download={"path": str(out.absolute()), "size_bytes": size_bytes})
+    voice.say(f"results in {out} ({readable_size(size_bytes)})")
+
+
+def _unpack(packed: Path, job: str, out: Path) -> None:
+    """Make the zip the folder, which appears when it is whole."""
+    from raysched.results.storage import storage
+
+    with storage(out), tempfile.TemporaryDirectory(prefix=".raysched-", dir=out.parent) as fresh:
+        with zipfile.ZipFile(packed) as archive:
+            archive.extractall(fresh)
+        (Path(fresh) / job).replace(out)
+        packed.unlink()

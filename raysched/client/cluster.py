@@ -1,0 +1,24 @@
+"""What an administrator's client asks of the whole cluster."""
+
+from __future__ import annotations
+
+from raysched.client.wire import Call, Wire
+from serve_app.models import Gates
+
+
+class ClusterVerbs:
+    """Verbs of ``Client``, for administrators."""
+
+    _wire: Wire
+
+    def pause(self) -> Gates:
+        """Let nothing new start: what runs ends, everything else waits."""
+        return self._wire.ask(Gates, Call(method="POST", path="/cluster/pause"))
+
+    def drain(self) -> Gates:
+        """Take no new work in: what was taken in runs to its end."""
+        return self._wire.ask(Gates, Call(method="POST", path="/cluster/drain"))
+
+    def resume(self) -> Gates:
+        """End a pause and a drain."""
+        return self._wire.ask(Gates, Call(method="POST", path="/cluster/resume"))

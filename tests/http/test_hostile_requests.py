@@ -1,0 +1,79 @@
+"""What the served OpenAPI allows and forbids, tried on the real service by schemathesis.
+
+Whatever is sent, the answer is never a 5xx, has a documented status, type and shape, and what the
+document forbids is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+
+from raysched.cluster.accounts import KeyWish
+from raysched.cluster.gateway import Gateway
+from raysched.config import Config
+from raysched.core.accounts import Role
+from serve_app.web import create_app
+from tests.http.conftest import Service
+
+pytestmark = [
+    pytest.mark.http,
+    # Ray Serve's own models, on import
+    pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
+]
+
+EXAMPLES = 12
+app = create_app(Config(state=Path("unused")), Gateway("unused"))
+schema = schemathesis.openapi.from_dict(app.openapi())
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """An administrator of their own, who has a job with results."""
+
+    url: str
+    headers: dict[str, str]
+    names: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def hostile(service: Service) -> Iterator[Hostile]:
+    async def key() -> str:
+        await service.accounts.create("hostile", "Hostile", Role.ADMIN)
+        return (await service.accounts.make_key("hostile", KeyWish("fuzz"))).text
+
+    headers = {"Authorization": f"Bearer {asyncio.run(key())}"}
+    body = {"jobs": [{"slide": "sample.svs", "kind": "tissue_mask"}]}
+    made = service.bare.post("/workflows", json=body, headers=headers).raise_for_status().json()
+    job = made["jobs"][0]["id"]
+    while service.bare.get(f"/jobs/{job}", headers=headers).json()["state"] != "succeeded":
+        pass
+    url = str(service.bare.base_url.copy_with(path="/"))
+    names = {"job": job, "other": job, "workflow": made["id"]}
+    return Hostile(url.rstrip("/"), headers, names)
+
+
+def test_what_is_tried_is_what_is_served(service: Service) -> None:
+    served = service.bare.get(service.bare.base_url.copy_with(path="/openapi.json")).json()
+    assert served == app.openapi()
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+def test_nothing_that_is_sent_is_answered_but_as_documented(case: Case, hostile: Hostile) -> None:
+    for name in case.path_parameters.keys() & hostile.names.keys():
+        if len(str(case.path_parameters[name])) % 2:  # half of them name what is there
+            case.path_parameters[name] = hostile.names[name]
+    case.call_and_validate(base_url=hostile.url, headers=hostile.headers)
