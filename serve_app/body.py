@@ -19,7 +19,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 """Room for a workflow of 10,000 jobs with parameters of their own."""
 DEEPEST = 64
 """Levels of JSON in one another: no request needs ten."""
-MAX_PIECE_BYTES = 16 * 1024 * 1024
+MAX_PIECE_BYTES = 8 * 1024 * 1024
 """Of one piece of an upload. Serve's proxy and then the replica hold what they receive until the
 handler takes it, so a piece may be in memory twice, however fast it is written."""
 

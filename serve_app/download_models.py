@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape
-from raysched.results.exports.sizes import Offered
 from serve_app.models import Shown
+
+if TYPE_CHECKING:
+    from raysched.results.exports.sizes import Offered  # heavy, and the client imports this
 
 
 class ResultFile(Shown):

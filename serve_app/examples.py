@@ -46,6 +46,12 @@ VALUES: Mapping[str, Any] = {
     "remedy": "Choose other parameters, then retry the job.",
     # results
     "ResultFile.path": "cells/part-0.parquet", "size_bytes": 18_874_368,
+    "ResultFile.media_type": "application/vnd.apache.parquet",
+    "ResultFile.href": f"/api/v1/jobs/{JOB}/results/cells/part-0.parquet",
+    "ResultExport.format": "geojson", "ResultExport.name": f"{JOB}.geojson",
+    "ResultExport.media_type": "application/geo+json", "exact": False, "complete": True,
+    "ResultExport.href": f"/api/v1/jobs/{JOB}/export?format=geojson",
+    "ResultZip.href": f"/api/v1/jobs/{JOB}/results.zip",
     "ComparedResult.job": JOB, "ComparedResult.checksum": DIGEST, "slide_sha256": DIGEST,
     "matched": 47011, "lost": 1199, "gained": 873, "f1": {"0.5": 0.978, "0.7": 0.941},
     "jaccard": 0.958, "mean_iou": 0.912,

@@ -40,9 +40,14 @@ NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 
 async def list_slides(at: At, limit: Limit = 100, cursor: Cursor = None) -> Slides:
     """Your slides, newest first."""
-    records, after = await asyncio.to_thread(at.slides.page, limit, cursor)
-    for record in records:
-        await asyncio.to_thread(ensure_checked, at.slides, record)
+
+    def found() -> tuple[list[SlideRecord], str | None]:
+        records, after = at.slides.page(limit, cursor)
+        for record in records:
+            ensure_checked(at.slides, record)
+        return records, after
+
+    records, after = await asyncio.to_thread(found)
     return Slides(slides=tuple(map(Slide.of, records)), next=after)
 
 

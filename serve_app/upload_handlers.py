@@ -60,7 +60,7 @@ Checksum = Annotated[
 
 async def describe_uploads(at: At, response: Response) -> None:
     """What of the tus protocol is spoken, and how large an upload of yours may be at most. A piece
-    has up to 16 MB: tus clients call it the chunk size."""
+    has up to 8 MB: tus clients call it the chunk size."""
     _spoken(response)
     response.headers["Tus-Version"] = TUS
     response.headers["Tus-Extension"] = EXTENSIONS
@@ -127,7 +127,7 @@ async def send_piece(
     upload_checksum: Checksum = None,
     tus_resumable: TusVersion = None,
 ) -> Response:
-    """Send the next piece of an upload, up to 16 MB. After the last the slide is looked at: see
+    """Send the next piece of an upload, up to 8 MB. After the last the slide is looked at: see
     GET /slides/ID. When a piece was cut short, what arrived of it is kept: ask with HEAD."""
     _speaks(tus_resumable)
     _check_piece(request)
@@ -184,7 +184,7 @@ def _check_piece(request: Request) -> None:
     if announced.isdecimal() and int(announced) > MAX_PIECE_BYTES:
         raise PieceTooLarge(
             f"A piece of {int(announced):,} bytes is too large.",
-            remedy=f"Send pieces of up to {MAX_PIECE_BYTES:,} bytes (16 MB): tus clients call it "
+            remedy=f"Send pieces of up to {MAX_PIECE_BYTES:,} bytes (8 MB): tus clients call it "
             "the chunk size.",
             most_bytes=MAX_PIECE_BYTES,
         )

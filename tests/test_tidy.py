@@ -26,7 +26,8 @@ MAY_KNOW = {
     "raysched.journal": ("raysched.errors", "raysched.core", "raysched.journal"),
     "raysched.imaging": ("raysched.errors", "raysched.imaging"),
     "raysched.results": ("raysched", "raysched.errors", "raysched.imaging", "raysched.results"),
-    "raysched.config": ("raysched.errors", "raysched.core.limits"),
+    "raysched.logs": (),
+    "raysched.config": ("raysched.errors", "raysched.core.limits", "raysched.logs"),
     "raysched.simulation": (
         "raysched.errors",
         "raysched.core",
@@ -39,6 +40,7 @@ MAY_KNOW = {
         "raysched",
         "raysched.errors",
         "raysched.config",
+        "raysched.logs",
         "raysched.core",
         "raysched.journal",
         "raysched.imaging",
@@ -51,7 +53,7 @@ MAY_KNOW["raysched.client"] = (
     *("raysched", "raysched.errors", "raysched.core", "raysched.imaging.request"),
     *("raysched.results.exports.formats", "raysched.client"),
     *("serve_app.models", "serve_app.account_models", "serve_app.slide_models"),
-    "serve_app.slides.record",
+    *("serve_app.download_models", "serve_app.slides.record"),
 )
 # Third parties that only one place may know; serve_app may use Ray's Serve.
 ONLY_IN = {

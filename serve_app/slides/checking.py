@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2
 """Checks that one replica has running."""
 MOST_TRIES = 5
-MOST_S = 3600.0
+MOST_S = 6 * 3600.0
+"""Reading 200 GB from slow storage takes hours."""
 CORNER_PX = 256
 THUMBNAIL_PX = 512
 STRIP_PX = 16_000_000

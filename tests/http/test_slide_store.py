@@ -6,7 +6,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -163,27 +165,21 @@ def test_what_was_announced_counts_before_it_arrives(store: SlideStore) -> None:
 
 
 def test_uploads_at_the_same_time_cannot_exceed_the_quota_together(store: SlideStore) -> None:
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from serve_app.slides.store import SlideStore\n"
-        "from serve_app.slides.uploads import Uploads\n"
-        "from raysched.errors import QuotaFull\n"
-        "sys.stdin.readline()\n"
-        "try: Uploads(SlideStore(Path(sys.argv[1])), 1e6).create('a.svs', 600, 1000)\n"
-        "except QuotaFull: print('full')\n"
-        "else: print('made')\n"
-    )
-    twins = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(store.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    said = sorted(twin.communicate("go\n")[0].strip() for twin in twins)
-    assert said == ["full", "full", "made"]
+    at_once = 8
+    ready = threading.Barrier(at_once)
+
+    def one(_: int) -> bool:
+        ready.wait()
+        try:
+            uploads(store).create("a.svs", 600, 1000)
+        except QuotaFull:
+            return False
+        return True
+
+    with ThreadPoolExecutor(at_once) as threads:
+        for _ in range(5):
+            assert sum(threads.map(one, range(at_once))) == 1
+            uploads(store).delete(uploads(store).list()[0].record.id)
 
 
 def test_more_than_the_disk_has_is_refused_before_the_first_byte(store: SlideStore) -> None:

@@ -6,16 +6,23 @@ import io
 import random
 import struct
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from raysched.cluster.gateway import Gateway
+from raysched.config import load_config
+from raysched.core.accounts import Caller, KeyKind, Role
+from raysched.core.model import KeyId, UserId
 from raysched.errors import SlideMissing, UploadRefused
+from serve_app.desk import Desk
+from serve_app.identity import Asking
 from serve_app.slides import archives
 from serve_app.slides.checking import check
 from serve_app.slides.folders import find_below, listed
-from serve_app.slides.record import RECORD, SlideState
-from serve_app.slides.store import SlideStore, store_of
+from serve_app.slides.record import RECORD, SlideRecord, SlideState
+from serve_app.slides.store import SlideStore, new_id, store_of
 from serve_app.slides.uploads import BUSY
 from tests.http.sending import TIFF_HEAD, checked, files_below, send
 
@@ -179,6 +186,29 @@ def test_nothing_else_on_the_server_can_be_named(
     with pytest.raises(SlideMissing) as missing:
         find_below(allowed, number, path)
     assert str(allowed[0]) not in missing.value.message
+
+
+def test_a_registered_slide_goes_with_its_folder(allowed: tuple[Path, ...], tmp_path: Path) -> None:
+    """What the operator allows no more is read no more, though it was registered."""
+
+    def desk(*folders: Path) -> Desk:
+        config = load_config(state=tmp_path / "state", serve={"slide_folders": folders})
+        who = Caller(UserId("ann"), "Ann", Role.USER, KeyId("k"), KeyKind.API, max_jobs=1)
+        return Desk(config, Gateway("nowhere"), Asking(who, who.user, 1, None))
+
+    record = SlideRecord(
+        id=new_id(),
+        name="a.svs",
+        uploaded_at=datetime.now(UTC),
+        state=SlideState.READY,
+        from_server=True,
+        file=str(allowed[0] / "a.svs"),
+        size_bytes=1,
+        held_bytes=0,
+    )
+    assert desk(*allowed).slide_file(record) == allowed[0] / "a.svs"
+    with pytest.raises(SlideMissing):
+        desk(tmp_path / "other").slide_file(record)
 
 
 def test_a_dicom_slide_comes_alone_or_in_a_zip(store: SlideStore, samples: Path) -> None:

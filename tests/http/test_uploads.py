@@ -47,7 +47,7 @@ def begin_a_piece(user: httpx.Client, upload: str, offset: int, data: bytes) -> 
     line = (
         f"PATCH {url.path}uploads/{upload} HTTP/1.1\r\nHost: {url.host}\r\n"
         f"Authorization: {user.headers['Authorization']}\r\nTus-Resumable: 1.0.0\r\n"
-        f"Upload-Offset: {offset}\r\nContent-Type: {PIECE_TYPE}\r\nContent-Length: 9000000\r\n\r\n"
+        f"Upload-Offset: {offset}\r\nContent-Type: {PIECE_TYPE}\r\nContent-Length: 8000000\r\n\r\n"
     )
     connection = socket.create_connection((url.host, url.port or 80))
     connection.sendall(line.encode() + data)
@@ -136,7 +136,7 @@ def test_a_piece_must_fit(service: Service, user: httpx.Client) -> None:
     assert code_of(wrong) == (415, "wrong_media_type")
     large = piece(user, upload, 0, bytes(MAX_PIECE_BYTES + 1))
     assert code_of(large) == (413, "piece_too_large")
-    assert "up to 16,777,216 bytes" in large.json()["remedy"]
+    assert "up to 8,388,608 bytes" in large.json()["remedy"]
     bad = piece(user, upload, 0, b"II*\0", **{"Upload-Checksum": "sha1 AAAA"})
     assert code_of(bad) == (460, "checksum_differs")
     assert offset_of(user, upload) == 0

@@ -354,6 +354,8 @@ def test_server_folders_are_taken_out_of_texts() -> None:
     assert conceal("/data/slides/a.svs in /data/slides, /data/x", folders) == (
         "a.svs in the folder, x"
     )
+    uploaded = f"/state/slides/{'0a' * 16}/sl-{'1' * 21}/content/a.svs"
+    assert conceal(f"{uploaded} is damaged", (Path("/state/slides"),)) == "a.svs is damaged"
 
 
 # --- results ------------------------------------------------------------------------------------
