@@ -91,7 +91,7 @@ class Life:
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
-        self._removals = Removals(config.results, self.report)
+        self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
         self.epoch = 0
         """Its number, known before the core has heard of it."""
