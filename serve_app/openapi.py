@@ -95,12 +95,13 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "register_slide": (404, 409),
     "create_upload": (412, 413, 422),
     "head_upload": (412,),
-    "send_piece": (400, 408, 412, 413, 415, 422, 423, 460),
+    "send_piece": (400, 412, 415, 423, 460),
     "delete_upload": (412, 423),
     "list_slide_folders": (404,),
     "get_slide_file": (409, 416, 422),
     "get_thumbnail": (409, 422),
     "get_result": (416,),
+    "get_results_zip": (416,),
     "log_in": (401,),
     "follow_login_link": (401,),
     "get_diff": (409, 422),
@@ -161,7 +162,7 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
     operation["summary"] = route.handler.__name__.replace("_", " ").capitalize()
     errors = errors_of(route)
     if "requestBody" in operation:
-        errors |= {413, 422}
+        errors |= {408, 413, 422}
     parameters = operation.get("parameters", [])
     if any(each["in"] != "path" for each in parameters):
         errors.add(422)

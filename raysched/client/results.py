@@ -37,8 +37,7 @@ class ResultVerbs:
     def download_zip(
         self, job: str, to: Path | str | None = None, progress: Progress | None = None
     ) -> Path:
-        """All results of a job as one zip. It is made while it is sent: an interrupted one begins
-        anew."""
+        """All results of a job as one zip. Goes on where an earlier call was interrupted."""
         call = Call(method="GET", path=at("jobs", job, "results.zip"))
         return download(self._wire, call, Path(to or f"{job}.zip"), progress)
 

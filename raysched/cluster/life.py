@@ -33,7 +33,8 @@ from raysched.core.scheduler import Scheduler, Shown
 from raysched.core.state import Job
 from raysched.core.views import JobView
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
-from raysched.journal.journal import Entry, Journal, StoryLine
+from raysched.journal.entries import Entry, StoryLine
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
 from raysched.journal.usage import Known, Usage, Wanted

@@ -8,6 +8,7 @@ administrator is answered; what everybody else is answered follows from the role
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import httpx
 import pytest
 
 from raysched.cluster.accounts import DAY_S, KeyWish, Secret
+from raysched.cluster.gateway import Gateway
+from raysched.config import load_config
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.events import ClusterResumed
 from raysched.core.model import LOCAL_USER
@@ -307,6 +310,17 @@ def test_the_table_asks_for_no_less_than_it_should() -> None:
             assert route.role is Role.USER, route
 
 
+@functools.cache
+def schema() -> dict[str, Any]:
+    return create_app(load_config(), Gateway("nowhere")).openapi()
+
+
+def documented(path: str, method: str) -> set[str]:
+    """The answers of an operation that OpenAPI tells of."""
+    operation = schema()["paths"][path.replace(":path}", "}")][method.lower()]
+    return set(operation["responses"])
+
+
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize(
     ("prefix", "route"), TABLE, ids=[route.handler.__name__ for _, route in TABLE]
@@ -319,6 +333,7 @@ def test_a_route_answers_each_sort_of_key_as_the_table_says(
         asyncio.run(world.service.session.gateway.hold(ClusterResumed(0.0, LOCAL_USER)))
     status = wanted(who, route, ROWS[route.handler.__name__])
     assert answer.status_code == status, answer.text
+    assert str(status) in documented(prefix + route.path, route.method)
     if status in (401, 403, 404) and route.method != "HEAD":
         assert answer.headers["content-type"] == "application/problem+json"
         code = {401: "unauthorized", 403: "forbidden", 404: "not_found"}[status]

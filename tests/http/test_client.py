@@ -150,6 +150,20 @@ def test_exports_reports_and_differences(ann: Client, done: Job, tmp_path: Path)
         ann.export(done.id, "geoparquet", tmp_path / "c.parquet", gzip=True)
 
 
+def test_the_example_of_the_document_runs(
+    ann: Client, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    Path("biopsy-12.svs").write_bytes((service.slides / "sample.svs").read_bytes())
+    example = example.replace("https://raysched.example.org", ann.url)
+    key = ann._wire._http.headers["Authorization"].removeprefix("Bearer ")
+    exec(compile(example, "docs/client.md", "exec"), {"key": key})
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"biopsy-12.svs", "biopsy-12.geojson.gz", "biopsy-12.png"}
+
+
 def test_engines_are_listed(ann: Client) -> None:
     assert "classical" in {engine.name for engine in ann.engines().engines}
 

@@ -105,7 +105,7 @@ def test_every_error_of_an_operation_is_a_described_problem(schema: dict[str, An
         ("healthz", {500}),
         ("list_engines", {401, 403, 429, 500, 503}),
         ("get_job", {401, 403, 404, 429, 500, 503}),
-        ("create_workflow", {401, 403, 404, 409, 413, 422, 429, 500, 503, 507}),
+        ("create_workflow", {401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 507}),
         ("get_report", {401, 403, 404, 409, 429, 500, 503}),
     ],
 )
