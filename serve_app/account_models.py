@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from raysched.core.accounts import AccountView, KeyKind, KeyView, Role
 from raysched.core.events import UserChanged
@@ -157,10 +157,12 @@ class UserChange(Asked):
     """What is to be different; what is left out stays."""
 
     name: Name | None = None
-    weight: float | None = Field(default=None, ge=0.01, le=100)
-    max_jobs: int | None = Field(default=None, ge=0, le=1_000_000, description="0: as everybody")
-    max_bytes: int | None = Field(default=None, ge=0, le=2**60, description="0: as everybody")
-    disabled: bool | None = None
+    weight: StrictFloat | None = Field(default=None, ge=0.01, le=100)
+    max_jobs: StrictInt | None = Field(
+        default=None, ge=0, le=1_000_000, description="0: as everybody"
+    )
+    max_bytes: StrictInt | None = Field(default=None, ge=0, le=2**60, description="0: as everybody")
+    disabled: StrictBool | None = None
 
     def on(self, user: str) -> UserChanged:
         """The change as an event."""
@@ -172,7 +174,9 @@ class KeyAsked(Asked):
 
     name: Name = "key"
     role: Role | None = Field(default=None, description="default: the user's")
-    days: float | None = Field(default=None, gt=0, le=36_500, description="default: for ever")
+    days: StrictFloat | None = Field(
+        default=None, ge=0.001, le=36_500, description="default: for ever"
+    )
 
     def wish(self) -> KeyWish:
         """As the accounts take it."""

@@ -92,6 +92,8 @@ HEADERS = {
 ALSO: Mapping[str, tuple[int, ...]] = {
     "create_workflow": (404, 409),  # a slide that is not there, a key that was used
     "create_user": (409,),
+    "estimate_workflow": (404,),
+    "get_usage": (404,),  # a user that is not there
     "register_slide": (404, 409),
     "create_upload": (412, 413, 422),
     "head_upload": (412,),

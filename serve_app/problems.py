@@ -117,6 +117,8 @@ async def _http(request: Request, error: Exception) -> ProblemResponse:
     code = CODES.get(status, status.name.lower())
     answer = problem(status, code, detail, BODY_REMEDY)
     answer.headers.update(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:  # each route knows of its own method alone
+        answer.headers["Allow"] = ", ".join(request.app.state.methods.of(request.url.path))
     return answer
 
 

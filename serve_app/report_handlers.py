@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Query, Request, Response
+from pydantic import BeforeValidator
 
 from raysched.cluster.dry_run import dry_run
 from raysched.core.model import UserId
@@ -24,8 +26,15 @@ class ReportFormat(StrEnum):
     CSV = "csv"
 
 
-Since = Annotated[date | None, Query(description="first day, UTC; default: 30 days until the last")]
-Until = Annotated[date | None, Query(description="last day, UTC; default: today")]
+def _written_out(text: object) -> object:
+    if isinstance(text, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("write a day as YYYY-MM-DD")  # a number would be taken for seconds
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
+Since = Annotated[Day | None, Query(description="first day, UTC; default: 30 days until the last")]
+Until = Annotated[Day | None, Query(description="last day, UTC; default: today")]
 As = Annotated[ReportFormat, Query(alias="format", description="json, or csv for spreadsheets")]
 
 

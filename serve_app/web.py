@@ -15,6 +15,7 @@ from raysched.config import Config
 from serve_app import problems
 from serve_app.gate import Gate
 from serve_app.hub import Hub
+from serve_app.methods import Methods
 from serve_app.openapi import describe
 from serve_app.places import Places
 from serve_app.request_log import RequestLog
@@ -45,8 +46,12 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         in_all=config.serve.max_streams,
     )
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
-    app.include_router(router(ROUTES, "/api/v1"))
-    app.include_router(router(AT_THE_ROOT))
+    tables = ("/api/v1", ROUTES), ("", AT_THE_ROOT)
+    app.state.methods = Methods(
+        (route.method, prefix + route.path) for prefix, routes in tables for route in routes
+    )
+    for prefix, routes in tables:
+        app.include_router(router(routes, prefix))
     app.add_middleware(RequestLog)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
