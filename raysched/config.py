@@ -10,7 +10,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from raysched.core.limits import Limits
 from raysched.errors import InvalidSetting, faults_in_words
+from raysched.logs import LogFormat
 
 
 class Section(BaseModel):
@@ -62,6 +63,7 @@ class ServeSettings(Section):
     model_folders: tuple[Path, ...] = ()
     max_streams: int = Field(default=100, ge=1, le=150)
     max_streams_per_user: int = Field(default=10, ge=1)
+    open_metrics: bool = False
 
 
 class SegmentationSettings(Section):
@@ -96,6 +98,15 @@ class LimitSettings(Section):
     stall_s: float = Field(default=60.0, gt=0)
 
 
+class LoggingSettings(Section):
+    """What processes write about themselves, and how much is kept of what jobs say."""
+
+    format: LogFormat = LogFormat.JSON
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    most_mb_per_job: float = Field(default=8.0, ge=0.25)
+    most_gb: float = Field(default=2.0, gt=0)
+
+
 class Config(BaseSettings):
     """The settings of one process. Build with ``load_config``."""
 
@@ -112,6 +123,7 @@ class Config(BaseSettings):
     segmentation: SegmentationSettings = SegmentationSettings()
     reuse: ReuseSettings = ReuseSettings()
     limits: LimitSettings = LimitSettings()
+    logging: LoggingSettings = LoggingSettings()
 
     @field_validator("scheduling")
     @classmethod
@@ -134,6 +146,11 @@ class Config(BaseSettings):
     def notes(self) -> Path:
         """Where a process that is ended leaves the reason for the scheduler."""
         return self.state / "notes"
+
+    @property
+    def logs(self) -> Path:
+        """Where what jobs have said is kept, a folder for each job."""
+        return self.state / "logs"
 
     @property
     def uploads(self) -> Path:
@@ -197,6 +214,9 @@ def set_ray_environment() -> None:
     os.environ.setdefault("RAY_free_objects_period_milliseconds", "50")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve_app.flow:middlewares")
+    # Numbers are 2 s old at most, and those of a process that is gone leave after 4 s; Ray's own
+    # choice is 10 s and 20 s. As a variable, since Ray's agents read it from nowhere else.
+    os.environ.setdefault("RAY_metrics_report_interval_ms", "2000")
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 

@@ -12,6 +12,7 @@ from ray.serve import Application
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.session import connect
 from raysched.config import Config, load_config
+from raysched.logs import write_logs
 from serve_app.web import create_app
 
 APP_NAME = "raysched"
@@ -35,6 +36,7 @@ class Http:
             config = load_config()
             self._held.enter_context(connect(config))
         self._config = config
+        write_logs(config.logging.format, config.logging.level)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application; called by Serve once this replica is made."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -96,6 +97,11 @@ class Desk:
                 workflow=known.workflow,
             )
         return known, False
+
+    async def checked(self, body: HttpSubmission) -> Prepared:
+        """A workflow as far as it can be checked without submitting it, under a key that nobody
+        has."""
+        return await asyncio.to_thread(self._prepare, body, uuid.uuid4().hex)
 
     def _prepare(self, body: HttpSubmission, key: str) -> Prepared:
         """Find and open the slides; runs in a thread."""

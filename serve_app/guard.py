@@ -20,17 +20,18 @@ from raysched.config import LimitSettings
 from raysched.core.accounts import Role
 from serve_app.body import StrictRequest, bounded
 from serve_app.flow import Stalled, metered, paced
-from serve_app.identity import ask_who, check_role
+from serve_app.identity import ask_who, check_account, check_role
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a route asks of requests: the role (None: open to everybody), what they are counted as,
-    and how large a body may be (None: the handler counts)."""
+    how large a body may be (None: the handler counts), and the role of the user whose key it is."""
 
     role: Role | None
     budget: Budget
     body_bytes: int | None
+    account: Role | None = None
 
 
 def guarded(bounds: Bounds) -> type[APIRoute]:
@@ -62,10 +63,13 @@ async def _let_in(
     app_state = scope["app"].state
     limits: LimitSettings = app_state.config.limits
     place: Any = nullcontext()
-    if bounds.role is not None:
+    is_open = bounds.account is not None and app_state.config.serve.open_metrics
+    if bounds.role is not None and not is_open:
         asking, taken = await ask_who(Request(scope), bounds.budget)
         check_role(asking, bounds.role)
-        scope.setdefault("state", {})["asking"] = asking
+        if bounds.account is not None:
+            check_account(asking, bounds.account)
+        scope.setdefault("state", {}).update(asking=asking, user=asking.caller.user)
         send = _telling(send, limits, bounds.budget, taken)
         if bounds.budget is Budget.EXPORT and scope["method"] == "GET":
             place = app_state.downloads.taken(asking.caller.user)

@@ -84,6 +84,17 @@ def csrf_of(session: str) -> str:
     return hmac.new(session.encode(), b"csrf", "sha256").hexdigest()
 
 
+def check_account(asking: Asking, role: Role) -> None:
+    """Raises ``Forbidden`` unless the user whose key it is has this role; the key may have less,
+    since a machine holds it."""
+    account = asking.caller.account
+    if not account.covers(role):
+        raise Forbidden(
+            f"This needs a key of a user with the role {role}; yours has {account}.",
+            remedy="Ask an administrator for a read-only key of theirs.",
+        )
+
+
 async def _on_behalf(request: Request, who: Caller) -> Asking:
     named = request.headers.get(ON_BEHALF_HEADER, who.user)
     if named == who.user:

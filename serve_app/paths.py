@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ def server_folders(config: Config) -> tuple[Path, ...]:
     """The folders of the service whose paths are nobody else's business, with and without links."""
     folders = (*slide_folders(config), config.uploads.absolute(), config.state.absolute())
     return (*folders, *(folder.resolve() for folder in folders))
+
+
+def machine_folders(config: Config) -> tuple[Path, ...]:
+    """The same and what a traceback or an engine's message may name: models, the installation, the
+    home of whoever runs the service."""
+    here = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent, Path.home())
+    folders = (*config.serve.model_folders, *here)
+    return (*server_folders(config), *folders, *(folder.resolve() for folder in folders))
 
 
 def conceal(text: str, folders: Iterable[Path]) -> str:

@@ -15,12 +15,15 @@ from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
 from serve_app import download_handlers as out
 from serve_app import handlers as do
+from serve_app import log_handlers as logs
+from serve_app import report_handlers as reports
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
 from serve_app import work_handlers as work
 from serve_app.body import MAX_BODY_BYTES, MAX_PIECE_BYTES
 from serve_app.guard import Bounds, guarded
 from serve_app.problems import MEDIA_TYPE
+from serve_app.report_models import UsageReport
 
 PROBLEM_ANSWER = {
     "description": "Any error, as problem JSON (RFC 9457).",
@@ -45,11 +48,14 @@ class Route:
     body_bytes: int | None = MAX_BODY_BYTES
     takes: str | None = None
     """The media type of a body that is not held in memory."""
+    account: Role | None = None
+    """The role that the key's user needs, where that is more than the key's own; the operator may
+    open such a route to everybody (``serve.open_metrics``)."""
 
     @property
     def bounds(self) -> Bounds:
         """What is asked of requests before the handler sees them."""
-        return Bounds(self.role, self.budget, self.body_bytes)
+        return Bounds(self.role, self.budget, self.body_bytes, self.account)
 
 
 def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -58,6 +64,9 @@ def _streams(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 
 EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in KINDS.values())]
+USAGE: dict[int | str, dict[str, Any]] = {
+    200: {"model": UsageReport, "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
 PART: dict[int | str, dict[str, Any]] = {
@@ -81,8 +90,11 @@ ROUTES = (
     Route("DELETE", "/workflows/{workflow}", USE, work.delete_workflow, 204, "workflows"),
     Route("POST", "/workflows/{workflow}/cancel", USE, work.cancel_workflow, tag="workflows"),
     Route("GET", "/jobs", READ, work.list_jobs),
+    Route("POST", "/workflows/estimate", USE, reports.estimate_workflow, 200, "workflows", {},
+          Budget.CREATE),
     Route("GET", "/jobs/{job}", READ, do.get_job),
     Route("GET", "/jobs/{job}/explain", READ, do.explain_job),
+    Route("GET", "/jobs/{job}/log", READ, logs.get_job_log, also=logs.AS_TEXT_TOO),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
@@ -134,6 +146,9 @@ ROUTES = (
     Route("GET", "/me/keys", READ, accounts.list_my_keys, tag="me"),
     Route("POST", "/me/keys", USE, accounts.make_my_key, 201, "me"),
     Route("DELETE", "/me/keys/{key}", USE, accounts.revoke_my_key, 204, "me"),
+    Route("GET", "/me/usage", READ, reports.get_my_usage, 200, "me", USAGE, EXPORT),
+    Route("GET", "/usage", ADMIN, reports.get_usage, 200, "cluster", USAGE, EXPORT),
+    Route("GET", "/cluster", ADMIN, reports.get_cluster, tag="cluster"),
     Route("GET", "/users", ADMIN, accounts.list_users, tag="users"),
     Route("POST", "/users", ADMIN, accounts.create_user, 201, "users"),
     Route("GET", "/users/{user}", ADMIN, accounts.get_user, tag="users"),
@@ -148,7 +163,12 @@ AT_THE_ROOT = (
     Route("GET", "/login", OPEN, accounts.follow_login_link, 303, "sessions"),
     Route("GET", "/healthz", OPEN, do.healthz, tag="service"),
     Route("GET", "/readyz", OPEN, do.readyz, tag="service"),
-)
+    Route("GET", "/metrics", READ, logs.get_metrics, 200, "service", logs.METRICS_TEXT,
+          account=ADMIN),
+)  # fmt: skip
+
+BUDGETS = {route.handler.__name__: route.budget for route in (*ROUTES, *AT_THE_ROOT)}
+"""What each operation is counted as."""
 
 
 def router(routes: tuple[Route, ...], prefix: str = "") -> APIRouter:

@@ -17,6 +17,7 @@ from serve_app.gate import Gate
 from serve_app.hub import Hub
 from serve_app.openapi import describe
 from serve_app.places import Places
+from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
@@ -43,8 +44,10 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         per_user=config.serve.max_streams_per_user,
         in_all=config.serve.max_streams,
     )
+    app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.include_router(router(ROUTES, "/api/v1"))
     app.include_router(router(AT_THE_ROOT))
+    app.add_middleware(RequestLog)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -26,7 +26,8 @@ MAY_KNOW = {
     "raysched.journal": ("raysched.errors", "raysched.core", "raysched.journal"),
     "raysched.imaging": ("raysched.errors", "raysched.imaging"),
     "raysched.results": ("raysched", "raysched.errors", "raysched.imaging", "raysched.results"),
-    "raysched.config": ("raysched.errors", "raysched.core.limits"),
+    "raysched.logs": (),
+    "raysched.config": ("raysched.errors", "raysched.core.limits", "raysched.logs"),
     "raysched.simulation": (
         "raysched.errors",
         "raysched.core",
@@ -39,6 +40,7 @@ MAY_KNOW = {
         "raysched",
         "raysched.errors",
         "raysched.config",
+        "raysched.logs",
         "raysched.core",
         "raysched.journal",
         "raysched.imaging",

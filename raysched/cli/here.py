@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from raysched.cluster.accounts import Accounts
     from raysched.cluster.gateway import Gateway
     from raysched.cluster.health import Health
+    from serve_app.estimate_models import Estimate
 
 T = TypeVar("T")
 
@@ -64,6 +66,15 @@ class Here:
         asked = Submission.model_validate(work)
         prepared = prepare(asked, user=LOCAL_USER, key=key, config=self._config)
         return Workflow.of(self._ask(lambda gateway: gateway.submit(prepared)))
+
+    def estimate(self, work: BaseModel) -> Estimate:
+        """See ``Service.estimate``."""
+        from raysched.cli.estimate import estimated
+        from raysched.cluster.submission import Submission, prepare
+
+        asked = Submission.model_validate(work)
+        prepared = prepare(asked, user=LOCAL_USER, key=uuid4().hex, config=self._config)
+        return self._ask(lambda gateway: estimated(gateway, prepared, self._config))
 
     def newest_jobs(self, *, only_open: bool = False) -> Jobs:
         """See ``Service.newest_jobs``."""

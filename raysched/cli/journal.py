@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ def story(options: StoryOptions, voice: Voice) -> None:
             job=options.job,
         )
     for line in lines:
-        voice.emit(**asdict(line))
+        voice.emit(**_shown(line))
         voice.say(_told(line))
 
 
@@ -95,7 +95,7 @@ def export(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share
     """Print every event as one line of JSON, oldest first."""
     with _opened(voice) as journal:
         for line in journal.lines():
-            typer.echo(json.dumps(asdict(line)))
+            typer.echo(json.dumps(_shown(line)))
 
 
 app = typer.Typer(
@@ -140,6 +140,10 @@ def _check(core: Scheduler) -> None:
             f"The journal can be read, but the state it gives breaks a promise: {error}.",
             remedy="This is a fault in raysched: report it with `raysched journal export`.",
         ) from error
+
+
+def _shown(line: StoryLine) -> dict[str, object]:
+    return {name: getattr(line, name) for name in ("seq", "at", "kind", "body")}
 
 
 def _told(line: StoryLine) -> str:

@@ -17,8 +17,10 @@ from raysched.cli.gates import drain, pause, resume
 from raysched.cli.jobs import answer, cancel, explain, retry, status, watch
 from raysched.cli.journal import app as journal
 from raysched.cli.login import login, logout
+from raysched.cli.logs import logs
 from raysched.cli.options import verb
 from raysched.cli.report import report
+from raysched.cli.reports import cluster, usage
 from raysched.cli.run import run
 from raysched.cli.sim import sim
 from raysched.cli.slides import app as slides
@@ -50,6 +52,7 @@ for function, panel in (
     (status, SERVICE),
     (watch, SERVICE),
     (explain, SERVICE),
+    (logs, SERVICE),
     (answer, SERVICE),
     (cancel, SERVICE),
     (retry, SERVICE),
@@ -63,6 +66,8 @@ for function, panel in (
     (upload, SERVICE),
     (login, SERVICE),
     (logout, SERVICE),
+    (cluster, SERVICE),
+    (usage, SERVICE),
 ):
     app.command(rich_help_panel=panel)(verb(function))
 app.add_typer(journal, name="journal", rich_help_panel=HERE)

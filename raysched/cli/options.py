@@ -64,6 +64,10 @@ TilePx = Annotated[
 ChunkTiles = Annotated[int | None, typer.Option(min=1, max=256, help="Tiles per unit of work.")]
 Name = Annotated[str | None, typer.Option(help="Name of the workflow. Default: the slide's.")]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say how much work it is, and when it would be done.")
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken:

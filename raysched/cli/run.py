@@ -15,6 +15,7 @@ import typer
 from raysched.cli.options import (
     ChunkTiles,
     Common,
+    DryRun,
     Engine,
     Kind,
     Mpp,
@@ -62,6 +63,7 @@ class RunOptions(Common):
     tile_px: TilePx = None
     chunk_tiles: ChunkTiles = None
     name: Name = None
+    dry_run: DryRun = False
 
 
 def run(options: RunOptions, voice: Voice) -> None:
@@ -84,7 +86,24 @@ def run(options: RunOptions, voice: Voice) -> None:
         chunk_tiles=options.chunk_tiles,
     )
     name = options.name or options.slide.name or "workflow"
+    if options.dry_run:
+        _foretell(config, request, name, voice)
+        return
     segment(config, request, name, voice)
+
+
+def _foretell(config: Config, request: JobRequest, name: str, voice: Voice) -> None:
+    """Say what the work would be; Ray is started for it where it does not run."""
+    from raysched.cli.estimate import estimated, say_estimate
+    from raysched.cluster.submission import Submission, prepare
+
+    submission = described(Submission, name=name[:200], jobs=(request,))
+    prepared = prepare(submission, user=LOCAL_USER, key=uuid.uuid4().hex, config=config)
+    from raysched.cluster.session import connect  # imports ray: after all refusals
+
+    with connect(config) as session:
+        found = asyncio.run(estimated(session.gateway, prepared, config))
+    say_estimate(found, voice)
 
 
 def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Finished:

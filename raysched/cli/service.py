@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raysched.core.accounts import Role
     from raysched.results.exports.formats import Format
     from serve_app.account_models import Key, NewKey, User
+    from serve_app.estimate_models import Estimate
     from serve_app.models import Engines, Gates, Job, Jobs, Why, Workflow
 
 Show = Callable[["Job"], None]
@@ -113,6 +114,9 @@ class Service(Users, Protocol):
 
     def submit_workflow(self, work: BaseModel, key: str) -> Workflow:
         """Submit what is described as ``takes`` says."""
+
+    def estimate(self, work: BaseModel) -> Estimate:
+        """What it would be, without submitting it."""
 
     def newest_jobs(self, *, only_open: bool = False) -> Jobs:
         """The first page of the jobs of who asks, newest first."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import Engine, Kind, Mpp, Name, Params, Serving, Sweep
+from raysched.cli.options import DryRun, Engine, Kind, Mpp, Name, Params, Serving, Sweep
 from raysched.cli.run import described, grouped, parse_params, parse_sweep
 from raysched.cli.service import Service, reach
 from raysched.cli.voice import Voice
@@ -40,13 +40,20 @@ class SubmitOptions(Serving):
     sweep: Sweep = None
     mpp: Mpp = None
     name: Name = None
+    dry_run: DryRun = False
 
 
 def submit(options: SubmitOptions, voice: Voice) -> None:
     """Submit slides or a workflow file to the running service."""
     key = options.key or uuid.uuid4().hex
     with reach(options) as service:
-        workflow = service.submit_workflow(_described(options, service), key)
+        work = _described(options, service)
+        if options.dry_run:
+            from raysched.cli.estimate import say_estimate
+
+            say_estimate(service.estimate(work), voice)
+            return
+        workflow = service.submit_workflow(work, key)
     voice.emit(workflow=workflow.model_dump(mode="json"))
     voice.say(f"{workflow.id} {workflow.name}")
     for job in workflow.jobs:

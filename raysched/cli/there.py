@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pydantic import BaseModel
 
@@ -21,6 +21,9 @@ from raysched.errors import InvalidSetting, SlideMissing
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, paths_of
 from raysched.results.storage import storage
 from serve_app.models import HttpJob, HttpSubmission, Job, Jobs, Workflow
+
+if TYPE_CHECKING:
+    from serve_app.estimate_models import Estimate
 
 PATIENCE_S = 15.0
 """A restart of the service is waited out, and a person is told in time of one that is gone."""
@@ -64,6 +67,17 @@ class There(Client):
 
         with bar_for(file.name) as moved:
             return self.upload(file, progress=moved).id
+
+    def estimate(self, work: BaseModel) -> Estimate:
+        """See ``Service.estimate``: of slides that the server has. Nothing is uploaded for it."""
+        from serve_app.estimate_models import Estimate
+
+        asked = HttpSubmission.model_validate(work)
+        here = {job.slide for job in asked.jobs if Path(job.slide).is_file()}
+        named = {name: at.id for name in here if (at := self.uploaded(name))}
+        jobs = [each.model_dump(exclude_unset=True) for each in _with_slides(asked, named)]
+        body = {"name": asked.name, "jobs": jobs}
+        return self._wire.ask(Estimate, Call(method="POST", path="/workflows/estimate", json=body))
 
     def newest_jobs(self, *, only_open: bool = False) -> Jobs:
         """See ``Service.newest_jobs``."""

@@ -14,6 +14,7 @@ from raysched.cli.session import settings
 from raysched.cli.voice import Voice
 from raysched.core.model import LOCAL_USER
 from raysched.errors import Conflict
+from raysched.logs import write_logs
 
 if TYPE_CHECKING:
     from raysched.cluster.session import Session
@@ -35,6 +36,7 @@ def up(options: UpOptions, voice: Voice) -> None:
     from serve_app.address import claim
 
     config = _configured(options)
+    write_logs(config.logging.format, config.logging.level)
     claim(config.serve)
     voice.note("starting Ray")
     from raysched.cluster.session import connect

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,24 @@ class Voice:
             }
         )
         self.note(f"error: {error.message}\n  do: {error.remedy}")
+
+
+def say_table(voice: Voice, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of plain texts, for people; nothing in them is taken for markup."""
+    if voice.json:
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # Written to a file or a pipe, a table is as wide as it needs to be.
+    Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(table)
 
 
 @contextmanager

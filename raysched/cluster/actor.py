@@ -27,7 +27,10 @@ from raysched.cluster.listing import (
     list_workflows,
 )
 from raysched.cluster.news import Mark, News, news_of
-from raysched.cluster.submission import Prepared
+from raysched.cluster.sight import ClusterView, look
+from raysched.cluster.speeds import Forecast, JobSize, forecast
+from raysched.cluster.story import Story
+from raysched.cluster.submission import Prepared, submitted
 from raysched.config import Config
 from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
 from raysched.core.commands import Retire
@@ -46,7 +49,6 @@ from raysched.core.events import (
     UserWeighted,
     WorkflowCancelRequested,
     WorkflowDeleted,
-    WorkflowSubmitted,
 )
 from raysched.core.identity import USED_STEP_S, account_view, account_views, identify, key_views
 from raysched.core.model import LOCAL_USER, JobId, JobState, KeyId, UserId, WorkflowId
@@ -61,6 +63,8 @@ from raysched.errors import (
     NotFound,
     RayschedError,
 )
+from raysched.journal.usage import Usage, Wanted
+from raysched.logs import write_logs
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +80,7 @@ class SchedulerActor:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
         self._config = config
+        write_logs(config.logging.format, config.logging.level)
         self._life: Life | None = None
         self._trouble: RayschedError | None = None
         self._closing = asyncio.Event()
@@ -147,16 +152,7 @@ class SchedulerActor:
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """See ``Gateway.submit``."""
         life = await self._current()
-        event = WorkflowSubmitted(
-            life.now(),
-            prepared.user,
-            prepared.key,
-            prepared.workflow,
-            prepared.name,
-            prepared.jobs,
-            prepared.digest,
-        )
-        await life.post(event)
+        await life.post(submitted(prepared, life.now()))
         known = life.core.workflow_for_key(prepared.user, prepared.key)
         if known is not None:
             return life.core.workflow_view(prepared.user, known, life.now(), slice(PAGE_MOST))
@@ -330,6 +326,14 @@ class SchedulerActor:
         finally:
             self._watchers -= 1
 
+    async def story(self, user: UserId, job: JobId, after: int, most: int) -> Story:
+        """See ``Gateway.story``."""
+        view = await self.job(user, job)
+        life = await self._current()
+        at = life.now()
+        events = await life.chapter(view, after, most + 1)
+        return Story(view, at, tuple(events[:most]), complete=len(events) <= most)
+
     # --- who asks ---------------------------------------------------------------------------------
 
     async def change_identity(self, event: IdentityEvent) -> None:
@@ -399,6 +403,25 @@ class SchedulerActor:
         life = await self._current()
         await life.settled()
         return key_views(life.core.state, user)
+
+    # --- for reports ------------------------------------------------------------------------------
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """See ``Gateway.usage``."""
+        life = await self._current()
+        return await life.usage(wanted)
+
+    async def cluster(self, most: int) -> ClusterView:
+        """See ``Gateway.cluster``."""
+        life = await self._current()
+        return await look(life, self._config.state, most)
+
+    async def forecast(self, prepared: Prepared, sizes: tuple[JobSize, ...]) -> Forecast:
+        """See ``Gateway.forecast``."""
+        life = await self._current()
+        await life.settled()
+        now = life.now()
+        return forecast(life.core.state, submitted(prepared, now), sizes, now)
 
     async def health(self) -> Health:
         """See ``Gateway.health``."""

@@ -18,12 +18,16 @@ from raysched.cluster.health import Health
 from raysched.cluster.limiter import Admission, Budget
 from raysched.cluster.listing import PAGE_MOST, JobQuery, Page, Place, WorkflowQuery
 from raysched.cluster.news import Mark, News
+from raysched.cluster.sight import ClusterView
+from raysched.cluster.speeds import Forecast, JobSize
+from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
 from raysched.core.events import IdentityEvent, KeyMade, LoggedIn, OperatorEvent
 from raysched.core.model import JobId, KeyId, UserId, WorkflowId
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import ClusterUnreachable, RayschedError
+from raysched.journal.usage import Usage, Wanted
 
 ACTOR_NAME = "scheduler"
 
@@ -143,6 +147,12 @@ class Gateway:
         answer: tuple[int, JobView] = await self._ask("watch", user, job, seen, wait_s)
         return answer
 
+    async def story(self, user: UserId, job: JobId, *, after: int, most: int) -> Story:
+        """Up to ``most`` of the journal's events about a job, of those after the event ``after``.
+        Raises ``NotFound``."""
+        answer: Story = await self._ask("story", user, job, after, most)
+        return answer
+
     # --- who asks ---------------------------------------------------------------------------------
 
     async def admit(self, key: KeyId, digest: str, budget: Budget) -> Admission:
@@ -185,6 +195,25 @@ class Gateway:
     async def keys(self, user: UserId) -> tuple[KeyView, ...]:
         """A user's keys and sessions, without their secrets. Raises ``NotFound``."""
         answer: tuple[KeyView, ...] = await self._ask("keys", user)
+        return answer
+
+    # --- for reports ------------------------------------------------------------------------------
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """Who used how much on which day. Raises ``LimitReached``."""
+        answer: list[Usage] = await self._ask("usage", wanted)
+        return answer
+
+    async def cluster(self, most: int = 100) -> ClusterView:
+        """Nodes, lanes, users and queue, up to ``most`` of each. For administrators: it names
+        everybody."""
+        answer: ClusterView = await self._ask("cluster", most)
+        return answer
+
+    async def forecast(self, prepared: Prepared, sizes: tuple[JobSize, ...]) -> Forecast:
+        """When a workflow would begin and end were it submitted now, and what it would take; one
+        size for each job. Nothing is stored. Raises what ``submit`` raises."""
+        answer: Forecast = await self._ask("forecast", prepared, sizes)
         return answer
 
     async def health(self) -> Health:

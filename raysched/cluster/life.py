@@ -10,26 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.meters import meters
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
+from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
-from raysched.core.events import Event, SchedulerStarted, TimePassed
-from raysched.core.model import JobId, UserId
+from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
+from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler, Shown
+from raysched.core.state import Job
+from raysched.core.views import JobView
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.journal import Entry, Journal, StoryLine
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
+from raysched.journal.usage import Known, Usage, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +44,8 @@ T = TypeVar("T")
 Changed = tuple[Shown, tuple[Retire, ...]]
 
 SNAPSHOT_EVENTS = 20_000
+PRUNE_S = 3600.0
+ENDED = {SUCCEEDED, FAILED}
 TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
 
 
@@ -46,6 +55,17 @@ class Letter:
 
     event: Event
     done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class Handled:
+    """What became of a group of letters: what to write, to carry out, and to tell. ``ended``: jobs
+    that a report has brought to their end."""
+
+    entries: list[Entry] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    changes: list[Changed] = field(default_factory=list)
+    ended: list[Job] = field(default_factory=list)
 
 
 class Life:
@@ -64,8 +84,10 @@ class Life:
         self._last_at = 0.0
         self._last_tick = time.monotonic()
         self._over: RayschedError | None = None
+        self.began_at = time.time()
         self._snapshot_at = 0
         self._unsaved = False
+        self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
@@ -73,6 +95,7 @@ class Life:
         self.changes = ChangeLog()
         self.epoch = 0
         """Its number, known before the core has heard of it."""
+        self._meters = meters()
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -109,13 +132,21 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
+        meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
+        upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
         try:
-            done, _ = await asyncio.wait({pump, lanes, closed}, return_when="FIRST_COMPLETED")
+            tasks = {pump, lanes, closed, meters, upkeep}
+            done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
             for task in done:
                 task.result()
         finally:
-            await self._end([pump, lanes, closed, *self._ticks], remove_lanes=closing.is_set())
+            await self._end([*tasks, *self._ticks], remove_lanes=closing.is_set())
+
+    async def _keep_logs_small(self) -> None:
+        while True:
+            await asyncio.to_thread(prune_logs, self._config)
+            await asyncio.sleep(PRUNE_S)
 
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
         if self._timer:
@@ -134,6 +165,7 @@ class Life:
         await self._removals.abandon()
         if remove_lanes:
             await self._lanes.remove()
+        await self._reports.end()
         if not self._unsaved:
             await self._save_snapshot()
         await _in(self._thread, self._journal.close)
@@ -194,6 +226,37 @@ class Life:
             return None
         return found
 
+    async def chapter(self, view: JobView, after: int, most: int) -> list[StoryLine]:
+        """Events of a job's time, of those after ``after``. See ``Journal.chapter``."""
+        since, until = view.submitted_at, view.ended_at or math.inf
+        return await self.read(
+            lambda journal: journal.chapter(
+                view.job, after=after, since=since, until=until, most=most
+            )
+        )
+
+    async def usage(self, wanted: Wanted) -> list[Usage]:
+        """Who used how much, of what is durable now. Raises as ``UsageReader.rows``, and
+        ``LimitReached`` when others wait for theirs already."""
+        with self._reports.turn():
+            reader = await self.read(lambda journal: journal.usage_reader())
+            try:
+                await self.settled()
+            except RayschedError:
+                reader.close()
+                raise
+            known = Known.of(self.core.state, len(self._journal), wanted.user)
+            return await self._reports.rows(reader, wanted, known)
+
+    @property
+    def events(self) -> int:
+        """Durable events."""
+        return len(self._journal)
+
+    def places(self) -> dict[LaneId, str]:
+        """The open lanes, each with the id of its node."""
+        return self._lanes.places()
+
     async def read(self, work: Callable[[Journal], T]) -> T:
         """Read from the journal, in its thread. Raises why this life is over if it is."""
         if self._over is not None:
@@ -237,34 +300,39 @@ class Life:
         self._settled.clear()
         self._unsaved = True
         try:
-            entries, commands, changes = self._handle(letters)
-            await _in(self._thread, lambda: self._journal.append(entries))
+            handled = self._handle(letters)
+            begun = time.monotonic()
+            await _in(self._thread, lambda: self._journal.append(handled.entries))
+            if handled.entries:
+                self._meters.committed(time.monotonic() - begun)
         except BaseException as error:
             self._over = _ending(error)
             for letter in letters:
                 _fail(letter.done, self._over)
             raise
         self._unsaved = False
-        for shown, retired in changes:
+        for shown, retired in handled.changes:
             self.changes.note(shown, retired)
         self._settled.set()
+        for job in handled.ended:
+            if job.ended_at is not None:
+                self._meters.ended(job.state, job.ended_at - job.submitted_at)
         for letter in letters:
             if not letter.done.done():
                 letter.done.set_result(None)
-        for command in commands:
+        for command in handled.commands:
             self._carry_out(command)
         news, self._news = self._news, asyncio.Event()
         news.set()
         if len(self._journal) - self._snapshot_at >= self._snapshot_every():
             await self._save_snapshot()
 
-    def _handle(self, letters: list[Letter]) -> tuple[list[Entry], list[Command], list[Changed]]:
+    def _handle(self, letters: list[Letter]) -> Handled:
         """Only what changed something is logged: a repeat and a stale report leave no record."""
-        entries: list[Entry] = []
-        commands: list[Command] = []
-        changes: list[Changed] = []
+        handled = Handled()
         for letter in letters:
             before, job = self.core.revision, self._job_of(letter.event)
+            known = self.core.state.jobs.get(job) if job else None
             try:
                 done = self.core.handle(letter.event)
             except RayschedError as error:
@@ -277,10 +345,12 @@ class Life:
             if self.core.revision == before:
                 continue
             retired = tuple(command for command in done if isinstance(command, Retire))
-            entries.append(Entry(letter.event, job, self.core.decided(done), retired))
-            commands += done
-            changes.append((self.core.shown, retired))
-        return entries, commands, changes
+            handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
+            handled.commands += done
+            handled.changes.append((self.core.shown, retired))
+            if known is not None and known.state in ENDED and isinstance(letter.event, Report):
+                handled.ended.append(known)
+        return handled
 
     def _snapshot_every(self) -> int:
         """A snapshot takes as long to write as the state is large: it is more seldom then."""
@@ -298,7 +368,10 @@ class Life:
             log.warning("No snapshot could be saved after event %s: %s", seq, error)
 
     def _job_of(self, event: Event) -> JobId | None:
-        """Whose story an event belongs to; reports carry only their run."""
+        """Whose story an event belongs to; reports carry only their run, a lane what ran in it."""
+        if isinstance(event, LaneLost):
+            lost = self.core.state.lanes.get(event.lane)
+            return self.core.runs()[lost].unit.job if lost else None
         if isinstance(event, Report):
             run = self.core.runs().get(event.run)
             return run.unit.job if run else None
@@ -307,7 +380,8 @@ class Life:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunUnit():
-                self._runs.start(command)
+                job = self.core.state.jobs.get(command.unit.job)
+                self._runs.start(command, job.workflow if job else None)
             case StopRun():
                 self._runs.stop(command.run)
             case WakeAt():

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError, TaskCancelledError
 
 from raysched.cluster import tasks
+from raysched.cluster.capture import LogPlace
 from raysched.cluster.guard import clear_notes, taken_note, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.config import Config
@@ -38,6 +39,7 @@ from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
 from raysched.errors import InternalError, WorkHung
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
+from raysched.logs import about, now_about
 from raysched.results import stages
 
 log = logging.getLogger(__name__)
@@ -70,10 +72,13 @@ class Runs:
         self._live: dict[RunId, LiveRun] = {}
         clear_notes(config.notes)  # of runs of an earlier life, which are dead
 
-    def start(self, command: RunUnit) -> None:
+    def start(self, command: RunUnit, workflow: str | None = None) -> None:
         """Submit a unit into its lane and follow it to its end."""
         live = self._live[command.run] = LiveRun(command.run)
-        live.follower = asyncio.create_task(self._follow(command, live))
+        unit = command.unit
+        names = {"user": command.user, "workflow": workflow, "job": unit.job}
+        with about(**names, attempt=unit.attempt, run=command.run):
+            live.follower = asyncio.create_task(self._follow(command, live))
 
     def stop(self, run: RunId) -> None:
         """Stop a run: by its marker between tiles, then by interruption, then by force."""
@@ -118,7 +123,8 @@ class Runs:
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
-        live.order = _order(command, self._config)
+        most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
+        live.order = _order(command, self._config, most_bytes)
         for _ in range(MOST_WORN):
             try:
                 return await self._answer(command, live, live.order)
@@ -193,17 +199,33 @@ class Lost:
     cause: str
 
 
-def _order(command: RunUnit, config: Config) -> tasks.Order:
+def _order(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Order:
     request = read_request(command.kind, command.request)
     if command.mpp is not None:
         request = request.model_copy(update={"mpp": command.mpp})
-    shelf = _shelf_of(command.user, config)
+    shelf = shelf_of(command.user, config)
     most_bytes = config.cluster.lane_gb * 1e9
     cpus = math.ceil(config.cluster.lane_cpus)
-    return tasks.Order(command.run, command.unit, request, shelf, most_bytes, config.notes, cpus)
+    level = config.logging.level
+    place = LogPlace(config.logs, command.lane, most_log_bytes)
+    workflow = now_about().get("workflow")
+    names = tasks.Names(
+        command.user, str(workflow) if workflow else None, config.logging.format, level
+    )
+    return tasks.Order(
+        command.run,
+        command.unit,
+        request,
+        shelf,
+        most_bytes,
+        config.notes,
+        cpus,
+        place,
+        names,
+    )
 
 
-def _shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
+def shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
     """A folder for each user, under a name that any user's name can be made into."""
     name = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))

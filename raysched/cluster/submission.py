@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raysched.cluster.sweeps import expanded, jobs_of
 from raysched.config import Config
+from raysched.core.events import WorkflowSubmitted
 from raysched.core.model import BranchName, JobId, JobSpec, UserId, WorkflowId
 from raysched.errors import (
     InvalidSetting,
@@ -93,6 +94,19 @@ class Prepared:
     jobs: tuple[JobSpec, ...]
     digest: str
     """Names what was asked for, by value: see ``digest_of``."""
+
+
+def submitted(prepared: Prepared, at: float) -> WorkflowSubmitted:
+    """The event that a submission becomes, at a time."""
+    return WorkflowSubmitted(
+        at,
+        prepared.user,
+        prepared.key,
+        prepared.workflow,
+        prepared.name,
+        prepared.jobs,
+        prepared.digest,
+    )
 
 
 def prepare(submission: Submission, *, user: str, key: str, config: Config) -> Prepared:

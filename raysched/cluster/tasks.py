@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import ray
 
+from raysched.cluster.capture import LogPlace, captured
 from raysched.cluster.guard import guarded
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
@@ -32,6 +33,7 @@ from raysched.imaging import processors
 from raysched.imaging.engine import load_engine
 from raysched.imaging.rehearsal import rehearse
 from raysched.imaging.request import SlideRequest
+from raysched.logs import LogFormat, about, write_logs
 from raysched.results import stages
 from raysched.results.shelf import Shelf
 
@@ -52,12 +54,23 @@ class ShelfPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """Whose work it is, and how processes write their logs."""
+
+    user: str
+    workflow: str | None
+    form: LogFormat
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """One unit to do, with all that it needs.
 
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
     is ended for that, the reason is among ``notes``. ``cpus``: those of the lane, which engines
-    that start threads ask for.
+    that start threads ask for. ``log``: where what is said meanwhile goes; ``names``: whose work it
+    is, for this process's own log.
     """
 
     run: RunId
@@ -67,6 +80,8 @@ class Order:
     most_bytes: float
     notes: Path
     cpus: int
+    log: LogPlace
+    names: Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +128,31 @@ Outcome = (
 @ray.remote(max_retries=0)
 def run_unit(order: Order) -> Outcome:
     """Do one unit in this process. Never raises by itself."""
+    unit, names = order.unit, order.names
+    write_logs(names.form, names.level)
+    with (
+        about(
+            user=names.user,
+            workflow=names.workflow,
+            job=unit.job,
+            attempt=unit.attempt,
+            run=order.run,
+        ),
+        captured(unit, order.run, order.log),
+    ):
+        return _ending(order)
+
+
+def _ending(order: Order) -> Outcome:
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
     _give_way()
     processors.give(order.cpus)
     try:
         with guarded(order.unit, order.run, order.most_bytes, order.notes):
-            return _do(order)
+            return _said(order, _do(order))
     except stages.Stopped:
+        log.info("%s stops, as it was told to.", _name_of(order.unit))
         return Halted()
     except MppMissing as error:
         return Asked(f"{error.message} {error.remedy}")
@@ -152,6 +184,22 @@ def warm_up(engine: str, cpus: int) -> None:
         pa.array([0])  # Arrow loads pandas at its first array, where that is installed: 0.7 s
     except Exception:
         log.exception("Engine %r could not be warmed up.", engine)
+
+
+def _name_of(unit: Unit) -> str:
+    if unit.stage is Stage.SEGMENT:
+        return f"Chunk {unit.chunk}"
+    return f"The {unit.stage} stage"
+
+
+def _said(order: Order, outcome: Outcome) -> Outcome:
+    """What the unit has come to, also told to the job's log."""
+    failed = outcome.tiles_failed if isinstance(outcome, stages.Receipt) else ()
+    if failed:
+        log.warning("%s is done, but for its tiles %s.", _name_of(order.unit), [*failed])
+    else:
+        log.info("%s is done.", _name_of(order.unit))
+    return outcome
 
 
 def _give_way() -> None:

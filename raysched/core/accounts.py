@@ -117,6 +117,8 @@ class Caller:
     kind: KeyKind
     max_jobs: int
     """Unfinished jobs that the user may have at once."""
+    account: Role = Role.READ_ONLY
+    """The user's role: the key's, or more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,7 +300,7 @@ def identify(state: State, name: KeyId, digest: str, now: float) -> Caller:
     account = state.identities.accounts[key.user]
     role = key.role if account.role.covers(key.role) else account.role
     most = state.identities.most_jobs(key.user, state.limits.max_jobs_per_user)
-    return Caller(key.user, account.name, role, name, key.kind, most)
+    return Caller(key.user, account.name, role, name, key.kind, most, account.role)
 
 
 def _check_opens(state: State, key: Key, now: float) -> None:

@@ -99,6 +99,7 @@ def end(state: State, job: Job, cause: Cause, step: Step) -> None:
     move(job, cause)
     _leave(state, job, step)
     if job.state is SUCCEEDED:
+        state.totals.latency_s += state.now - job.submitted_at
         for name in job.dependents:
             follower = state.jobs[name]
             follower.unmet.pop(job.id, None)
@@ -117,6 +118,8 @@ def _leave(state: State, job: Job, step: Step) -> None:
     if job.awaits is not None:
         equal_work.stop_waiting(state, job)
     job.ended_at = state.now
+    ended = state.totals.ended
+    ended[job.state] = ended.get(job.state, 0) + 1
     job.question = None
     job.verdict = None
     name, user = job.spec.job, state.users[job.user]

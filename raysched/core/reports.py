@@ -162,6 +162,11 @@ def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
     job = _close(state, event.run, event.seconds, step)
     progress = job.progress
     assert progress is not None, "a chunk in flight has a plan"
+    totals = state.totals
+    totals.chunks += 1
+    totals.tiles += progress.plan.chunk_tiles[run.unit.chunk]
+    totals.tiles_failed += event.tiles_failed
+    totals.cells += event.cells
     if job.state is SEGMENTING:
         progress.chunks_done += 1
         progress.tiles_done += progress.plan.chunk_tiles[run.unit.chunk]
@@ -287,6 +292,7 @@ def _close(
         del state.running[run.unit.job]
     step.touch(job)
     cost = max(0.0, seconds if isfinite(seconds) else state.now - run.started_at)
+    state.totals.lane_s += cost
     difference = cost - run.est_s
     if difference:
         state.turns.correct(owner, difference / user.weight)

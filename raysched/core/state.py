@@ -199,6 +199,24 @@ class Workflow:
 
 
 @dataclass(slots=True)
+class Totals:
+    """What was done since the journal began; never goes back. Work counts when it was done,
+    whatever became of its job; a job that ended, was revived and ended again counts twice."""
+
+    chunks: int = 0
+    tiles: int = 0
+    tiles_failed: int = 0
+    cells: int = 0
+    """As chunks found them, before seams are reconciled."""
+    lane_s: float = 0.0
+    """Seconds that lanes were busy, as far as the runs have ended."""
+    latency_s: float = 0.0
+    """Seconds from submission to success, of all jobs that succeeded."""
+    ended: dict[JobState, int] = field(default_factory=dict)
+    """Jobs by how they ended."""
+
+
+@dataclass(slots=True)
 class State:
     """Everything the scheduler knows."""
 
@@ -214,6 +232,7 @@ class State:
     unfinished: dict[WorkflowId, int] = field(default_factory=dict)
     """Open jobs of each workflow that has any (index)."""
     users: dict[UserId, User] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
     identities: Identities = field(default_factory=Identities)
     """Accounts and keys; scheduling looks at who is disabled and at quotas, and at nothing else."""
     paused_at: float | None = None

@@ -60,6 +60,20 @@ def make_plan(
     Raises ``MppMissing``, ``SlideUnreadable``, ``UnknownEngine``, ``InvalidSetting``,
     ``EngineFailed``.
     """
+    draft, tissue, seen = sketch(slide, request, sight)
+    engine = load_engine(request.engine)
+    params = engine_params(request.engine, request.params)
+    samples = tissue_samples(slide, draft.grid, tissue)
+    overview = Overview(seen.rgb, seen.mask, TISSUE_MPP, samples)
+    context = ask_context(engine, overview, draft.grid.mpp, params)
+    return draft.model_copy(update={"context": context}), tissue, seen.rgb
+
+
+def sketch(
+    slide: Slide, request: SegmentationRequest, sight: Sight = AFRESH
+) -> tuple[SlidePlan, TissueMask, Survey]:
+    """The plan without what the engine computes once for the slide, which decides nothing of the
+    tiles, and what it was made from. Raises as ``make_plan``, but never ``EngineFailed``."""
     engine = load_engine(request.engine)
     params = engine_params(request.engine, request.params)
     _check_alignment(engine, request.tile_px)
@@ -67,8 +81,6 @@ def make_plan(
     grid = working_grid(slide, facts.mpp, engine.target_mpp)
     seen = sight.survey(slide, facts.mpp, request.tissue)
     tissue = seen.tissue(grid)
-    samples = tissue_samples(slide, grid, tissue)
-    overview = Overview(seen.rgb, seen.mask, TISSUE_MPP, samples)
     reader, note = slide.reader(grid.level)
     draft = SlidePlan(
         slide=facts.model_copy(update={"reader": reader, "reader_note": note}),
@@ -76,7 +88,7 @@ def make_plan(
         engine=engine.name,
         engine_version=engine.version,
         params=params.model_dump(mode="json"),
-        context=ask_context(engine, overview, grid.mpp, params),
+        context={},
         tile_px=request.tile_px,
         halo_px=halo_of(engine, grid.mpp),
         seam_px=SEAM_PX,
@@ -86,7 +98,7 @@ def make_plan(
         chunks=(),
     )
     chunks = chunks_with_tissue(draft, tissue, request.chunk_tiles)
-    return draft.model_copy(update={"chunks": chunks}), tissue, seen.rgb
+    return draft.model_copy(update={"chunks": chunks}), tissue, seen
 
 
 def halo_of(engine: Engine, mpp: float) -> int:

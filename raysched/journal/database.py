@@ -161,6 +161,10 @@ class Database:
         except duckdb.Error as error:
             raise reading_fault(error, self.path) from error
 
+    def reader(self) -> duckdb.DuckDBPyConnection:
+        """One more connection, for another thread to read what is committed; to be closed there."""
+        return self._db.cursor()
+
     def archived_between(self, first: int, last: int) -> list[ArchiveRow]:
         """What these events sent to the archive, in order. Raises as ``find``."""
         found = self.find(Statement.ARCHIVED_BETWEEN, first=first, last=last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from datetime import UTC, datetime
@@ -60,3 +61,17 @@ def quarantine(state: Path, paths: list[Path]) -> Path:
     sync_folder(folder)
     sync_folder(folder.parent)
     return folder
+
+
+def size_bytes(state_folder: Path) -> int:
+    """What the journal takes on the disk: both copies and the snapshots."""
+    files = [
+        *state_folder.glob("journal.duckdb*"),
+        *state_folder.glob("segments/*"),
+        *state_folder.glob("snapshots/*"),
+    ]
+    total = 0
+    for path in files:
+        with contextlib.suppress(OSError):  # a segment or snapshot that has just been replaced
+            total += path.stat().st_size
+    return total

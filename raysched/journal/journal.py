@@ -34,12 +34,13 @@ from raysched.journal.codec import Body, Record, mention, standard_codec, whole
 from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, larger, log_of
 from raysched.journal.decisions import decision_text, read_decision
 from raysched.journal.disk import quarantine, sync_folder
-from raysched.journal.faults import damaged, writing_fault
+from raysched.journal.faults import damaged, reading_fault, writing_fault
 from raysched.journal.lock import FolderLock
 from raysched.journal.rows import Group, Row
 from raysched.journal.segments import FOLDER as SEGMENTS
 from raysched.journal.segments import Segments
 from raysched.journal.statements import Statement
+from raysched.journal.usage_reader import UsageReader
 
 LOCK_WAIT_S: Final = 10.0
 INDEX_ROWS: Final = 500
@@ -70,6 +71,10 @@ class StoryLine:
     at: float
     kind: str
     body: Body
+    decision: Decision | None = None
+    """What was decided after it, where that was asked for and kept."""
+    job: str | None = None
+    """The one job that it is about, where that was asked for."""
 
 
 class Journal:
@@ -192,6 +197,33 @@ class Journal:
             for seq, at, kind, version, body in found
         ]
 
+    def chapter(
+        self, job: str, *, after: int, since: float, until: float, most: int
+    ) -> list[StoryLine]:
+        """Up to ``most`` events after the event ``after``, between two times, that concern one job
+        or made the scheduler send or park it; with what was decided."""
+        found = self._opened().find(
+            Statement.CHAPTER,
+            job=whole(job),
+            named=f'"{whole(job)}"',
+            submitted=mention(job),
+            after=after,
+            since=since,
+            until=until,
+            most=most,
+        )
+        return [
+            StoryLine(
+                seq,
+                at,
+                kind,
+                self._codec.body(seq, Record(kind, version, body)),
+                read_decision(seq, decided),
+                about,
+            )
+            for seq, at, kind, version, body, decided, about in found
+        ]
+
     def mark(self, seq: int) -> str | None:
         """The body of one event, by which a snapshot knows its journal again."""
         found = self._opened().find(Statement.MARK, seq=seq)
@@ -241,6 +273,10 @@ class Journal:
         rows = [place.row for place in places]
         for found in self._opened().find(Statement.ARCHIVED_ROWS, rows=rows):
             yield archive.read(*found)
+
+    def usage_reader(self) -> UsageReader:
+        """Who used how much, to be read in a thread of its own; stop and wait before ``close``."""
+        return UsageReader(self._opened().reader(), lambda error: reading_fault(error, self._path))
 
     def compare(self) -> int:
         """Read both copies from end to end, archive included, and return the number of events.

@@ -19,10 +19,12 @@ class Statement(StrEnum):
     REPLAY_FORMAT_1 = "replay_format_1"
     MARK = "mark"
     STORY = "story"
+    CHAPTER = "chapter"
     ARCHIVED = "archived"
     ARCHIVED_INDEX = "archived_index"
     ARCHIVED_ROWS = "archived_rows"
     ARCHIVED_BETWEEN = "archived_between"
+    USAGE = "usage"
 
 
 @cache

@@ -177,6 +177,7 @@ def login_token(world: World) -> dict[str, str]:
 
 ROWS: dict[str, Row] = {
     "create_workflow": mine(422, body=lambda _: NOT_EVEN),  # past the gate, and made nothing
+    "estimate_workflow": mine(422, body=lambda _: NOT_EVEN),
     "get_workflow": Row(names=lambda world: {"workflow": world.workflow}),
     "list_jobs": mine(),
     "list_workflows": mine(),
@@ -190,6 +191,7 @@ ROWS: dict[str, Row] = {
     "resume_cluster": mine(),
     "get_job": Row(),
     "explain_job": Row(),
+    "get_job_log": Row(),
     "cancel_job": Row(409),  # it has succeeded
     "retry_job": Row(409),
     "answer_job": Row(409, body=lambda _: {"mpp": 0.5}),
@@ -226,6 +228,9 @@ ROWS: dict[str, Row] = {
     "list_my_keys": mine(),
     "make_my_key": Row(201, names=lambda _: {}, owned=False, body=lambda _: {"role": "read-only"}),
     "revoke_my_key": Row(204, names=with_spare_key),
+    "get_my_usage": mine(),
+    "get_usage": mine(),
+    "get_cluster": mine(),
     "list_users": mine(),
     "create_user": mine(201, body=lambda _: {"id": f"made-{next(COUNT)}"}),
     "get_user": Row(names=of_owner),
@@ -237,6 +242,7 @@ ROWS: dict[str, Row] = {
     "follow_login_link": mine(303, query=login_token),
     "healthz": mine(),
     "readyz": mine(),
+    "get_metrics": mine(),
 }
 OPEN_PAGES = {
     *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/static-offline-docs")
@@ -251,6 +257,8 @@ def wanted(who: str, route: Route, row: Row) -> int:
         return row.status
     if who in STRANGERS:
         return 401
+    if route.account is not None and who != "admin":
+        return 403
     has = {"read-only": Role.READ_ONLY, "admin": Role.ADMIN}.get(who, Role.USER)
     if not has.covers(route.role):
         return 403
@@ -296,7 +304,7 @@ def test_the_table_asks_for_no_less_than_it_should() -> None:
     without = {route.handler.__name__ for _, route in TABLE if route.role is None}
     assert without == {"log_in", "follow_login_link", "healthz", "readyz"}
     for _, route in TABLE:
-        if route.path.startswith(("/users", "/cluster")):
+        if route.path.startswith(("/users", "/usage", "/cluster")):
             assert route.role is Role.ADMIN, route
         elif route.method not in READS and route.handler.__name__ not in {"log_in", "log_out"}:
             assert route.role is Role.USER, route

@@ -47,6 +47,26 @@ class Up:
         return last
 
 
+def environment(state: Path, slides: Path) -> dict[str, str]:
+    settings = {
+        "RAYSCHED_STATE": str(state),
+        "RAYSCHED_SERVE__SLIDE_FOLDERS": json.dumps([str(slides)]),
+    }
+    return {**os.environ, **settings}
+
+
+def followed(job: str, env: dict[str, str]) -> list[dict[str, Any]]:
+    """What `raysched logs --follow` says of a job until it has ended."""
+    told = subprocess.run(
+        [sys.executable, "-c", ENTRY, "logs", job, "--follow", "--json"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
@@ -54,13 +74,9 @@ def bearer(key: str) -> dict[str, str]:
 @contextmanager
 def up(state: Path, slides: Path) -> Iterator[Up]:
     """The service in a process of its own, on any free port."""
-    settings = {
-        "RAYSCHED_STATE": str(state),
-        "RAYSCHED_SERVE__SLIDE_FOLDERS": json.dumps([str(slides)]),
-    }
     process = subprocess.Popen(
         [sys.executable, "-c", ENTRY, "up", "--port", "0", "--json"],
-        env={**os.environ, **settings},
+        env=environment(state, slides),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -94,6 +110,11 @@ def test_unfinished_work_goes_on_after_a_stop_and_a_start(
     with up(tmp_path / "state", sample_slide.parent) as second:
         assert second.admin_key is None  # it was shown once
         assert httpx.get(second.login).status_code == 303
+        lines = followed(jobs[1], environment(tmp_path / "state", sample_slide.parent))
+        assert second.job(jobs[1], key)["state"] == "succeeded"
+        assert lines[0]["message"] == "Submitted with 1 other job on branch main."
+        assert lines[-1]["message"].startswith("Published: ")
+        assert {"Chunk 0 is done."} < {line["message"] for line in lines}
         for job in jobs:
             view = second.job(job, key)
             while view["state"] != "succeeded":

@@ -1,0 +1,89 @@
+"""The cluster as an administrator sees it: nodes, lanes, users, queue, journal. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from raysched import __version__
+from raysched.cluster.life import Life
+from raysched.core.model import LaneId
+from raysched.core.overview import Overview, overview
+from raysched.journal.disk import size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A machine of the Ray cluster. ``holds_state``: the scheduler and the state folder are on
+    it."""
+
+    node: str
+    host: str
+    is_alive: bool
+    holds_state: bool
+    cpus: float
+    gpus: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """Everything at once, as of one moment. ``places``: the node of each open lane. Lists are cut
+    to what was asked for, the overview's numbers are of all."""
+
+    version: str
+    epoch: int
+    started_at: float
+    """When this life of the scheduler began, seconds since the epoch."""
+    at: float
+    events: int
+    journal_bytes: int
+    nodes: tuple[NodeView, ...]
+    nodes_alive: int
+    places: dict[LaneId, str]
+    overview: Overview
+
+
+async def look(life: Life, state_folder: Path, most: int) -> ClusterView:
+    """What there is to see now, up to ``most`` of each."""
+    nodes, places, size = await asyncio.to_thread(_outside, life, state_folder)
+    await life.settled()
+    seen = overview(life.core.state, most)
+    shown = {each.lane: places.get(each.lane, "") for each in seen.lanes}
+    return ClusterView(
+        version=__version__,
+        epoch=life.core.epoch,
+        started_at=life.began_at,
+        at=life.now(),
+        events=life.events,
+        journal_bytes=size,
+        nodes=tuple(nodes[:most]),
+        nodes_alive=sum(node.is_alive for node in nodes),
+        places=shown,
+        overview=seen,
+    )
+
+
+def _outside(life: Life, folder: Path) -> tuple[list[NodeView], dict[LaneId, str], int]:
+    """What takes a moment to ask for; runs in a thread. Nodes that live come first."""
+    here = ray.get_runtime_context().get_node_id()
+    nodes = [_node(row, here) for row in ray.nodes()]
+    nodes.sort(key=lambda node: (not node.is_alive, not node.holds_state, node.node))
+    return nodes, life.places(), size_bytes(folder)
+
+
+def _node(row: dict[str, Any], here: str) -> NodeView:
+    there = row.get("Resources", {})
+    return NodeView(
+        node=row["NodeID"],
+        host=str(row.get("NodeManagerHostname", "")),
+        is_alive=bool(row["Alive"]),
+        holds_state=row["NodeID"] == here and bool(row["Alive"]),
+        cpus=float(there.get("CPU", 0.0)),
+        gpus=float(there.get("GPU", 0.0)),
+        memory_bytes=int(there.get("memory", 0)),
+    )

@@ -1,0 +1,280 @@
+"""What HTTP and ``--json`` show of usage and of the cluster."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from raysched.cluster.sight import ClusterView, NodeView
+from raysched.core.model import Stage
+from raysched.core.overview import BranchDepth, LaneView, UserLoad
+from raysched.errors import InvalidSetting
+from raysched.journal.usage import Usage, Wanted
+from serve_app.models import Shown, utc, utc_or_none
+
+COUNTS = (
+    *("submitted", "begun", "succeeded", "failed", "cancelled", "skipped", "reused", "retries"),
+    *("cells", "tiles", "runs", "runs_failed", "runs_lost"),
+)
+SECONDS = ("lane_s", "plan_s", "segment_s", "assemble_s", "publish_s")
+WAITS = ("wait_median_s", "wait_p90_s", "wait_max_s")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes a cell for a formula by."""
+NODE_ID = 8
+"""Digits of a node's id that are shown."""
+USUAL_DAYS = 30
+MOST_DAYS = 366
+
+
+def wanted(since: date | None, until: date | None, user: str | None) -> Wanted:
+    """The days that are meant: up to today, 30 of them, where nothing is said. Raises
+    ``InvalidSetting`` for none, or for more than a year."""
+    last = until or datetime.now(UTC).date()
+    usual = timedelta(days=USUAL_DAYS - 1)
+    first = since or (last - usual if last - date.min > usual else date.min)
+    if not timedelta(0) <= last - first < timedelta(days=MOST_DAYS):
+        raise InvalidSetting(
+            f"From {first} to {last} is no range of 1 to {MOST_DAYS} days.",
+            remedy="Choose the first and the last day, since and until, within a year.",
+        )
+    return Wanted(first, last, user)
+
+
+class UsageDay(Shown):
+    """What one user used on one day (UTC). ``submitted``, ``begun`` and the ends count jobs, each
+    on the day when it happened; ``reused``: succeeded with an equal job's cells; ``retries``:
+    attempts beyond the first of jobs that ended. ``cells``: of succeeded jobs. Tiles, runs and
+    lane seconds count what was computed, whatever became of it. Waiting times are from submission
+    to the first dispatch, of the jobs that began; null if none did."""
+
+    day: date
+    user: str
+    submitted: int
+    begun: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    skipped: int
+    reused: int
+    retries: int
+    cells: int
+    tiles: int
+    runs: int
+    runs_failed: int
+    runs_lost: int
+    lane_s: float
+    plan_s: float
+    segment_s: float
+    assemble_s: float
+    publish_s: float
+    wait_median_s: float | None
+    wait_p90_s: float | None
+    wait_max_s: float | None
+
+    @classmethod
+    def of(cls, row: Usage) -> UsageDay:
+        """The journal's row, with times to the millisecond."""
+        facts: dict[str, Any] = {name: getattr(row, name) for name in (*COUNTS, *SECONDS, *WAITS)}
+        for name in (*SECONDS, *WAITS):
+            facts[name] = None if facts[name] is None else round(facts[name], 3)
+        return cls(day=row.day, user=row.user, **facts)
+
+
+class UsageReport(Shown):
+    """Usage by day, then user; days and users without any are left out."""
+
+    since: date
+    until: Annotated[date, Field(description="the last day that is included")]
+    user: str | None
+    days: tuple[UsageDay, ...]
+
+    @classmethod
+    def of(cls, wanted: Wanted, rows: list[Usage]) -> UsageReport:
+        """What was asked for and found."""
+        days = tuple(map(UsageDay.of, rows))
+        return cls(since=wanted.since, until=wanted.until, user=wanted.user, days=days)
+
+    def as_csv(self) -> str:
+        """A table with a line for each day and user (RFC 4180). A name that a spreadsheet would
+        take for a formula has an apostrophe in front."""
+        text = io.StringIO()
+        table = csv.writer(text)
+        table.writerow(UsageDay.model_fields)
+        for each in self.days:
+            table.writerow(_harmless(value) for value in each.model_dump(mode="json").values())
+        return text.getvalue()
+
+
+def _harmless(value: object) -> object:
+    is_formula = isinstance(value, str) and value.startswith(FORMULA)
+    return f"'{value}" if is_formula else value
+
+
+class Node(Shown):
+    """A machine of the cluster; ``id`` is the beginning of Ray's. ``holds_state``: the scheduler
+    and its state folder are on it."""
+
+    id: str
+    host: str
+    is_alive: bool
+    holds_state: bool
+    cpus: float
+    gpus: float
+    memory_bytes: int
+
+    @classmethod
+    def of(cls, view: NodeView) -> Node:
+        """A node as Ray tells."""
+        same = ("host", "is_alive", "holds_state", "cpus", "gpus", "memory_bytes")
+        return cls(id=view.node[:NODE_ID], **{name: getattr(view, name) for name in same})
+
+
+class LaneWork(Shown):
+    """What runs in a lane."""
+
+    user: str
+    job: str
+    stage: Stage
+    chunk: int
+    since: datetime
+    expected_s: float
+
+
+class Lane(Shown):
+    """A lane; ``work`` is null while it is idle."""
+
+    id: str
+    node: str
+    work: LaneWork | None
+
+    @classmethod
+    def of(cls, view: LaneView, node: str) -> Lane:
+        """A lane on a node."""
+        run, work = view.run, None
+        if run is not None:
+            same = ("user", "job", "stage", "chunk", "expected_s")
+            facts = {name: getattr(run, name) for name in same}
+            work = LaneWork(**facts, since=utc(run.since))
+        return cls(id=view.lane, node=node[:NODE_ID], work=work)
+
+
+class BusyUser(Shown):
+    """A user with unfinished jobs. ``share``: of the lanes, by weight among those with a slot;
+    ``share_used``: of the busy lanes, now. ``parked``: the slot's tenure is over, others wait."""
+
+    user: str
+    weight: float
+    slot_since: datetime | None
+    parked: bool
+    queue_rank: int | None
+    queued_since: datetime | None
+    jobs_open: int
+    jobs_running: int
+    lanes: int
+    share: float
+    share_used: float
+
+    @classmethod
+    def of(cls, load: UserLoad) -> BusyUser:
+        """The core's account of a user's load."""
+        same = (
+            *("user", "weight", "parked", "queue_rank", "jobs_open", "jobs_running", "lanes"),
+            *("share", "share_used"),
+        )
+        return cls(
+            **{name: getattr(load, name) for name in same},
+            slot_since=utc_or_none(load.slot_since),
+            queued_since=utc_or_none(load.queued_since),
+        )
+
+
+class Branch(Shown):
+    """A branch with unfinished jobs; ``head`` is at work or next."""
+
+    user: str
+    branch: str
+    jobs_open: int
+    head: str | None
+
+    @classmethod
+    def of(cls, depth: BranchDepth) -> Branch:
+        """The core's account of a branch."""
+        return cls.model_validate(depth)
+
+
+class Queue(Shown):
+    """Who holds slots and who waits for one, and how much there is to do."""
+
+    slots: int
+    slots_held: int
+    users_waiting: int
+    users_busy: int
+    branches_open: int
+    jobs_open: int
+    jobs_running: int
+    max_running_jobs: int
+
+
+class JournalState(Shown):
+    """The log of all that happened."""
+
+    events: int
+    epoch: int
+    size_bytes: int
+
+
+class SchedulerState(Shown):
+    """The scheduler; ``started_at``: this life of it."""
+
+    version: str
+    started_at: datetime
+
+
+class Cluster(Shown):
+    """The service at one moment. Lists hold up to ``limit`` entries: nodes that live first, users
+    by slot, queue and unfinished jobs, branches by depth; the numbers are of all."""
+
+    at: datetime
+    scheduler: SchedulerState
+    journal: JournalState
+    queue: Queue
+    nodes_alive: int
+    nodes: tuple[Node, ...]
+    lanes_open: int
+    lanes_busy: int
+    lanes: tuple[Lane, ...]
+    users: tuple[BusyUser, ...]
+    branches: tuple[Branch, ...]
+
+    @classmethod
+    def of(cls, view: ClusterView) -> Cluster:
+        """What the scheduler saw."""
+        seen = view.overview
+        return cls(
+            at=utc(view.at),
+            scheduler=SchedulerState(version=view.version, started_at=utc(view.started_at)),
+            journal=JournalState(
+                events=view.events, epoch=view.epoch, size_bytes=view.journal_bytes
+            ),
+            queue=Queue(
+                users_waiting=seen.users_queued,
+                **{name: getattr(seen, name) for name in AS_SEEN},
+            ),
+            nodes_alive=view.nodes_alive,
+            nodes=tuple(map(Node.of, view.nodes)),
+            lanes_open=seen.lanes_open,
+            lanes_busy=seen.lanes_busy,
+            lanes=tuple(Lane.of(each, view.places[each.lane]) for each in seen.lanes),
+            users=tuple(map(BusyUser.of, seen.users)),
+            branches=tuple(map(Branch.of, seen.branches)),
+        )
+
+
+AS_SEEN = (
+    *("slots", "slots_held", "users_busy", "branches_open"),
+    *("jobs_open", "jobs_running", "max_running_jobs"),
+)
