@@ -17,15 +17,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from raysched.cluster.gateway import Gateway
 from raysched.cluster.story import Story, ending, is_parked, told
 from raysched.config import Config
 from raysched.core.model import JobId, JobState, UserId
 from raysched.errors import InvalidSetting
 from raysched.results import logbook
 from raysched.results.logbook import Line, Place, delete_log, folder_of, lines_of, pieces
+
+if TYPE_CHECKING:
+    from raysched.cluster.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
