@@ -30,7 +30,8 @@ from raysched.core.model import Failure, JobId, JobSpec, JobState, LaneId, UserI
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import Job
 from raysched.errors import InternalError
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover, replayed
 from raysched.journal.snapshots import frozen, save_snapshot
 from raysched.testing import FakeCluster, job

@@ -27,7 +27,7 @@ from raysched.results import logbook
 from raysched.results.logbook import Line, Place, delete_log, folder_of, lines_of, pieces
 
 if TYPE_CHECKING:
-    from raysched.cluster.gateway import Gateway
+    from raysched.cluster.gateway import Gateway  # which knows the actor, which knows this module
 
 log = logging.getLogger(__name__)
 

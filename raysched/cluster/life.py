@@ -33,7 +33,8 @@ from raysched.core.scheduler import Scheduler, Shown
 from raysched.core.state import Job
 from raysched.core.views import JobView
 from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
-from raysched.journal.journal import Entry, Journal, StoryLine
+from raysched.journal.entries import Entry, StoryLine
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot
 from raysched.journal.usage import Known, Usage, Wanted
@@ -91,7 +92,7 @@ class Life:
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
-        self._removals = Removals(config.results, self.report)
+        self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
         self.epoch = 0
         """Its number, known before the core has heard of it."""

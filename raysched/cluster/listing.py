@@ -20,7 +20,8 @@ from raysched.core.model import JobState, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import Job, Workflow
 from raysched.core.views import JobView, WorkflowView
-from raysched.journal.journal import Archived, Journal
+from raysched.journal.entries import Archived
+from raysched.journal.journal import Journal
 
 if TYPE_CHECKING:
     from raysched.cluster.life import Life

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
+from raysched.cluster.job_log import delete_logs
 from raysched.cluster.lanes import Report
+from raysched.config import Config
 from raysched.core.commands import RemoveFiles
 from raysched.core.events import FilesRemoved
 from raysched.core.model import JobId
@@ -19,8 +20,9 @@ log = logging.getLogger(__name__)
 class Removals:
     """The removals of one life. What a life does not get done the next one is told again."""
 
-    def __init__(self, results: Path, report: Report) -> None:
-        self._results = results.absolute()
+    def __init__(self, config: Config, report: Report) -> None:
+        self._config = config
+        self._results = config.results.absolute()
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -37,12 +39,16 @@ class Removals:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _remove_all(self, job: JobId) -> None:
+        remove_job_files(self._results, job)
+        delete_logs(self._config, job)
+
     async def _remove(self, jobs: tuple[JobId, ...]) -> None:
         gone = []
         async with self._one_at_a_time:
             for job in jobs:
                 try:
-                    await asyncio.to_thread(remove_job_files, self._results, job)
+                    await asyncio.to_thread(self._remove_all, job)
                 except ClusterError as error:  # stays to be done: tried again at the next start
                     log.warning("The files of %s stay: %s", job, error.message)
                 else:

@@ -9,7 +9,7 @@ from typing import Any
 from raysched.core.decision import Dispatch
 from raysched.core.model import JobState, Stage
 from raysched.core.views import JobView
-from raysched.journal.journal import StoryLine
+from raysched.journal.entries import StoryLine
 from raysched.results.logbook import Line
 
 LOGGER = "raysched.scheduler"

@@ -18,22 +18,22 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import duckdb
 
 from raysched.core.commands import Retire
-from raysched.core.decision import NOTHING, Decision
+from raysched.core.decision import Decision
 from raysched.core.events import Event
 from raysched.errors import InternalError, JournalDamaged, StorageFailed
 from raysched.journal import archive
-from raysched.journal.codec import Body, Record, mention, standard_codec, whole
+from raysched.journal.codec import Record, mention, standard_codec, whole
 from raysched.journal.database import FORMAT, JOURNAL_NAME, Database, larger, log_of
 from raysched.journal.decisions import decision_text, read_decision
 from raysched.journal.disk import quarantine, sync_folder
+from raysched.journal.entries import Archived, Entry, StoryLine
 from raysched.journal.faults import damaged, reading_fault, writing_fault
 from raysched.journal.lock import FolderLock
 from raysched.journal.rows import Group, Row
@@ -44,37 +44,6 @@ from raysched.journal.usage_reader import UsageReader
 
 LOCK_WAIT_S: Final = 10.0
 INDEX_ROWS: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is appended: an event, the job that it alone is about, and what it led to."""
-
-    event: Event
-    job: str | None = None
-    decision: Decision = NOTHING
-    retired: tuple[Retire, ...] = ()
-
-
-class Archived(NamedTuple):
-    """Where a workflow that has left memory is, and how many jobs it has."""
-
-    row: int
-    jobs: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoryLine:
-    """One event of a job's story; ``at`` in seconds since the epoch, ``body`` as JSON values."""
-
-    seq: int
-    at: float
-    kind: str
-    body: Body
-    decision: Decision | None = None
-    """What was decided after it, where that was asked for and kept."""
-    job: str | None = None
-    """The one job that it is about, where that was asked for."""
 
 
 class Journal:

@@ -20,7 +20,8 @@ from raysched.core.events import (
 from raysched.core.limits import Limits
 from raysched.core.model import LaneId, PlanFacts, RunId, Stage, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.snapshots import frozen, save_snapshot
 from raysched.testing import job
 

@@ -18,7 +18,8 @@ from figures import Figure
 from raysched.core.events import WorkflowSubmitted
 from raysched.core.model import JobId, Stage, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover, replayed
 from raysched.simulation import Scenario, Simulation
 from raysched.testing import FakeCluster, job

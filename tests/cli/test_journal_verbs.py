@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 from raysched.cli.main import app
 from raysched.core.events import TimePassed
 from raysched.journal.database import JOURNAL_NAME
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.testing import FakeCluster, job
 
 

@@ -19,7 +19,8 @@ from raysched.core.events import Event, WorkflowDeleted
 from raysched.core.limits import Limits
 from raysched.core.model import JobId, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.testing import FakeCluster, job
 
 T = TypeVar("T")

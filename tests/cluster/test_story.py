@@ -31,7 +31,8 @@ from raysched.core.model import (
     UserId,
     WorkflowId,
 )
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 A, B, ANN, BOB = JobId("job-a"), JobId("job-b"), UserId("ann"), UserId("bob")
 LANE, OTHER = LaneId("lane-0"), LaneId("lane-1")

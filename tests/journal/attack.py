@@ -8,7 +8,8 @@ from pathlib import Path
 
 from raysched.core.events import Event, LaneOpened, TimePassed
 from raysched.core.model import LaneId
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 
 def event(seq: int) -> Event:

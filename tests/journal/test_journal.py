@@ -31,7 +31,8 @@ from raysched.core.model import (
 )
 from raysched.errors import InternalError, StorageFailed
 from raysched.journal.database import REPLAY_ROWS
-from raysched.journal.journal import Entry, Journal, StoryLine
+from raysched.journal.entries import Entry, StoryLine
+from raysched.journal.journal import Journal
 
 EVENT_TYPES: tuple[type[Any], ...] = get_args(Event)
 OPENED = LaneOpened(1.0, LaneId("lane-0"))

@@ -16,7 +16,8 @@ from attack import event, files, flip, read, segments, write
 from raysched.core.events import TimePassed
 from raysched.errors import JournalDamaged, JournalTooNew
 from raysched.journal.database import FORMAT
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
 
 TEN = [event(seq) for seq in range(1, 11)]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from attack import Begin, event, files, read, segments
 
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 LIVES = 250
@@ -24,7 +25,8 @@ import os, random, select, signal, sys
 from pathlib import Path
 from raysched.core.events import MppMissed, TimePassed
 from raysched.journal import database, segments
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 folder, lives = Path(sys.argv[1]), int(sys.argv[2])
 chance = random.Random(int(sys.argv[3]))
@@ -173,7 +175,8 @@ TRACED = """
 import sys
 from pathlib import Path
 from attack import event
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 journal = Journal.open(Path(sys.argv[1]))
 print(journal.next_epoch(), flush=True)
@@ -225,7 +228,8 @@ import sys
 from pathlib import Path
 from attack import event
 from raysched.errors import RayschedError
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 try:
     journal = Journal.open(Path(sys.argv[1]))

@@ -14,7 +14,8 @@ from raysched.core.limits import Limits
 from raysched.core.model import JobId, UserId
 from raysched.core.scheduler import Scheduler
 from raysched.errors import InternalError, JournalDamaged, JournalTooNew, StorageFailed
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
 from raysched.journal.segments import Segments
 from raysched.testing import FakeCluster, job

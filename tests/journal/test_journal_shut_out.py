@@ -14,7 +14,8 @@ from attack import Begin, event, kill, line, read
 from raysched.core.events import MppMissed
 from raysched.core.model import RunId
 from raysched.errors import StateLocked, StorageFailed, StorageFull
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 HOLDER = """
 import sys
@@ -38,7 +39,8 @@ import resource, sys
 from pathlib import Path
 from raysched.core.events import MppMissed
 from raysched.errors import RayschedError
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 
 journal = Journal.open(Path(sys.argv[1]))
 journal.next_epoch()

@@ -15,7 +15,8 @@ from raysched.core.model import LaneId
 from raysched.core.scheduler import Scheduler
 from raysched.errors import InternalError, JournalDamaged
 from raysched.journal import snapshots
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
 from raysched.journal.snapshots import frozen, save_snapshot, thawed
 from raysched.testing import FakeCluster, job

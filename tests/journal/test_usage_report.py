@@ -36,7 +36,8 @@ from raysched.core.state import Job
 from raysched.errors import ClusterError, LimitReached
 from raysched.journal import usage_reader
 from raysched.journal.database import JOURNAL_NAME, Database
-from raysched.journal.journal import Entry, Journal
+from raysched.journal.entries import Entry
+from raysched.journal.journal import Journal
 from raysched.journal.usage import Known, Usage, Wanted
 from raysched.testing import FakeCluster, job
 
