@@ -64,6 +64,23 @@ VALUES: Mapping[str, Any] = {
     "unit": "um2", "setting": "params.min_area_um2", "first": 10, "second": 20,
     "Diff.first": {"job": JOB, "cells": 48210, "checksum": DIGEST},
     "Diff.second": {"job": OTHER, "cells": 47884, "checksum": DIGEST},
+    # logs, usage, the cluster, dry runs
+    "level": "info", "LogLine.source": "engine", "logger": "raysched.engines.classical",
+    "LogLine.message": "tile 12 has no tissue that is stained", "chunk": 3, "run": "4-118",
+    "JobLog.next": "eyJzZXEiOjQyfQ", "JobLog.complete": False,
+    "day": "2026-03-14", "UsageReport.since": "2026-03-01", "UsageReport.until": "2026-03-31",
+    "submitted": 12, "begun": 11, "succeeded": 10, "failed": 1, "cancelled": 0, "skipped": 1,
+    "retries": 1, "tiles": 240, "runs": 74, "runs_failed": 1, "runs_lost": 0, "lane_s": 412.5,
+    "plan_s": 2.1, "segment_s": 396.2, "assemble_s": 11.4, "publish_s": 2.8,
+    "wait_median_s": 4.2, "wait_p90_s": 31.0, "wait_max_s": 48.5,
+    "Node.id": "7b1c9e0f", "node": "7b1c9e0f", "host": "node-1", "is_alive": True,
+    "holds_state": True, "cpus": 16.0, "gpus": 0.0, "memory_bytes": 68_719_476_736,
+    "Lane.id": "lane-1", "expected_s": 5.2, "Branch.head": JOB, "share": 0.5, "share_used": 0.5,
+    "queue_rank": None, "EstimatedJob.number": 1, "chunks": 60,
+    "tissue_mm2": 84.2, "EstimatedJob.question": None,
+    "working_mpp": 0.4996, "was_seen": True, "backlog_s": 0.0, "starts_in_s": 3.0,
+    "ends_in_s": 110.0, "lanes_open": 4, "result_bytes": 94_371_840,
+    "result_bytes_from": "measured: your newest results",
     # engines
     "Engine.name": "classical", "version": "3", "package": "raysched", "target_mpp": 0.5,
     "halo_um": 32.0, "UnusableEngine.name": "instanseg",
@@ -88,7 +105,8 @@ VALUES: Mapping[str, Any] = {
     "acts_for": "ann", "csrf": None, "LoggedIn.id": "ann", "LoggedIn.csrf": DIGEST,
     "used_bytes": 1_288_490_188,
     # the service
-    "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes": 4, "lanes_busy": 3,
+    "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes_busy": 3,
+    "Ready.lanes": 4, "Estimate.lanes": 2.0, "BusyUser.lanes": 2,
     "next": None, "Stopping.jobs": 3,
 }  # fmt: skip
 

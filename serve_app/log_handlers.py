@@ -46,10 +46,12 @@ async def get_job_log(
     at: At,
     job: str,
     *,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    cursor: Annotated[str | None, Query(max_length=8000)] = None,
-    level: Level = Level.DEBUG,
-    format: LogShape = LogShape.JSON,  # noqa: A002
+    limit: Annotated[int, Query(ge=1, le=500, description="lines of a page")] = 100,
+    cursor: Annotated[str | None, Query(max_length=8000, description="next of a page")] = None,
+    level: Annotated[Level, Query(description="from which level on")] = Level.DEBUG,
+    format: Annotated[  # noqa: A002
+        LogShape, Query(description="json, or text for people")
+    ] = LogShape.JSON,
 ) -> Response:
     """What the engine said and what the system did for a job, oldest first. `next` of the last page
     gives what has come since; as text it is in the header X-Next-Cursor."""
@@ -63,7 +65,10 @@ async def get_job_log(
     return Response(shown.model_dump_json(), media_type="application/json", headers=headers)
 
 
-async def get_metrics(*, all: bool = False) -> Response:  # noqa: A002
+async def get_metrics(
+    *,
+    all: Annotated[bool, Query(description="Ray's own as well")] = False,  # noqa: A002
+) -> Response:
     """Numbers about the service for Prometheus, of all nodes; with all=1 Ray's own as well. Any key
     of an administrator opens it, also a read-only one."""
     text = await asyncio.to_thread(gathered, everything=all)

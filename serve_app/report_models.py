@@ -232,10 +232,13 @@ class JournalState(Shown):
 
 
 class SchedulerState(Shown):
-    """The scheduler; ``started_at``: this life of it."""
+    """The scheduler; ``started_at``: this life of it. ``paused_at``: since when nothing new starts;
+    ``draining_at``: since when nothing new is taken in."""
 
     version: str
     started_at: datetime
+    paused_at: datetime | None
+    draining_at: datetime | None
 
 
 class Cluster(Shown):
@@ -260,7 +263,12 @@ class Cluster(Shown):
         seen = view.overview
         return cls(
             at=utc(view.at),
-            scheduler=SchedulerState(version=view.version, started_at=utc(view.started_at)),
+            scheduler=SchedulerState(
+                version=view.version,
+                started_at=utc(view.started_at),
+                paused_at=utc_or_none(seen.paused_at),
+                draining_at=utc_or_none(seen.drained_at),
+            ),
             journal=JournalState(
                 events=view.events, epoch=view.epoch, size_bytes=view.journal_bytes
             ),

@@ -98,14 +98,19 @@ class EventStream(Response):
 
     async def _pieces(self, listener: Listener) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = checked = loop.time()
         yield b"retry: %d\n\n" % RETRY_MS
         while loop.time() < begun + LONGEST_S:
+            is_quiet = False
             try:
                 await asyncio.wait_for(listener.news.wait(), HEARTBEAT_S)
             except TimeoutError:
+                is_quiet = True
+            if is_quiet or loop.time() >= checked + HEARTBEAT_S:  # also of one that is never quiet
                 if not await self._may_go_on():
                     return
+                checked = loop.time()
+            if is_quiet:
                 yield self._beat(listener)
                 continue
             reset, changes = listener.take()

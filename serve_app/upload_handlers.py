@@ -30,7 +30,7 @@ from serve_app.models import utc
 from serve_app.slide_models import Upload, UploadList
 from serve_app.slides.checking import ensure_checked
 from serve_app.slides.uploads import Arriving, Piece, Uploads
-from serve_app.writing import Writing, body_of
+from serve_app.writing import Writing
 
 TUS = "1.0.0"
 EXTENSIONS = "creation,termination,expiration,checksum"
@@ -135,7 +135,7 @@ async def send_piece(
         arriving = Writing(Piece(at.slides, upload, upload_checksum))
         await arriving.begin(upload_offset)
         try:
-            async for some in body_of(request):
+            async for some in request.stream():
                 await arriving.write(some)
             offset = await arriving.end()
         except ClientDisconnect:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
-
-from fastapi import Request
-from starlette.exceptions import HTTPException
 
 from serve_app.slides.uploads import Piece
 
 WRITE_BYTES = 1024 * 1024
-IDLE_S = 60.0
-"""Once a sender is silent for as long in the middle of a piece, others may go on with it."""
 T = TypeVar("T")
 
 
@@ -68,16 +63,3 @@ class Writing:
 
     async def _do(self, call: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._thread.submit(call))
-
-
-async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises a 408 when nothing does for ``IDLE_S``, and starlette's
-    ``ClientDisconnect``."""
-    stream = aiter(request.stream())
-    while True:
-        try:
-            yield await asyncio.wait_for(anext(stream), IDLE_S)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise HTTPException(408) from None

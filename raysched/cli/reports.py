@@ -74,6 +74,10 @@ def cluster(options: ClusterOptions, voice: Voice) -> None:
         f"raysched {shown.scheduler.version}, since {_at(shown.scheduler.started_at)}, life "
         f"{journal.epoch}; journal: {journal.events:,} events, {journal.size_bytes / 1e6:,.1f} MB"
     )
+    if shown.scheduler.paused_at is not None:
+        voice.say(f"paused since {_at(shown.scheduler.paused_at)}: nothing new starts")
+    if shown.scheduler.draining_at is not None:
+        voice.say(f"draining since {_at(shown.scheduler.draining_at)}: nothing new is taken in")
     voice.say(
         f"{queue.jobs_open:,} unfinished jobs, {queue.jobs_running} of {queue.max_running_jobs} "
         f"running; {queue.slots_held} of {queue.slots} slots held, {queue.users_waiting:,} users "

@@ -126,8 +126,9 @@ async def news_of(life: Life, after: Mark | None, wait_s: float) -> News:
         return News(Mark(here.epoch, log.serial), missed=True)
     upto = entries[-1].serial if len(entries) == AT_ONCE else log.serial
     told, elsewhere = [], []
+    known: dict[WorkflowId, Scheduler] = {}
     for entry in entries:
-        change = _seen(life, entry)
+        change = _seen(life, entry, known)
         if change is None and entry.job is not None:
             elsewhere.append(entry)
         elif change is not None:
@@ -136,15 +137,19 @@ async def news_of(life: Life, after: Mark | None, wait_s: float) -> News:
     return News(Mark(here.epoch, upto), changes=tuple(sorted(told, key=lambda one: one.serial)))
 
 
-def _seen(life: Life, entry: Entry) -> Change | None:
-    """What memory and the log know of it; None when it is in the archive alone, or deleted."""
+def _seen(life: Life, entry: Entry, known: dict[WorkflowId, Scheduler]) -> Change | None:
+    """What memory and the log know of it; None when it is in the archive alone, or deleted.
+    ``known``: those to read retired workflows from, each made once, since it may be large."""
     if entry.job is None:
         return Change(entry.serial, entry.user, deleted=entry.deleted)
     core = life.core
     if entry.retired is not None:
-        if core.has_deleted(entry.user, entry.retired.workflow.workflow):
+        workflow = entry.retired.workflow.workflow
+        if core.has_deleted(entry.user, workflow):
             return None
-        core = Scheduler.of_retired(entry.retired, core.cleared_by(entry.user))
+        if workflow not in known:
+            known[workflow] = Scheduler.of_retired(entry.retired, core.cleared_by(entry.user))
+        core = known[workflow]
     try:
         view = core.job_view(entry.user, entry.job, life.now())
     except NotFound:

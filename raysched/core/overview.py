@@ -77,6 +77,8 @@ class Overview:
     jobs_open: int
     jobs_running: int
     max_running_jobs: int
+    paused_at: float | None
+    drained_at: float | None
 
 
 def overview(state: State, most: int) -> Overview:
@@ -110,6 +112,8 @@ def overview(state: State, most: int) -> Overview:
         jobs_open=sum(len(user.open) for user in busy.values()),
         jobs_running=len(state.running),
         max_running_jobs=state.limits.max_running_jobs,
+        paused_at=state.paused_at,
+        drained_at=state.drained_at,
     )
 
 

@@ -39,6 +39,7 @@ class Service:
         self.cluster = FakeCluster(limits, lanes=4, record=self._write)
         self.core: Scheduler = self.cluster.core
         self.submitted: list[list[str]] = []
+        self.names: dict[str, list[str]] = {}
 
     def _write(self, core: Scheduler, event: Event, commands: list[Command]) -> None:
         retired = tuple(command for command in commands if isinstance(command, Retire))
@@ -56,12 +57,12 @@ class Service:
         return work(self.journal)
 
     def submit(self, jobs: int, user: str = "ann") -> None:
-        self.cluster.now += jobs % 2  # some of one moment
         number = self.cluster.submissions
         names = [f"{user}-{number}-{each}" for each in range(jobs)]
         self.cluster.submit(user, *(job(name, "xy"[number % 2]) for name in names))
         if user == "ann":
             self.submitted.append(names)
+            self.names[f"w{number + 1}"] = names
 
     def delete(self, number: int) -> None:
         workflow, names = WorkflowId(f"w{number + 1}"), self.submitted[number]
@@ -103,10 +104,12 @@ def test_all_pages_together_are_all_jobs_newest_first_however_little_is_looked_a
             service = Service(Path(folder), kept)
             for size in sizes:
                 service.submit(size)
-                service.submit(1, "bob")
+                service.submit(2)  # in the same moment; of w9 and w10 the second is the less
+                for _ in range(2):
+                    service.submit(1, "bob")
                 service.cluster.run(3)
             wanted = sorted(
-                (view.submitted_at, view.workflow, service.submitted[int(view.workflow[1:]) // 2])
+                (view.submitted_at, view.workflow, service.names[view.workflow])
                 for view in asyncio.run(workflows_of(service, most))
             )
             names = [name for *_, each in wanted for name in each]

@@ -9,7 +9,12 @@ from pathlib import Path
 from raysched.cluster.life import Life
 from raysched.cluster.news import Mark, News, news_of
 from raysched.config import load_config
-from raysched.core.events import JobCancelRequested, WorkflowDeleted, WorkflowSubmitted
+from raysched.core.events import (
+    JobCancelRequested,
+    ResultsDeleted,
+    WorkflowDeleted,
+    WorkflowSubmitted,
+)
 from raysched.core.model import JobId, UserId, WorkflowId
 from raysched.testing import job
 
@@ -59,6 +64,10 @@ def test_jobs_that_ended_and_were_retired_before_anybody_asked_are_told_as_they_
     tmp_path: Path,
 ) -> None:
     async def work(life: Life) -> None:
+        async def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("thousands may end at once: none is looked up by itself")
+
+        life.look_up = refuse  # type: ignore[method-assign, assignment]
         begun = await start(life)
         for name in "abc":
             await end(life, name)
@@ -80,6 +89,19 @@ def test_of_what_was_deleted_only_that_is_told(tmp_path: Path) -> None:
             await life.post(WorkflowDeleted(life.now(), ANN, workflow, name, jobs))
         news = await news_of(life, begun, 0.0)
         assert said(news) == [("deleted", "w-a"), ("deleted", "w-b")]
+
+    live(tmp_path, work)
+
+
+def test_what_changes_in_the_archive_is_told_as_it_is_there(tmp_path: Path) -> None:
+    async def work(life: Life) -> None:
+        for name in "ab":
+            await end(life, name)
+        begun = await start(life)
+        await life.post(ResultsDeleted(life.now(), ANN, JobId("a"), retired=True))
+        (change,) = (await news_of(life, begun, 0.0)).changes
+        assert change.job is not None
+        assert (change.job.job, change.job.results_deleted_at is None) == ("a", False)
 
     live(tmp_path, work)
 

@@ -26,6 +26,7 @@ from raysched.core.accounts import Role
 from raysched.core.model import JobId
 from raysched.core.state import Job as CoreJob
 from serve_app.web import create_app
+from tests.http.conftest import GENEROUS
 
 
 class Direct(Gateway):
@@ -92,6 +93,7 @@ async def service_here(folder: Path, monkeypatch: Any, **settings: Any) -> Async
     slides = folder / "slides"
     slides.mkdir(exist_ok=True)
     serve = {"slide_folders": [slides], **settings.pop("serve", {})}
+    settings = {"limits": GENEROUS, **settings}
     config = load_config(state=folder / "state", serve=serve, **settings)
     gateway = Direct()
     gateway.actor = await actor(config)

@@ -158,7 +158,7 @@ def test_a_nasty_body_is_refused_as_a_problem(
 
 
 @pytest.mark.parametrize("path", ["/login", "/users", "/me/keys"])
-@pytest.mark.parametrize("name", set(NASTY) - {"nothing", "null"})
+@pytest.mark.parametrize("name", sorted(NASTY.keys() - {"nothing", "null"}))
 def test_other_routes_refuse_it_too(name: str, path: str, config: Config) -> None:
     status, _ = code_of(ask(config, "admin", path, NASTY[name]))
     assert 400 <= status < 500

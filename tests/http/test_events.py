@@ -87,7 +87,7 @@ async def listening(http: httpx.AsyncClient, last: str | None = None) -> AsyncIt
 
 async def nobody_listens(here: Here) -> None:
     async with asyncio.timeout(30):
-        while here.app.state.hub.listening or here.app.state.streams.total:
+        while here.app.state.hub.listening or len(here.app.state.streams):
             await asyncio.sleep(0.01)
 
 
@@ -233,7 +233,7 @@ def test_streams_are_bounded_for_each_and_for_all_and_free_when_their_clients_go
                 assert (refused.status_code, refused.json()["code"]) == (429, "limit_reached")
                 assert int(refused.headers["retry-after"]) > 0
                 async with listening(bob):
-                    assert (await bob.get("/events")).status_code == 429
+                    assert (await bob.get("/events")).status_code == 503
             await nobody_listens(here)
             for _ in range(5):
                 async with listening(ann) as stream:
@@ -311,6 +311,27 @@ def test_through_ray_serve_a_job_is_followed_to_its_end_and_clients_that_go_are_
                         opened += answer.status_code == 200
 
     asyncio.run(work())
+
+
+def test_a_stream_that_is_never_quiet_ends_with_its_key_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "HEARTBEAT_S", 0.5)
+
+    async def work(here: Here) -> None:
+        async with await here.user("ann") as ann, listening(ann) as stream:
+            await stream.next()
+            hub = here.app.state.hub
+            (listener,) = hub._listeners
+            change = Change(10**6, ANN, deleted=WorkflowId("w"))
+            (key,) = (await ann.get("/me/keys")).json()["keys"]
+            await ann.delete(f"/me/keys/{key['id']}")
+            async with asyncio.timeout(60):
+                while hub.listening:
+                    listener.put(change, Mark(1, 1))
+                    await asyncio.sleep(0.01)
+
+    run(folder, monkeypatch, work)
 
 
 # --- the hub --------------------------------------------------------------------------------------
