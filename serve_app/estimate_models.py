@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from raysched.cluster.dry_run import DryRun, JobEstimate
 from raysched.cluster.speeds import CostSource
 from raysched.imaging.request import SegmentationRequest
 from serve_app.models import Shown
+
+if TYPE_CHECKING:
+    from raysched.cluster.dry_run import DryRun, JobEstimate
 
 STAGES = ("plan_s", "segment_s", "assemble_s", "publish_s")
 

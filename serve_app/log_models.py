@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from raysched.cluster.job_log import LogPage
 from raysched.core.model import JobState
-from raysched.results.logbook import Line
 from serve_app.models import Shown, utc
 from serve_app.paths import conceal
+
+if TYPE_CHECKING:
+    from raysched.cluster.job_log import LogPage
+    from raysched.results.logbook import Line
 
 
 class LogLine(Shown):

@@ -61,6 +61,11 @@ PARAMETERS = {
     "key": "Id of a key or session: its public part.",
     "token": "The token of a one-time link.",
     "state": "Only jobs in this state.",
+    "limit": "How many a page may hold.",
+    "cursor": "`next` of the page before, as it is.",
+    "level": "From which level on.",
+    "format": "How it is answered.",
+    "all": "Also what Ray itself counts.",
     "branch": "Only jobs of this branch.",
     "kind": "Only jobs of this kind.",
 }

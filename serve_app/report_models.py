@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from raysched.cluster.sight import ClusterView, NodeView
 from raysched.core.model import Stage
-from raysched.core.overview import BranchDepth, LaneView, UserLoad
 from raysched.errors import InvalidSetting
-from raysched.journal.usage import Usage, Wanted
 from serve_app.models import Shown, utc, utc_or_none
+
+if TYPE_CHECKING:
+    from raysched.cluster.sight import ClusterView, NodeView
+    from raysched.core.overview import BranchDepth, LaneView, UserLoad
+    from raysched.journal.usage import Usage, Wanted
 
 COUNTS = (
     *("submitted", "begun", "succeeded", "failed", "cancelled", "skipped", "reused", "retries"),
@@ -33,6 +35,8 @@ MOST_DAYS = 366
 def wanted(since: date | None, until: date | None, user: str | None) -> Wanted:
     """The days that are meant: up to today, 30 of them, where nothing is said. Raises
     ``InvalidSetting`` for none, or for more than a year."""
+    from raysched.journal.usage import Wanted
+
     last = until or datetime.now(UTC).date()
     usual = timedelta(days=USUAL_DAYS - 1)
     first = since or (last - usual if last - date.min > usual else date.min)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
-from raysched.cli.service import Result, Show
+from raysched.cli.service import LogWish, Result, Show
 from raysched.cli.session import ask, settings
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.events import (
@@ -21,6 +22,7 @@ from raysched.core.events import (
 )
 from raysched.core.model import LOCAL_USER, JobId, UserId
 from raysched.core.views import JobView
+from raysched.errors import InvalidSetting
 from raysched.imaging.request import read_request
 from serve_app.account_models import Key, NewKey, User
 from serve_app.models import Engines, Gates, Job, Jobs, Why, Workflow
@@ -30,8 +32,12 @@ if TYPE_CHECKING:
     from raysched.cluster.gateway import Gateway
     from raysched.cluster.health import Health
     from serve_app.estimate_models import Estimate
+    from serve_app.log_models import LogLine
+    from serve_app.report_models import Cluster, UsageReport
 
 T = TypeVar("T")
+LOG_PAGE = 500
+NEWS_WAIT_S = 1.0  # what an engine prints is in no event: look for it this often
 
 
 class JobHere(Job):
@@ -110,6 +116,45 @@ class Here:
     def answer_mpp(self, job: str, mpp: float) -> Job:
         """See ``Service.answer_mpp``."""
         return self._seen(lambda gateway: gateway.answer_mpp(LOCAL_USER, JobId(job), mpp))
+
+    def read_log(self, job: str, ask: LogWish, say: Callable[[LogLine], None]) -> None:
+        """See ``Service.read_log``."""
+        from raysched.cluster.job_log import Level, LogAsk, read_log
+        from serve_app.log_models import LogLine
+
+        if ask.level not in set(Level):
+            raise InvalidSetting(
+                f"There is no level {ask.level!r}.", remedy=f"Use one of {', '.join(Level)}."
+            )
+
+        async def show(gateway: Gateway) -> None:
+            cursor, seen = None, -1
+            while True:
+                wanted = LogAsk(LOG_PAGE, cursor, Level(ask.level))
+                page = await read_log(gateway, self._config, LOCAL_USER, JobId(job), wanted)
+                for line in page.lines:
+                    say(LogLine.of(line, ()))
+                cursor = page.next
+                if not page.complete:
+                    continue
+                if page.state.is_final or not ask.follow:
+                    return
+                seen, _ = await gateway.watch(LOCAL_USER, JobId(job), seen, NEWS_WAIT_S)
+
+        self._ask(show)
+
+    def usage_report(self, since: date | None, until: date | None, user: str | None) -> UsageReport:
+        """See ``Service.usage_report``: everybody's."""
+        from serve_app.report_models import UsageReport, wanted
+
+        asked = wanted(since, until, user)
+        return UsageReport.of(asked, self._ask(lambda gateway: gateway.usage(asked)))
+
+    def cluster(self, limit: int = 100) -> Cluster:
+        """See ``Service.cluster``."""
+        from serve_app.report_models import Cluster
+
+        return Cluster.of(self._ask(lambda gateway: gateway.cluster(limit)))
 
     def engines(self) -> Engines:
         """See ``Service.engines``: those of this installation, also when nothing runs."""

@@ -19,7 +19,7 @@ from raysched.errors import InternalError, NotFound
 if TYPE_CHECKING:
     from raysched.core.scheduler import Scheduler
     from raysched.journal.entries import StoryLine
-from raysched.journal.journal import Journal
+    from raysched.journal.journal import Journal
 
 LOCK_WAIT_S = 1.0  # a running service holds the journal for as long as it runs
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import Common
-from raysched.cli.session import ask, settings
+from raysched.cli.options import Serving
+from raysched.cli.service import reach
 from raysched.cli.voice import Voice, say_table
 from raysched.errors import InvalidSetting
 
@@ -21,7 +21,7 @@ SHOWN = ("day", "user", "jobs", "done", "failed", "ended otherwise", "cells", "t
 
 
 @dataclass(frozen=True, kw_only=True)
-class UsageOptions(Common):
+class UsageOptions(Serving):
     """The options of ``usage``."""
 
     since: Annotated[
@@ -36,7 +36,7 @@ class UsageOptions(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterOptions(Common):
+class ClusterOptions(Serving):
     """The options of ``cluster``."""
 
     limit: Annotated[int, typer.Option(min=1, max=500, help="Entries of each list.")] = 20
@@ -44,17 +44,15 @@ class ClusterOptions(Common):
 
 def usage(options: UsageOptions, voice: Voice) -> None:
     """Show what each user used on each day: jobs, cells, lane seconds, waiting times."""
-    from serve_app.report_models import UsageReport, wanted
-
-    asked = wanted(_day(options.since), _day(options.until), options.user)
-    rows = ask(settings(options.address), lambda gateway: gateway.usage(asked))
-    report = UsageReport.of(asked, rows)
+    since, until = _day(options.since), _day(options.until)
+    with reach(options) as service:
+        report = service.usage_report(since, until, options.user)
     voice.emit(usage=report.model_dump(mode="json"))
     if options.csv:
         voice.say(report.as_csv().rstrip("\r\n"))
         return
     if not report.days:
-        voice.say(f"nothing from {asked.since} to {asked.until}")
+        voice.say(f"nothing from {report.since} to {report.until}")
         return
     say_table(
         voice,
@@ -66,10 +64,8 @@ def usage(options: UsageOptions, voice: Voice) -> None:
 
 def cluster(options: ClusterOptions, voice: Voice) -> None:
     """Show nodes, lanes and what runs in them, users, the queue and the journal."""
-    from serve_app.report_models import Cluster
-
-    config = settings(options.address)
-    shown = Cluster.of(ask(config, lambda gateway: gateway.cluster(options.limit)))
+    with reach(options) as service:
+        shown = service.cluster(options.limit)
     voice.emit(cluster=shown.model_dump(mode="json"))
     if voice.json:
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from raysched.results.exports.formats import Format
     from serve_app.account_models import Key, NewKey, User
     from serve_app.estimate_models import Estimate
+    from serve_app.log_models import LogLine
     from serve_app.models import Engines, Gates, Job, Jobs, Why, Workflow
+    from serve_app.report_models import Cluster, UsageReport
 
 Show = Callable[["Job"], None]
 
@@ -37,6 +40,14 @@ class Wrote:
     cells: int
     complete: bool
     beside: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogWish:
+    """From which level on lines are wanted, and whether until the job has ended."""
+
+    level: str
+    follow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,15 @@ class Service(Users, Protocol):
 
     def answer_mpp(self, job: str, mpp: float) -> Job:
         """Tell it its slide's pixel size."""
+
+    def read_log(self, job: str, ask: LogWish, say: Callable[[LogLine], None]) -> None:
+        """Say each line of what was said of a job, oldest first."""
+
+    def usage_report(self, since: date | None, until: date | None, user: str | None) -> UsageReport:
+        """What users used, as far as who asks may see it."""
+
+    def cluster(self, limit: int = 100) -> Cluster:
+        """The service at this moment; lists hold up to ``limit`` entries."""
 
     def engines(self) -> Engines:
         """What finds cells there."""

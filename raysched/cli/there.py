@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pydantic import BaseModel
 
-from raysched.cli.service import Compared, Result, Show, Wrote
+from raysched.cli.service import Compared, LogWish, Result, Show, Wrote
 from raysched.client import Client
 from raysched.client.wire import Call
+from raysched.core.accounts import Role
 from raysched.core.model import JobState
 from raysched.errors import InvalidSetting, SlideMissing
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, paths_of
 from raysched.results.storage import storage
+from serve_app.log_models import LogLine
 from serve_app.models import HttpJob, HttpSubmission, Job, Jobs, Workflow
+from serve_app.report_models import UsageReport
 
 if TYPE_CHECKING:
     from serve_app.estimate_models import Estimate
 
+NEWS_WAIT_S = 1.0  # what an engine prints is in no event: look for it this often
 PATIENCE_S = 15.0
 """A restart of the service is waited out, and a person is told in time of one that is gone."""
 DIFF_PARTS = (".html", ".json")
@@ -90,6 +96,25 @@ class There(Client):
         for last in self.watch(job):
             show(last)
         return last
+
+    def read_log(self, job: str, ask: LogWish, say: Callable[[LogLine], None]) -> None:
+        """See ``Service.read_log``."""
+        cursor = None
+        while True:
+            page = self.log(job, cursor=cursor, level=ask.level)
+            for line in page.lines:
+                say(line)
+            cursor = page.next
+            if page.complete and (page.state.is_final or not ask.follow):
+                return
+            if page.complete:
+                time.sleep(NEWS_WAIT_S)
+
+    def usage_report(self, since: date | None, until: date | None, user: str | None) -> UsageReport:
+        """See ``Service.usage_report``: an administrator sees everybody's, others their own."""
+        if user is None and self.me().role is not Role.ADMIN:
+            return self.my_usage(since=since, until=until)
+        return self.usage(since=since, until=until, user=user)
 
     def result(self, job: str) -> Result:
         """See ``Service.result``."""

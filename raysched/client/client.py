@@ -8,12 +8,13 @@ from typing import Self
 from raysched.client.accounts import AccountVerbs
 from raysched.client.cluster import ClusterVerbs
 from raysched.client.jobs import JobVerbs
+from raysched.client.reports import ReportVerbs
 from raysched.client.results import ResultVerbs
 from raysched.client.slides import SlideVerbs
 from raysched.client.wire import Wire
 
 
-class Client(JobVerbs, ResultVerbs, SlideVerbs, AccountVerbs, ClusterVerbs):
+class Client(JobVerbs, ResultVerbs, SlideVerbs, ReportVerbs, AccountVerbs, ClusterVerbs):
     """Asks a raysched service over HTTP, with the verbs of the command line.
 
     Args:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from raysched.client.wire import Call, Wire
 from serve_app.models import Gates
+from serve_app.report_models import Cluster
 
 
 class ClusterVerbs:
     """Verbs of ``Client``, for administrators."""
 
     _wire: Wire
+
+    def cluster(self, limit: int = 100) -> Cluster:
+        """Nodes, lanes and what runs in them, users, the queue, the journal, at this moment."""
+        return self._wire.ask(Cluster, Call(method="GET", path="/cluster", params={"limit": limit}))
 
     def pause(self) -> Gates:
         """Let nothing new start: what runs ends, everything else waits."""

@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
 
-READS = {"GET", "HEAD"}
+READS = {"GET", "HEAD", "OPTIONS"}
 WHO = ("no key", "bad key", "revoked", "expired", "read-only", "other user", "owner", "admin")
 STRANGERS = WHO[:4]
 NOT_EVEN = {"jobs": [{"slide": "sample.svs", "params": {"no_such_parameter": 1}}]}

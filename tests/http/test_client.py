@@ -304,3 +304,15 @@ def test_an_administrator_holds_the_cluster(admin: Client, ann: Client) -> None:
     assert (gates.paused_at, gates.draining_at) == (None, None)
     with pytest.raises(Forbidden):
         ann.pause()
+
+
+def test_what_a_job_said_and_what_was_used_is_told(admin: Client, ann: Client, done: Job) -> None:
+    first = ann.log(done.id, page=2)
+    assert (first.job, len(first.lines), first.complete) == (done.id, 2, False)
+    rest = ann.log(done.id, cursor=first.next)
+    assert rest.complete and first.lines[-1].at <= rest.lines[0].at
+    assert [day.user for day in ann.my_usage().days] == ["ann-client"]
+    assert {day.user for day in admin.usage(user="ann-client").days} == {"ann-client"}
+    with pytest.raises(Forbidden):
+        ann.usage()
+    assert len(admin.cluster(limit=1).lanes) <= 1

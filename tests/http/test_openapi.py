@@ -12,7 +12,14 @@ from pydantic import BaseModel
 
 from raysched.cluster.gateway import Gateway
 from raysched.config import load_config
-from serve_app import account_models, models, slide_models
+from serve_app import (
+    account_models,
+    estimate_models,
+    log_models,
+    models,
+    report_models,
+    slide_models,
+)
 from serve_app.examples import UNKNOWN
 from serve_app.openapi import ERRORS, MEDIA_TYPE, errors_of, operations
 from serve_app.routes import AT_THE_ROOT, ROUTES
@@ -21,7 +28,7 @@ from serve_app.web import create_app
 # Ray Serve's own models, on import
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 
-MODULES = (models, account_models, slide_models)
+MODULES = (models, account_models, slide_models, log_models, report_models, estimate_models)
 
 
 @pytest.fixture(scope="module")

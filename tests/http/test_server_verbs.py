@@ -239,3 +239,23 @@ def test_what_only_a_server_has_is_not_asked_of_a_cluster(vera: Vera, tmp_path: 
         refused = vera.says(*arguments, RAYSCHED_SERVER=None)
         assert refused.exit_code == 2
         assert "--server URL" in refused.stderr
+
+
+def test_logs_usage_and_the_cluster_are_shown(
+    vera: Vera, done: str, service: Service, tmp_path: Path
+) -> None:
+    said = vera.says("logs", done)
+    assert said.exit_code == 0, said.output
+    assert len(said.stdout.splitlines()) == len(
+        vera.says("logs", done, "--json").stdout.splitlines()
+    )
+    assert vera.says("logs", done, "--follow", "--level", "info").exit_code == 0
+    assert vera.says("logs", done, "--level", "loud").exit_code == 2
+    assert [day["user"] for day in vera.asks("usage")["usage"]["days"]] == ["vera"]
+    assert vera.says("usage", "--user", "local").exit_code == 2  # she is no administrator
+    assert vera.says("cluster").exit_code == 2
+    key = service.http.headers["Authorization"].removeprefix("Bearer ")
+    operator = Vera(str(service.bare.base_url), key, tmp_path)
+    assert operator.asks("cluster")["cluster"]["lanes_open"] > 0
+    everybody = operator.asks("usage")["usage"]["days"]
+    assert "vera" in {day["user"] for day in everybody}
