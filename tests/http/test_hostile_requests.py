@@ -43,6 +43,12 @@ schema = schemathesis.openapi.from_dict(
 )
 
 
+@schemathesis.serializer("application/offset+octet-stream")
+def piece(_: schemathesis.SerializationContext, value: object) -> bytes:
+    """A piece of an upload, as it comes."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @dataclass(frozen=True)
 class Hostile:
     """An administrator of their own, who has a job with results."""
