@@ -30,12 +30,19 @@ Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (R
 stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
 `Idempotency-Key` to make it so."""
 
+REQUESTS_IN_ALL = 800
+"""Fewer than Serve hands to a replica at once (``serve_app.app``): who comes later is told so, and
+does not wait behind requests that may be half sent."""
+
 
 def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
     app.state.gate = Gate(gateway, config.limits)
+    app.state.requests = Places(
+        "requests", per_user=config.limits.requests_per_user, in_all=REQUESTS_IN_ALL
+    )
     app.state.downloads = Places(
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )
