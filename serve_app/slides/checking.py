@@ -27,8 +27,8 @@ from raysched.imaging.slide import Rgb, Slide, open_slide, slide_sha256
 from raysched.results.storage import DISK
 from serve_app.slides.archives import SlideZip
 from serve_app.slides.names import check_beginning, suffix_of
-from serve_app.slides.record import Facts, Level, SlideRecord, SlideState
-from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, lock
+from serve_app.slides.record import Facts, Level, SlideRecord, SlideState, write_record
+from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, lock, storing
 from serve_app.slides.uploads import check_disk, check_quota
 
 log = logging.getLogger(__name__)
@@ -201,13 +201,15 @@ def _laid_out(store: SlideStore, record: SlideRecord) -> SlideRecord:
 
 def _reserve(store: SlideStore, record: SlideRecord, size: int) -> None:
     """See that what a zip holds has room, and keep that room."""
-    with store.locked():
-        others = store.used() - store.record(record.id).held_bytes
-        check_quota("Unpacked, the zip has", size, others, record.quota_bytes)
+    with store.locked(), storing(store.folder):  # until it is kept: zips come side by side
+        now = store.record(record.id)
+        check_quota(
+            "Unpacked, the zip has", size, store.used() - now.held_bytes, record.quota_bytes
+        )
         with lock(store.top / ".lock"):
             check_disk(store.top, size)
-    most = max(size, record.size_bytes)
-    store.change(record.id, lambda r: r.model_copy(update={"held_bytes": most}))
+        held = max(size, record.size_bytes)
+        write_record(store.of(record.id), now.model_copy(update={"held_bytes": held}))
 
 
 def _remove_content(folder: Path) -> None:
