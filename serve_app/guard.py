@@ -18,9 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from raysched.cluster.limiter import Budget, Taken, pace_of
 from raysched.config import LimitSettings
 from raysched.core.accounts import Role
+from raysched.core.model import UserId
 from serve_app.body import StrictRequest, bounded
 from serve_app.flow import Stalled, metered, paced
 from serve_app.identity import ask_who, check_account, check_role
+
+NOBODY = UserId("")
+"""Whoever asks without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ async def _let_in(
         send = _telling(send, limits, bounds.budget, taken)
         if bounds.budget is Budget.EXPORT and scope["method"] == "GET":
             place = app_state.downloads.taken(asking.caller.user)
+    if bounds.role is None and scope["method"] == "POST":
+        place = app_state.strangers.taken(NOBODY)
     if bounds.budget is Budget.UPLOAD:
         receive = metered(scope, receive, send)
     receive = bounded(scope, receive, bounds.body_bytes, limits.stall_s)
