@@ -22,6 +22,7 @@ from raysched.core.model import UserId
 from serve_app.body import StrictRequest, bounded
 from serve_app.flow import Stalled, metered, paced
 from serve_app.identity import ask_who, check_account, check_role
+from serve_app.threads import working_for
 
 NOBODY = UserId("")
 """Whoever asks without a key."""
@@ -65,24 +66,27 @@ async def _let_in(
     bounds: Bounds, handle: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
     app_state = scope["app"].state
+    app_state.threads.begin()
     limits: LimitSettings = app_state.config.limits
     place: Any = nullcontext()
+    user = None
     is_open = bounds.account is not None and app_state.config.serve.open_metrics
     if bounds.role is not None and not is_open:
         asking, taken = await ask_who(Request(scope), bounds.budget)
         check_role(asking, bounds.role)
         if bounds.account is not None:
             check_account(asking, bounds.account)
-        scope.setdefault("state", {}).update(asking=asking, user=asking.caller.user)
+        user = asking.caller.user
+        scope.setdefault("state", {}).update(asking=asking, user=user)
         send = _telling(send, limits, bounds.budget, taken)
         if bounds.budget is Budget.EXPORT and scope["method"] == "GET":
-            place = app_state.downloads.taken(asking.caller.user)
+            place = app_state.downloads.taken(user)
     if bounds.role is None and scope["method"] == "POST":
         place = app_state.strangers.taken(NOBODY)
     if bounds.budget is Budget.UPLOAD:
         receive = metered(scope, receive, send)
     receive = bounded(scope, receive, bounds.body_bytes, limits.stall_s)
-    with place:
+    with place, working_for(user):
         if scope["method"] == "GET":
             with suppress(Stalled):  # nobody is left to be told
                 await paced(handle, scope, receive, send, limits.stall_s)

@@ -21,6 +21,7 @@ from serve_app.openapi import describe
 from serve_app.places import Places
 from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
+from serve_app.threads import Sharing
 
 MOST_PIECES = 12
 """In one replica: each may be in memory."""
@@ -40,6 +41,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
+    app.state.threads = Sharing()
     app.state.pulse = Pulse(gateway)
     app.state.gate = Gate(gateway, config.limits)
     app.state.downloads = Places(
