@@ -24,6 +24,7 @@ from serve_app.flow import Stalled, metered, paced
 from serve_app.identity import ask_who, check_account, check_role
 from serve_app.threads import working_for
 
+WITH_BODY = {"POST", "PATCH", "PUT", "DELETE"}
 NOBODY = UserId("")
 """Whoever asks without a key."""
 
@@ -81,6 +82,8 @@ async def _let_in(
         send = _telling(send, limits, bounds.budget, taken)
         if bounds.budget is Budget.EXPORT and scope["method"] == "GET":
             place = app_state.downloads.taken(user)
+        elif scope["method"] in WITH_BODY:
+            place = app_state.changes.taken(user)
     if bounds.role is None and scope["method"] == "POST":
         place = app_state.strangers.taken(NOBODY)
     if bounds.budget is Budget.UPLOAD:

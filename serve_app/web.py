@@ -23,6 +23,10 @@ from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 from serve_app.threads import Sharing
 
+ALL_REQUESTS = 200
+"""Requests that a replica has under way (``max_ongoing_requests`` of ``serve_app.app``)."""
+MOST_CHANGES = 48
+"""Of one user: requests with a body, which are under way for as long as it takes to send it."""
 MOST_PIECES = 12
 """In one replica: each may be in memory."""
 MOST_STRANGERS = 16
@@ -55,6 +59,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     )
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.state.usage_reports = Places("usage reports", per_user=2, in_all=8)
+    app.state.changes = Places("changes", per_user=MOST_CHANGES, in_all=ALL_REQUESTS)
     app.state.pieces = Places("pieces of uploads", per_user=4, in_all=MOST_PIECES)
     app.state.strangers = Places("logins", per_user=None, in_all=MOST_STRANGERS)
     tables = ("/api/v1", ROUTES), ("", AT_THE_ROOT)

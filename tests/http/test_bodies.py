@@ -25,9 +25,9 @@ from raysched.core.views import WorkflowView
 from raysched.errors import LimitReached, NotFound, Unauthorized
 from serve_app.body import DEEPEST, MAX_BODY_BYTES, MAX_LOGIN_BYTES, read_json
 from serve_app.routes import ROUTES
-from serve_app.web import MOST_STRANGERS, create_app
+from serve_app.web import MOST_CHANGES, MOST_STRANGERS, create_app
 
-KEYS = {who: Secret.new(KeyKind.API) for who in ("admin", "read-only", "spent", "nobody")}
+KEYS = {who: Secret.new(KeyKind.API) for who in ("admin", "user", "read-only", "spent", "nobody")}
 MB = 1 << 20
 
 
@@ -141,6 +141,39 @@ def test_one_user_cannot_hold_all_places_for_pieces(config: Config) -> None:
         with pytest.raises(LimitReached):
             held.enter_context(app.state.pieces.taken(UserId("eve")))
         held.enter_context(app.state.pieces.taken(UserId("bob")))
+
+
+def test_one_user_cannot_hold_all_requests_of_a_replica(config: Config) -> None:
+    """By sending bodies as slowly as may be."""
+    app = create_app(config.model_copy(update={"limits": LimitSettings(stall_s=60)}), Actor("no"))
+    begun = 0
+
+    async def never() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async def asked() -> tuple[httpx.Response, httpx.Response]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        eve, bob = ({"Authorization": f"Bearer {KEYS[who].text}"} for who in ("admin", "user"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+            held = [
+                asyncio.create_task(client.post("/me/keys", content=never(), headers=eve))
+                for _ in range(MOST_CHANGES)
+            ]
+            while begun < MOST_CHANGES:
+                await asyncio.sleep(0)
+            one_more = await client.post("/me/keys", content=b"{", headers=eve)
+            other = await client.post("/me/keys", content=b"{", headers=bob)
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+            return one_more, other
+
+    one_more, other = asyncio.run(asked())
+    assert code_of(one_more) == (429, "limit_reached")
+    assert code_of(other)[0] == 422
 
 
 def test_a_login_is_small_whoever_sends_it(config: Config) -> None:
