@@ -50,6 +50,7 @@ async def follow_login_link(
     request: Request, token: Annotated[str, Query(max_length=200)]
 ) -> Response:
     """The one-time link that `raysched up` prints: begins a session, once, and leads on."""
+    Secret.read(token, KeyKind.LOGIN)  # a key in a link would log others in as whoever made it
     session, _ = await _session(request, token)
     answer = RedirectResponse(AFTER_LOGIN, 303, headers=NOT_KEPT)
     _set_cookie(request, answer, session)

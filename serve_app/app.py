@@ -13,7 +13,7 @@ from raysched.cluster.gateway import Gateway
 from raysched.cluster.session import connect
 from raysched.config import Config, load_config
 from raysched.logs import write_logs
-from serve_app.web import create_app
+from serve_app.web import ALL_REQUESTS, create_app
 
 APP_NAME = "raysched"
 PATIENCE_S = 5.0
@@ -22,7 +22,7 @@ PATIENCE_S = 5.0
 
 @serve.deployment(
     ray_actor_options={"num_cpus": 0},
-    max_ongoing_requests=1000,
+    max_ongoing_requests=ALL_REQUESTS,
     graceful_shutdown_timeout_s=2.0,
     logging_config={"enable_access_log": False},
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any, NoReturn
 
 from fastapi import Request
@@ -19,6 +20,11 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 """Room for a workflow of 10,000 jobs with parameters of their own."""
 DEEPEST = 64
 """Levels of JSON in one another: no request needs ten."""
+MAX_LOGIN_BYTES = 1024
+"""Anybody may send one."""
+SLOWEST_BYTES_PER_S = 8 * 1024
+"""A body that takes longer than ``stall_s`` comes at least at this pace: whoever sends a byte a
+minute would hold a place among the replica's requests for as long as they like."""
 MAX_PIECE_BYTES = 8 * 1024 * 1024
 """Of one piece of an upload. Serve's proxy and then the replica hold what they receive until the
 handler takes it, so a piece may be in memory twice, however fast it is written."""
@@ -26,22 +32,26 @@ handler takes it, so a piece may be in memory twice, however fast it is written.
 
 def bounded(scope: Scope, receive: Receive, most_bytes: int | None, stall_s: float) -> Receive:
     """``receive`` that ends as a 413 beyond ``most_bytes`` (None: whoever reads it counts), and as
-    a 408 when the next piece of the body does not come within ``stall_s``."""
+    a 408 when the next piece of the body does not come within ``stall_s``, or all of it comes too
+    slowly. Only time that is spent waiting for the sender counts."""
     announced = Headers(scope=scope).get("content-length", "")
     most = float("inf") if most_bytes is None else most_bytes
-    read, has_ended = 0, False
+    read, has_ended, waited_s = 0, False, 0.0
 
     async def counted() -> Message:
-        nonlocal read, has_ended
+        nonlocal read, has_ended, waited_s
         if has_ended:  # what is waited for now is that the client goes away
             return await receive()
         if announced.isdecimal() and int(announced[:20]) > most:
             raise HTTPException(413)
+        left_s = min(stall_s, stall_s + read / SLOWEST_BYTES_PER_S - waited_s)
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(stall_s):
+            async with asyncio.timeout(left_s):
                 message = await receive()
         except TimeoutError:
             raise HTTPException(408) from None
+        waited_s += time.monotonic() - began
         read += len(message.get("body", b""))
         has_ended = not message.get("more_body", False)
         if read > most:

@@ -31,6 +31,7 @@ from serve_app.slides.record import SlideRecord
 from serve_app.slides.store import SLIDE_ID, SlideStore, store_of
 
 HEALTH_WAIT_S = 3.0
+PULSE_S = 0.05
 GB = 10**9
 LOOK_AGAIN_S = 0.02
 
@@ -137,10 +138,33 @@ async def in_use(slides: SlideStore, *, shared: bool) -> AsyncIterator[None]:
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-async def ready(gateway: Gateway) -> Health:
+class Pulse:
+    """How the scheduler is, for everybody who asks this replica, with a key or without: they share
+    one question, which is put after the last of them came. So however many ask, the actor hears
+    ``1 / PULSE_S`` questions a second."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._next: asyncio.Task[Health] | None = None
+        self._asked_at = -PULSE_S
+
+    async def health(self) -> Health:
+        """As ``Gateway.health``, no older than the question. Raises ``TimeoutError``."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._ask(), name="asking how the scheduler is")
+        return await asyncio.shield(self._next)
+
+    async def _ask(self) -> Health:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._asked_at + PULSE_S - clock()))
+        self._next, self._asked_at = None, clock()  # who comes from now on asks anew
+        return await asyncio.wait_for(self._gateway.health(), HEALTH_WAIT_S)
+
+
+async def ready(pulse: Pulse) -> Health:
     """How the scheduler is. Raises ``ClusterError`` unless it can take work right now."""
     try:
-        health = await asyncio.wait_for(gateway.health(), HEALTH_WAIT_S)
+        health = await pulse.health()
     except TimeoutError:
         raise ClusterError(
             "The scheduler does not answer.", remedy="Ask again in a moment."

@@ -22,9 +22,10 @@ from raysched.core.model import UserId
 from serve_app.body import StrictRequest, bounded
 from serve_app.flow import Stalled, metered, paced
 from serve_app.identity import SAFE, ask_who, check_account, check_role
+from serve_app.threads import working_for
 
 NOBODY = UserId("")
-"""Who asks without a key, all together."""
+"""Whoever asks without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,10 @@ async def _let_in(
     bounds: Bounds, handle: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
     app_state = scope["app"].state
+    app_state.threads.begin()
     limits: LimitSettings = app_state.config.limits
-    user, place, is_read = NOBODY, nullcontext(), scope["method"] in SAFE
+    user: UserId | None = None
+    place: Any = nullcontext()
     is_open = bounds.account is not None and app_state.config.serve.open_metrics
     if bounds.role is not None and not is_open:
         asking, taken = await ask_who(Request(scope), bounds.budget)
@@ -81,9 +84,12 @@ async def _let_in(
     if bounds.budget is Budget.UPLOAD:
         receive = metered(scope, receive, send)
     receive = bounded(scope, receive, bounds.body_bytes, limits.stall_s)
-    # What is read without a key has no body to wait for, and is to be answered in any case.
-    one_more = app_state.requests.taken(user) if user or not is_read else nullcontext()
-    with one_more, place:
+    one_more: Any = nullcontext()  # what is read without a key has no body, and is answered always
+    if user is not None:
+        one_more = app_state.requests.taken(user)
+    elif scope["method"] not in SAFE:
+        one_more = app_state.strangers.taken(NOBODY)
+    with one_more, place, working_for(user):
         if scope["method"] == "GET":
             with suppress(Stalled):  # nobody is left to be told
                 await paced(handle, scope, receive, send, limits.stall_s)

@@ -107,7 +107,7 @@ async def healthz() -> Alive:
 
 async def readyz(request: Request) -> Ready:
     """The scheduler can take work; 503 otherwise."""
-    health = await ready(request.app.state.gateway)
+    health = await ready(request.app.state.pulse)
     return Ready(
         ready=health.ready,
         version=health.version,

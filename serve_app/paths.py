@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from raysched.config import Config
 from raysched.errors import InvalidSetting, SlideMissing
 
+PATH_FORMATS = {"path", "file-path", "directory-path"}
+"""What the JSON schema says of ``Path`` and its like."""
 UPLOADED = re.compile(r"[0-9a-f]{32}/sl-[0-9a-f]{21}/(?:content/)?")
 """What is left of the path to an uploaded slide once the folder of all is taken off."""
 
@@ -49,13 +51,21 @@ def refuse_files(kind: type[BaseModel], params: dict[str, Any], config: Config) 
     """
     described = kind.model_json_schema().get("properties", {})
     for name, value in params.items():
-        is_path = described.get(name, {}).get("format") == "path"
-        if is_path and value is not None and not _is_model(str(value), config):
-            raise InvalidSetting(
-                f"There is no file {str(value)[:200]!r} that this service may read for the "
-                f"parameter {name!r}.",
-                remedy="Check the name; the operator adds folders with serve.model_folders.",
-            )
+        if not _is_path(described.get(name, {})):
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None and not _is_model(str(each), config):
+                raise InvalidSetting(
+                    f"There is no file {str(each)[:200]!r} that this service may read for the "
+                    f"parameter {name!r}.",
+                    remedy="Check the name; the operator adds folders with serve.model_folders.",
+                )
+
+
+def _is_path(described: dict[str, Any]) -> bool:
+    """Also of what may be left out, and of lists: their schema says it of a part."""
+    parts = [*described.get("anyOf", ()), described.get("items", {})]
+    return described.get("format") in PATH_FORMATS or any(_is_path(each) for each in parts if each)
 
 
 def _is_model(name: str, config: Config) -> bool:

@@ -40,6 +40,7 @@ As = Annotated[ReportFormat, Query(alias="format", description="json, or csv for
 
 async def get_usage(
     at: At,
+    request: Request,
     since: Since = None,
     until: Until = None,
     user: Annotated[str | None, Query(max_length=64, description="default: everybody")] = None,
@@ -49,14 +50,18 @@ async def get_usage(
     waiting times. Users that were deleted are included."""
     if user is not None:
         await at.gateway.account(UserId(user))
-    return await _report(at, since, until, user, shape)
+    return await _report(at, request, (since, until, user), shape)
 
 
 async def get_my_usage(
-    at: At, since: Since = None, until: Until = None, shape: As = ReportFormat.JSON
+    at: At,
+    request: Request,
+    since: Since = None,
+    until: Until = None,
+    shape: As = ReportFormat.JSON,
 ) -> Response:
     """What you used on each day."""
-    return await _report(at, since, until, at.user, shape)
+    return await _report(at, request, (since, until, at.user), shape)
 
 
 async def get_cluster(
@@ -76,10 +81,15 @@ async def estimate_workflow(at: At, request: Request, body: HttpSubmission) -> E
 
 
 async def _report(
-    at: Desk, since: date | None, until: date | None, user: str | None, shape: ReportFormat
+    at: Desk,
+    request: Request,
+    which: tuple[date | None, date | None, str | None],
+    shape: ReportFormat,
 ) -> Response:
-    asked = wanted(since, until, user)
-    report = UsageReport.of(asked, await at.gateway.usage(asked))
+    asked = wanted(*which)
+    reports: Places = request.app.state.usage_reports
+    with reports.taken(at.asking.caller.user):
+        report = UsageReport.of(asked, await at.gateway.usage(asked))
     if shape is ReportFormat.JSON:
         return Response(report.model_dump_json(), media_type="application/json")
     name = f"usage-{asked.since}-{asked.until}.csv"

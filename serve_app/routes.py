@@ -20,7 +20,7 @@ from serve_app import report_handlers as reports
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
 from serve_app import work_handlers as work
-from serve_app.body import MAX_BODY_BYTES, MAX_PIECE_BYTES
+from serve_app.body import MAX_BODY_BYTES, MAX_LOGIN_BYTES, MAX_PIECE_BYTES
 from serve_app.guard import Bounds, guarded
 from serve_app.problems import MEDIA_TYPE
 from serve_app.report_models import UsageReport
@@ -140,7 +140,7 @@ ROUTES = (
     Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
     Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
     Route("POST", "/cluster/resume", ADMIN, work.resume_cluster, tag="cluster"),
-    Route("POST", "/login", OPEN, accounts.log_in, tag="sessions"),
+    Route("POST", "/login", OPEN, accounts.log_in, tag="sessions", body_bytes=MAX_LOGIN_BYTES),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),
     Route("GET", "/me/keys", READ, accounts.list_my_keys, tag="me"),

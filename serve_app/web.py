@@ -13,6 +13,7 @@ from raysched import __version__
 from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
+from serve_app.desk import Pulse
 from serve_app.gate import Gate
 from serve_app.hub import Hub
 from serve_app.methods import Methods
@@ -20,7 +21,16 @@ from serve_app.openapi import describe
 from serve_app.places import Places
 from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
+from serve_app.threads import Sharing
 
+ALL_REQUESTS = 1000
+"""Requests that Serve gives a replica at once (``max_ongoing_requests`` of ``serve_app.app``)."""
+MOST_REQUESTS = 800
+"""Of these so many are taken: who comes later is told so, instead of waiting behind them."""
+MOST_PIECES = 12
+"""In one replica: each may be in memory."""
+MOST_STRANGERS = 16
+"""Bodies that are read of whoever sends them, without a key."""
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
 
 Send a key as `Authorization: Bearer rsk_...`, or log in; `x-role` says which role an operation
@@ -30,18 +40,16 @@ Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (R
 stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
 `Idempotency-Key` to make it so."""
 
-REQUESTS_IN_ALL = 800
-"""Fewer than Serve hands to a replica at once (``serve_app.app``): who comes later is told so, and
-does not wait behind requests that may be half sent."""
-
 
 def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
+    app.state.threads = Sharing()
+    app.state.pulse = Pulse(gateway)
     app.state.gate = Gate(gateway, config.limits)
     app.state.requests = Places(
-        "requests", per_user=config.limits.requests_per_user, in_all=REQUESTS_IN_ALL
+        "requests", per_user=config.limits.requests_per_user, in_all=MOST_REQUESTS
     )
     app.state.downloads = Places(
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
@@ -53,6 +61,9 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         in_all=config.serve.max_streams,
     )
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
+    app.state.usage_reports = Places("usage reports", per_user=2, in_all=8)
+    app.state.pieces = Places("pieces of uploads", per_user=4, in_all=MOST_PIECES)
+    app.state.strangers = Places("logins", per_user=None, in_all=MOST_STRANGERS)
     tables = ("/api/v1", ROUTES), ("", AT_THE_ROOT)
     app.state.methods = Methods(
         (route.method, prefix + route.path) for prefix, routes in tables for route in routes

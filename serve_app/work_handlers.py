@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from raysched.cluster.listing import JobQuery, WorkflowQuery
 from raysched.core.events import ClusterDrained, ClusterPaused, ClusterResumed, OperatorEvent
 from raysched.core.model import JobId, JobState, WorkflowId
-from serve_app.desk import At, Desk, ready
+from serve_app.desk import At, Desk, Pulse, ready
 from serve_app.models import Gates, Job, Jobs, Stopping, Workflow, Workflows
 from serve_app.pages import PAGE_USUAL, Cursor, Limit, place_of
 from serve_app.streaming import EventStream, mark_of
@@ -127,4 +127,4 @@ async def resume_cluster(at: At) -> Gates:
 
 async def _hold(at: Desk, event: OperatorEvent) -> Gates:
     await at.gateway.hold(event)
-    return Gates.of(await ready(at.gateway))
+    return Gates.of(await ready(Pulse(at.gateway)))

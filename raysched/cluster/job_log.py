@@ -16,6 +16,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,8 +97,8 @@ class Cursor:
                 str(lane): Place(_count(piece), _count(byte))
                 for lane, (piece, byte) in places.items()
             }
-            return cls(_count(seq), _count(of_next), _count(parked), float(ended), at)
-        except (ValueError, TypeError, AttributeError, zlib.error):
+            return cls(_count(seq), _count(of_next), _count(parked), _time(ended), at)
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
             raise InvalidSetting(
                 "This is no cursor of a log.", remedy="Take `next` of the page before, or none."
             ) from None
@@ -201,6 +202,12 @@ class _Merging:
 
     def _is_wanted(self, line: Line) -> bool:
         return logging.getLevelNamesMapping().get(line.level.upper(), 100) >= self._least
+
+
+def _time(value: float) -> float:
+    if not isfinite(value):
+        raise ValueError(value)
+    return float(value)
 
 
 def _count(value: object) -> int:

@@ -100,10 +100,14 @@ def _check_listing(path: Path) -> None:
         entries, listing = struct.unpack("<HI", tail[at + 10 : at + 16])
         locator = tail[at - 20 : at] if at >= 20 else b""
         if locator[:4] == LOCATOR_64:
-            file.seek(min(struct.unpack("<Q", locator[8:16])[0], size))
-            large = file.read(56)
-            if large[:4] == END_64 and len(large) == 56:
-                entries, listing = struct.unpack("<QQ", large[32:48])
+            # Some readers look where the locator says, others right before it: both are bounded.
+            before = size - len(tail) + at - 20 - 56
+            for place in (struct.unpack("<Q", locator[8:16])[0], before):
+                file.seek(max(0, min(place, size)))
+                large = file.read(56)
+                if large[:4] == END_64 and len(large) == 56:
+                    more = struct.unpack("<QQ", large[32:48])
+                    entries, listing = max(entries, more[0]), max(listing, more[1])
     if entries > MOST_ENTRIES or listing > MOST_LISTING_BYTES:
         raise _refused(f"it has {entries:,} entries; a slide has up to {MOST_ENTRIES:,}")
 

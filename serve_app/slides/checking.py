@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -21,20 +20,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from raysched.core.model import UserId
 from raysched.errors import MppMissing, NotFound, RayschedError, UploadRefused
 from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.slide import Rgb, Slide, open_slide, slide_sha256
 from raysched.results.storage import DISK
 from serve_app.slides.archives import SlideZip
 from serve_app.slides.names import check_beginning, suffix_of
-from serve_app.slides.record import Facts, Level, SlideRecord, SlideState
-from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, lock
+from serve_app.slides.record import Facts, Level, SlideRecord, SlideState, write_record
+from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, lock, storing
 from serve_app.slides.uploads import check_disk, check_quota
+from serve_app.threads import FairThreads, working_for
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 2
+AT_ONCE = 3
 """Checks that one replica has running."""
+AT_ONCE_PER_USER = 2
+"""Whoever registers a thousand slides, or uploads one that takes hours, leaves room for others."""
 MOST_TRIES = 5
 MOST_S = 6 * 3600.0
 """Reading 200 GB from slow storage takes hours."""
@@ -62,12 +65,13 @@ def ensure_checked(store: SlideStore, record: SlideRecord) -> None:
         with lock(folder / CHECK, wait=False) as is_free:
             if is_free:
                 _begun.add(folder)
-                _threads().submit(_in_a_process, folder)
+                with working_for(UserId(folder.parent.name)):
+                    _threads().submit(_in_a_process, folder)
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="checks")
+def _threads() -> FairThreads:
+    return FairThreads(AT_ONCE, AT_ONCE_PER_USER)
 
 
 def _in_a_process(folder: Path) -> None:
@@ -201,13 +205,15 @@ def _laid_out(store: SlideStore, record: SlideRecord) -> SlideRecord:
 
 def _reserve(store: SlideStore, record: SlideRecord, size: int) -> None:
     """See that what a zip holds has room, and keep that room."""
-    with store.locked():
-        others = store.used() - store.record(record.id).held_bytes
-        check_quota("Unpacked, the zip has", size, others, record.quota_bytes)
+    with store.locked(), storing(store.folder):  # until it is kept: zips come side by side
+        now = store.record(record.id)
+        check_quota(
+            "Unpacked, the zip has", size, store.used() - now.held_bytes, record.quota_bytes
+        )
         with lock(store.top / ".lock"):
             check_disk(store.top, size)
-    most = max(size, record.size_bytes)
-    store.change(record.id, lambda r: r.model_copy(update={"held_bytes": most}))
+        held = max(size, record.size_bytes)
+        write_record(store.of(record.id), now.model_copy(update={"held_bytes": held}))
 
 
 def _remove_content(folder: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from raysched.cluster.accounts import Secret
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.limiter import Admission, Budget, Taken
-from raysched.config import Config, load_config
+from raysched.config import Config, LimitSettings, load_config
 from raysched.core.accounts import Caller, KeyKind, Role
 from raysched.core.model import KeyId, UserId, WorkflowId
 from raysched.core.views import WorkflowView
-from raysched.errors import NotFound, Unauthorized
-from serve_app.body import DEEPEST, MAX_BODY_BYTES, read_json
+from raysched.errors import LimitReached, NotFound, Unauthorized
+from serve_app.body import DEEPEST, MAX_BODY_BYTES, MAX_LOGIN_BYTES, read_json
 from serve_app.routes import ROUTES
-from serve_app.web import create_app
+from serve_app.web import MOST_STRANGERS, create_app
 
-KEYS = {who: Secret.new(KeyKind.API) for who in ("admin", "read-only", "spent", "nobody")}
+KEYS = {who: Secret.new(KeyKind.API) for who in ("admin", "user", "read-only", "spent", "nobody")}
 MB = 1 << 20
 
 
@@ -115,6 +115,102 @@ def test_a_body_that_stops_in_the_middle_is_given_up(config: Config) -> None:
     assert code_of(answer) == (408, "request_timeout")
 
 
+def test_a_body_that_comes_drop_by_drop_is_given_up(config: Config) -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"{"
+        while True:
+            await asyncio.sleep(0.01)
+            yield b" "
+
+    answer = ask(config, "admin", "/workflows", dripping())
+    assert code_of(answer) == (408, "request_timeout")
+
+
+def test_a_key_in_a_link_is_not_even_looked_up(config: Config) -> None:
+    """Whoever followed it would be at work as the user who made it, and logs would have the key."""
+    link = f"http://test/login?token={KEYS['admin'].text}"
+    answer = ask(config, "nobody", link, None, "GET")
+    assert code_of(answer) == (401, "unauthorized")
+
+
+def test_one_user_cannot_hold_all_places_for_pieces(config: Config) -> None:
+    app = create_app(config, Actor("nowhere"))
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(app.state.pieces.taken(UserId("eve")))
+        with pytest.raises(LimitReached):
+            held.enter_context(app.state.pieces.taken(UserId("eve")))
+        held.enter_context(app.state.pieces.taken(UserId("bob")))
+
+
+def test_one_user_cannot_hold_all_requests_of_a_replica(config: Config) -> None:
+    """By sending bodies as slowly as may be."""
+    limits = LimitSettings(stall_s=60)
+    app = create_app(config.model_copy(update={"limits": limits}), Actor("no"))
+    begun = 0
+
+    async def never() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async def asked() -> tuple[httpx.Response, httpx.Response]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        eve, bob = ({"Authorization": f"Bearer {KEYS[who].text}"} for who in ("admin", "user"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+            held = [
+                asyncio.create_task(client.post("/me/keys", content=never(), headers=eve))
+                for _ in range(limits.requests_per_user)
+            ]
+            while begun < limits.requests_per_user:
+                await asyncio.sleep(0)
+            one_more = await client.post("/me/keys", content=b"{", headers=eve)
+            other = await client.post("/me/keys", content=b"{", headers=bob)
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+            return one_more, other
+
+    one_more, other = asyncio.run(asked())
+    assert code_of(one_more) == (429, "limit_reached")
+    assert code_of(other)[0] == 422
+
+
+def test_a_login_is_small_whoever_sends_it(config: Config) -> None:
+    long = b'{"key": "' + b"x" * MAX_LOGIN_BYTES + b'"}'
+    assert code_of(ask(config, "nobody", "/login", long)) == (413, "body_too_large")
+
+
+def test_logins_that_do_not_come_to_their_end_hold_few_places(config: Config) -> None:
+    """Anybody may begin one, without any key."""
+    app = create_app(config.model_copy(update={"limits": LimitSettings(stall_s=60)}), Actor("no"))
+    begun = 0
+
+    async def never() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+            held = [
+                asyncio.create_task(client.post("/login", content=never()))
+                for _ in range(MOST_STRANGERS)
+            ]
+            while begun < MOST_STRANGERS:
+                await asyncio.sleep(0)
+            answer = await client.post("/login", json={"key": "rsk_no"})
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+            return answer
+
+    assert code_of(asyncio.run(asked())) == (503, "busy")
+
+
 NASTY = {
     "deep list": b"[" * 100_000 + b"]" * 100_000,
     "deep object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
@@ -197,5 +293,6 @@ def test_all_other_json_is_read_as_it_is(value: Any) -> None:
 
 def test_a_route_says_how_large_its_bodies_may_be() -> None:
     assert {route.body_bytes for route in WITH_BODY if route.budget is not Budget.UPLOAD} == {
-        MAX_BODY_BYTES
+        MAX_BODY_BYTES,
+        MAX_LOGIN_BYTES,
     }

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,7 @@ from raysched.errors import (
     UploadBusy,
     UploadRefused,
 )
+from serve_app.slides import checking
 from serve_app.slides.checking import check
 from serve_app.slides.names import checked_name, suffix_of
 from serve_app.slides.record import RECORD, SlideState
@@ -419,3 +421,29 @@ def test_every_refusal_says_what_to_do(store: SlideStore) -> None:
         with pytest.raises(RayschedError) as refused:
             uploads(store).create(name, size, 0)
         assert refused.value.remedy.endswith((".", "zip."))
+
+
+def test_whoever_has_many_slides_checked_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: SimpleQueue[str] = SimpleQueue()
+    done = threading.Event()
+
+    def slow(folder: Path) -> None:
+        begun.put(folder.parent.name)
+        done.wait(10)
+
+    threads = checking.FairThreads(checking.AT_ONCE, checking.AT_ONCE_PER_USER)
+    monkeypatch.setattr(checking, "_in_a_process", slow)
+    monkeypatch.setattr(checking, "_threads", lambda: threads)
+    monkeypatch.setattr(checking, "_begun", set())
+    eve, bob = (store_of(tmp_path / "slides", user) for user in ("eve", "bob"))
+    with threads:
+        for store in [eve] * 6 + [bob]:
+            slide = send(store, "a.svs", TIFF_HEAD)
+            checking.ensure_checked(store, store.record(slide))
+        first = [begun.get(timeout=5) for _ in range(3)]
+        done.set()
+        others = [begun.get(timeout=5) for _ in range(4)]
+    assert sorted(first) == sorted([eve.folder.name] * 2 + [bob.folder.name])
+    assert others == [eve.folder.name] * 4

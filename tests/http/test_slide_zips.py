@@ -113,6 +113,31 @@ def test_a_zip_with_too_many_entries_is_refused_from_its_end_alone(tmp_path: Pat
         archives.SlideZip(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("shown", ["a smaller record", "nothing"])
+def test_a_listing_is_bounded_wherever_the_zip_says_that_it_is_described(
+    shown: str, tmp_path: Path
+) -> None:
+    """The locator of a Zip64 leads elsewhere than to the record before it: readers differ in which
+    of the two they take."""
+    data = zipped({"a.svs": TIFF_HEAD})
+    first, end = data.rfind(b"PK\x01\x02"), data.rfind(b"PK\x05\x06")
+    head, entry = data[:first], data[first:end]
+
+    def record(entries: int, at: int) -> bytes:
+        told = (44, 45, 45, 0, 0, entries, entries, entries * len(entry), at)
+        return struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", *told)
+
+    small = record(1, first)
+    many = archives.MOST_ENTRIES + 1
+    listing = head + small + entry * many
+    large = record(many, len(head) + len(small))
+    at = len(head) if shown == "a smaller record" else 0
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
+    (tmp_path / "a.zip").write_bytes(listing + large + locator + data[end:])
+    with pytest.raises(UploadRefused, match=f"{many:,} entries"):
+        archives._check_listing(tmp_path / "a.zip")
+
+
 def test_what_a_zip_holds_counts_against_the_quota_before_it_is_unpacked(
     store: SlideStore,
 ) -> None:

@@ -325,6 +325,8 @@ def test_nothing_outside_the_slide_folders_can_be_named_or_guessed(
 
 class FileParams(ClassicalParams):
     weights: str | None = Field(default=None, json_schema_extra={"format": "path"})
+    typed: Path | None = None
+    several: tuple[Path, ...] = ()
     note: str = ""
 
 
@@ -339,11 +341,15 @@ def test_engine_parameters_name_only_files_of_the_model_folders(
     (models / "link.pt").symlink_to(outside)
     serve = config.serve.model_copy(update={"model_folders": (models,)})
     allowing = config.model_copy(update={"serve": serve})
-    for params in ({"weights": str(inside)}, {"weights": None}, {"note": str(outside)}, {}):
+    fine = ({"weights": str(inside)}, {"weights": None}, {"note": str(outside)}, {})
+    for params in (*fine, {"typed": str(inside)}, {"several": [str(inside)]}):
         refuse_files(FileParams, params, allowing)
     for path in (outside, models / "link.pt", models / "no.pt", models, Path("a.pt"), "x\0y"):
         with pytest.raises(InvalidSetting, match="that this service may read") as refused:
             refuse_files(FileParams, {"weights": str(path)}, allowing)
+        for params in ({"typed": str(path)}, {"several": [str(inside), str(path)]}):
+            with pytest.raises(InvalidSetting, match="that this service may read"):
+                refuse_files(FileParams, params, allowing)
         assert "serve.model_folders" in refused.value.remedy
     with pytest.raises(InvalidSetting):
         refuse_files(FileParams, {"weights": str(inside)}, config)
