@@ -317,12 +317,6 @@ class ChunksMissing(StorageFailed):
         self.tiles_failed = tiles_failed
 
 
-class WorkLost(ClusterError):
-    """A process or node that was doing work died, more often than is allowed."""
-
-    code = "work_lost"
-
-
 class WorkHung(ClusterError):
     """Work took longer than it may, and was ended."""
 

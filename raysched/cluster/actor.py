@@ -46,7 +46,6 @@ from raysched.core.events import (
     OperatorEvent,
     ResultsDeleted,
     UserCreated,
-    UserWeighted,
     WorkflowCancelRequested,
     WorkflowDeleted,
 )
@@ -172,11 +171,6 @@ class SchedulerActor:
         """See ``Gateway.answer_mpp``."""
         life = await self._current()
         return await self._change(life, MppAnswered(life.now(), user, job, mpp))
-
-    async def set_weight(self, user: UserId, weight: float) -> None:
-        """See ``Gateway.set_weight``."""
-        life = await self._current()
-        await life.post(UserWeighted(life.now(), user, weight))
 
     async def _change(
         self, life: Life, event: JobCancelRequested | JobRetryRequested | MppAnswered
