@@ -12,11 +12,12 @@ from raysched.errors import Busy, LimitReached
 
 class Places:
     """Counted places for one sort of thing (``what``: in the plural). Used within one event loop.
+    ``per_user`` None: one user may have all.
 
     A place is held by a ``with`` and given back however that ends: done, failed, cancelled.
     """
 
-    def __init__(self, what: str, *, per_user: int, in_all: int) -> None:
+    def __init__(self, what: str, *, per_user: int | None = None, in_all: int) -> None:
         self._what = what
         self._per_user = per_user
         self._in_all = in_all
@@ -28,7 +29,7 @@ class Places:
     @contextmanager
     def taken(self, user: UserId) -> Iterator[None]:
         """One place. Raises ``LimitReached`` when the user has enough, ``Busy`` when all have."""
-        if self._taken[user] >= self._per_user:
+        if self._per_user is not None and self._taken[user] >= self._per_user:
             raise LimitReached(
                 f"{self._per_user} {self._what} of yours are going on already.",
                 remedy="Wait until one has ended, or end one.",

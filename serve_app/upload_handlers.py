@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email.utils import format_datetime
 from typing import Annotated
 
@@ -19,7 +17,6 @@ from starlette.requests import ClientDisconnect
 
 from raysched.errors import (
     BadFileName,
-    LimitReached,
     PieceTooLarge,
     WrongMediaType,
     WrongProtocol,
@@ -36,8 +33,6 @@ TUS = "1.0.0"
 EXTENSIONS = "creation,termination,expiration,checksum"
 PIECE_TYPE = "application/offset+octet-stream"
 HOUR_S = 3600.0
-MOST_PIECES_AT_ONCE = 8
-"""In one replica: each may be in memory."""
 MOST_BYTES = 2**60
 
 TusVersion = Annotated[str | None, Header(alias="Tus-Resumable", examples=[TUS])]
@@ -131,7 +126,7 @@ async def send_piece(
     GET /slides/ID. When a piece was cut short, what arrived of it is kept: ask with HEAD."""
     _speaks(tus_resumable)
     _check_piece(request)
-    with _one_more_piece(request):
+    with request.app.state.pieces.taken(at.user):
         arriving = Writing(Piece(at.slides, upload, upload_checksum))
         await arriving.begin(upload_offset)
         try:
@@ -159,22 +154,6 @@ async def delete_upload(
     _speaks(tus_resumable)
     await asyncio.to_thread(_uploads(at).delete, upload)
     _spoken(response)
-
-
-@contextmanager
-def _one_more_piece(request: Request) -> Iterator[None]:
-    state = request.app.state
-    under_way = getattr(state, "pieces", 0)
-    if under_way >= MOST_PIECES_AT_ONCE:
-        raise LimitReached(
-            f"{under_way} pieces of uploads arrive here at once, which is the most.",
-            remedy="Send the piece again in a moment.",
-        )
-    state.pieces = under_way + 1
-    try:
-        yield
-    finally:
-        state.pieces -= 1
 
 
 def _check_piece(request: Request) -> None:

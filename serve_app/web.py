@@ -21,6 +21,8 @@ from serve_app.places import Places
 from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
+MOST_PIECES = 8
+"""Of uploads that arrive at once in one replica: each may be in memory."""
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
 
 Send a key as `Authorization: Bearer rsk_...`, or log in; `x-role` says which role an operation
@@ -45,6 +47,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         per_user=config.serve.max_streams_per_user,
         in_all=config.serve.max_streams,
     )
+    app.state.pieces = Places("pieces of uploads", in_all=MOST_PIECES)
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     tables = ("/api/v1", ROUTES), ("", AT_THE_ROOT)
     app.state.methods = Methods(
