@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
-from raysched.cli.service import LogWish, Result, Show
+from raysched.cli.service import NEWS_WAIT_S, LogWish, Result, Show
 from raysched.cli.session import ask, settings
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.events import (
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOG_PAGE = 500
-NEWS_WAIT_S = 1.0  # what an engine prints is in no event: look for it this often
 
 
 class JobHere(Job):

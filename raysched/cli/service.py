@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from serve_app.report_models import Cluster, UsageReport
 
 Show = Callable[["Job"], None]
+NEWS_WAIT_S = 1.0
+"""What an engine prints is in no event: who follows a log looks for it this often."""
 
 
 @dataclass(frozen=True, slots=True)

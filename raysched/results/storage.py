@@ -144,6 +144,12 @@ def storage(place: Path) -> Iterator[None]:
         ) from error
 
 
+def size_of(place: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 when it is gone. Links are passed over."""
+    inside = place.rglob("*") if place.is_dir() else [place]
+    return sum(path.stat().st_size for path in inside if path.is_file() and not path.is_symlink())
+
+
 def _free(place: Path) -> str:
     for folder in place.parents:
         if folder.is_dir():
