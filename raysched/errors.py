@@ -109,7 +109,8 @@ class DifferentSlides(RequestError):
 
 
 class LimitReached(RequestError):
-    """A limit of the user's (open jobs, sizes) would be exceeded."""
+    """A limit of the user's (open jobs, sizes) would be exceeded. Clients do not try again by
+    themselves: where all that helps is a moment, raise ``Busy``."""
 
     code = "limit_reached"
     status = 429

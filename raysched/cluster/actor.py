@@ -55,10 +55,10 @@ from raysched.core.requests import asks_the_same
 from raysched.core.scheduler import Scheduler
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import (
+    Busy,
     ClusterError,
     Conflict,
     InternalError,
-    LimitReached,
     NotFound,
     RayschedError,
 )
@@ -302,7 +302,7 @@ class SchedulerActor:
     ) -> tuple[int, JobView]:
         """See ``Gateway.watch``."""
         if self._watchers >= self._config.cluster.max_watchers:
-            raise LimitReached(
+            raise Busy(
                 f"{self._watchers} clients are watching already.", remedy="Ask again in a minute."
             )
         self._watchers += 1

@@ -195,7 +195,8 @@ class Gateway:
     # --- for reports ------------------------------------------------------------------------------
 
     async def usage(self, wanted: Wanted) -> list[Usage]:
-        """Who used how much on which day. Raises ``LimitReached``."""
+        """Who used how much on which day. Raises ``LimitReached`` for more than anybody reads,
+        ``Busy``."""
         answer: list[Usage] = await self._ask("usage", wanted)
         return answer
 
