@@ -20,10 +20,8 @@ from serve_app import hub as hubs
 from serve_app import streaming
 from serve_app.hub import Hub, Listener
 from tests.http.conftest import Service
-from tests.http.here import Here
-from tests.http.test_workflows import cancelled, folder, run, submit
+from tests.http.here import Here, cancelled, run, submit
 
-__all__ = ["folder"]  # the fixture
 ANN, BOB = UserId("ann"), UserId("bob")
 
 

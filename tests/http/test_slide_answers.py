@@ -7,24 +7,15 @@ import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from serve_app.web import MOST_PIECES
-from tests.http.here import Here, service_here
+from tests.http.here import Here, run
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-
-
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
-    async def all_of_it() -> None:
-        async with service_here(folder, monkeypatch) as here:
-            await work(here)
-
-    asyncio.run(all_of_it())
 
 
 async def announced(http: httpx.AsyncClient, size: int) -> str:
