@@ -13,7 +13,7 @@ from raysched import __version__
 from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
-from serve_app.gate import Gate
+from serve_app.doorman import Doorman
 from serve_app.hub import Hub
 from serve_app.methods import Methods
 from serve_app.openapi import describe
@@ -37,7 +37,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     """The application of one process."""
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
-    app.state.gate = Gate(gateway, config.limits)
+    app.state.doorman = Doorman(gateway, config.limits)
     app.state.downloads = Places(
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )
