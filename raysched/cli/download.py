@@ -12,9 +12,9 @@ from raysched.cli.bars import bar_for
 from raysched.cli.beside import unpack
 from raysched.cli.export import refuse_existing
 from raysched.cli.options import OneJob
-from raysched.cli.service import reach_server, readable_size
+from raysched.cli.service import reach_server
 from raysched.cli.voice import Voice
-from raysched.results.storage import size_of
+from raysched.results.storage import readable_size, size_of
 
 ZIP = ".zip"
 

@@ -150,6 +150,14 @@ def size_of(place: Path) -> int:
     return sum(path.stat().st_size for path in inside if path.is_file() and not path.is_symlink())
 
 
+def readable_size(size_bytes: int) -> str:
+    """Bytes in the unit that suits them."""
+    for unit, many in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= many:
+            return f"{size_bytes / many:,.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
 def _free(place: Path) -> str:
     for folder in place.parents:
         if folder.is_dir():

@@ -9,7 +9,7 @@ import pytest
 
 from raysched.cli.beside import unpack
 from raysched.errors import StorageFailed
-from raysched.results.storage import size_of
+from raysched.results.storage import readable_size, size_of
 
 
 def test_a_place_has_the_bytes_of_its_files(tmp_path: Path) -> None:
@@ -31,3 +31,11 @@ def test_a_zip_becomes_a_folder_whole_or_not_at_all(tmp_path: Path) -> None:
     unpack(packed, out, "job-1")
     assert (out / "manifest.json").read_text() == "{}"
     assert {path.name for path in tmp_path.iterdir()} == {"packed.zip", "out"}
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (5_000_000_000, "5.0 GB")],
+)
+def test_a_size_is_said_in_the_unit_that_suits_it(size_bytes: int, said: str) -> None:
+    assert readable_size(size_bytes) == said
