@@ -118,18 +118,18 @@ class Here:
 
     def read_log(self, job: str, ask: LogWish, say: Callable[[LogLine], None]) -> None:
         """See ``Service.read_log``."""
-        from raysched.cluster.job_log import Level, LogAsk, read_log
+        from raysched.cluster.job_log import LogAsk, LogLevel, read_log
         from serve_app.log_models import LogLine
 
-        if ask.level not in set(Level):
+        if ask.level not in set(LogLevel):
             raise InvalidSetting(
-                f"There is no level {ask.level!r}.", remedy=f"Use one of {', '.join(Level)}."
+                f"There is no level {ask.level!r}.", remedy=f"Use one of {', '.join(LogLevel)}."
             )
 
         async def show(gateway: Gateway) -> None:
             cursor, seen = None, -1
             while True:
-                wanted = LogAsk(LOG_PAGE, cursor, Level(ask.level))
+                wanted = LogAsk(LOG_PAGE, cursor, LogLevel(ask.level))
                 page = await read_log(gateway, self._config, LOCAL_USER, JobId(job), wanted)
                 for line in page.lines:
                     say(LogLine.of(line, ()))

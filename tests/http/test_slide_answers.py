@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from raysched import Client
 from serve_app.web import MOST_PIECES
 from tests.http.here import Here, run
 
@@ -76,5 +77,21 @@ def test_a_piece_beyond_those_that_arrive_is_told_to_come_again(
         assert {each.result().status_code for each in sent} == {204}
         again = await here.http.patch(places[0], headers=PIECE, content=b"II*\0")
         assert again.status_code == 204
+
+    run(tmp_path, monkeypatch, work)
+
+
+def test_an_upload_that_is_given_up_is_gone_and_its_room_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(here: Here) -> None:
+        where = await announced(here.http, 100)
+        (await here.http.patch(where, headers=PIECE, content=b"II*\0")).raise_for_status()
+        assert (await here.http.get("/me")).json()["used_bytes"] == 100
+        key = here.http.headers["Authorization"].removeprefix("Bearer ")
+        with Client(here.url, key) as client:
+            await asyncio.to_thread(client.give_up_upload, where.rpartition("/")[2])
+            assert await asyncio.to_thread(client.uploads) == ()
+        assert (await here.http.get("/me")).json()["used_bytes"] == 0
 
     run(tmp_path, monkeypatch, work)
