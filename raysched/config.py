@@ -61,7 +61,7 @@ class ServeSettings(Section):
     max_gb_per_user: float = Field(default=200.0, ge=0)
     upload_hours: float = Field(default=72.0, gt=0)
     model_folders: tuple[Path, ...] = ()
-    max_streams: int = Field(default=100, ge=1, le=150)
+    max_streams: int = Field(default=100, ge=1, le=500)
     max_streams_per_user: int = Field(default=10, ge=1)
     open_metrics: bool = False
 
@@ -93,6 +93,7 @@ class LimitSettings(Section):
     export_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
     strangers_burst: int = Field(default=100, ge=1, le=1_000_000)
     strangers_per_s: float = Field(default=50.0, gt=0, le=1_000_000)
+    requests_per_user: int = Field(default=40, ge=1, le=1000)
     downloads_per_user: int = Field(default=8, ge=1, le=1000)
     downloads: int = Field(default=32, ge=1, le=1000)
     stall_s: float = Field(default=60.0, gt=0)

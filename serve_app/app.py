@@ -22,7 +22,7 @@ PATIENCE_S = 5.0
 
 @serve.deployment(
     ray_actor_options={"num_cpus": 0},
-    max_ongoing_requests=200,
+    max_ongoing_requests=1000,
     graceful_shutdown_timeout_s=2.0,
     logging_config={"enable_access_log": False},
 )

@@ -18,9 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from raysched.cluster.limiter import Budget, Taken, pace_of
 from raysched.config import LimitSettings
 from raysched.core.accounts import Role
+from raysched.core.model import UserId
 from serve_app.body import StrictRequest, bounded
 from serve_app.flow import Stalled, metered, paced
-from serve_app.identity import ask_who, check_account, check_role
+from serve_app.identity import SAFE, ask_who, check_account, check_role
+
+NOBODY = UserId("")
+"""Who asks without a key, all together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +66,24 @@ async def _let_in(
 ) -> None:
     app_state = scope["app"].state
     limits: LimitSettings = app_state.config.limits
-    place: Any = nullcontext()
+    user, place, is_read = NOBODY, nullcontext(), scope["method"] in SAFE
     is_open = bounds.account is not None and app_state.config.serve.open_metrics
     if bounds.role is not None and not is_open:
         asking, taken = await ask_who(Request(scope), bounds.budget)
         check_role(asking, bounds.role)
         if bounds.account is not None:
             check_account(asking, bounds.account)
-        scope.setdefault("state", {}).update(asking=asking, user=asking.caller.user)
+        user = asking.caller.user
+        scope.setdefault("state", {}).update(asking=asking, user=user)
         send = _telling(send, limits, bounds.budget, taken)
         if bounds.budget is Budget.EXPORT and scope["method"] == "GET":
-            place = app_state.downloads.taken(asking.caller.user)
+            place = app_state.downloads.taken(user)
     if bounds.budget is Budget.UPLOAD:
         receive = metered(scope, receive, send)
     receive = bounded(scope, receive, bounds.body_bytes, limits.stall_s)
-    with place:
+    # What is read without a key has no body to wait for, and is to be answered in any case.
+    one_more = app_state.requests.taken(user) if user or not is_read else nullcontext()
+    with one_more, place:
         if scope["method"] == "GET":
             with suppress(Stalled):  # nobody is left to be told
                 await paced(handle, scope, receive, send, limits.stall_s)

@@ -32,7 +32,7 @@ from serve_app.pages import PAGE_USUAL
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=200, description="The same key submits only once."),
+    Header(min_length=1, max_length=200, description="The same key does it only once."),
 ]
 PAGE_POLICY = f"{POLICY}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 PAGE_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": PAGE_POLICY}
@@ -63,9 +63,9 @@ async def cancel_job(at: At, job: str) -> Job:
     return Job.of(await at.gateway.cancel(at.user, JobId(job)))
 
 
-async def retry_job(at: At, job: str) -> Job:
+async def retry_job(at: At, job: str, idempotency_key: IdempotencyKey = None) -> Job:
     """Try a failed job again, and what was skipped because of it."""
-    return Job.of(await at.gateway.retry(at.user, JobId(job)))
+    return Job.of(await at.gateway.retry(at.user, JobId(job), key=idempotency_key or ""))
 
 
 async def answer_job(at: At, job: str, body: MppAnswer) -> Job:

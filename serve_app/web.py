@@ -21,16 +21,19 @@ from serve_app.places import Places
 from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 
-MOST_PIECES = 8
-"""Of uploads that arrive at once in one replica: each may be in memory."""
 DESCRIPTION = """Segment every cell of whole-slide images on a shared Ray cluster.
 
 Send a key as `Authorization: Bearer rsk_...`, or log in; `x-role` says which role an operation
 needs. An administrator's key acts for another user with the header `X-User-ID`.
 
 Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (RFC 9457) with a
-stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
-`Idempotency-Key` to make it so."""
+stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows`
+and a retry an `Idempotency-Key` to make it so."""
+MOST_PIECES = 8
+"""Of uploads that arrive at once in one replica: each may be in memory."""
+REQUESTS_IN_ALL = 800
+"""Fewer than Serve hands to a replica at once (``serve_app.app``): who comes later is told so, and
+does not wait behind requests that may be half sent."""
 
 
 def create_app(config: Config, gateway: Gateway) -> FastAPI:
@@ -38,6 +41,9 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app: FastAPI = FastAPIOffline(title="raysched", version=__version__, description=DESCRIPTION)
     app.state.config, app.state.gateway = config, gateway
     app.state.doorman = Doorman(gateway, config.limits)
+    app.state.requests = Places(
+        "requests", per_user=config.limits.requests_per_user, in_all=REQUESTS_IN_ALL
+    )
     app.state.downloads = Places(
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )

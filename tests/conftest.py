@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,15 @@ def sample_slide(samples: Path) -> Path:
     if not slide.is_file():
         pytest.skip(f"no sample slide: {slide} is missing")
     return slide
+
+
+@pytest.fixture(autouse=True)
+def no_log_goes_on() -> Iterator[None]:
+    """Whoever writes logs in a test's process does so to that test's stderr, and no longer."""
+    yield
+    for handler in logging.getLogger().handlers[:]:
+        if type(handler).__module__ == "raysched.logs":
+            logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)

@@ -72,8 +72,8 @@ class Here:
         prepared = prepare(asked, user=LOCAL_USER, key=key, config=self._config)
         return Workflow.of(self._ask(lambda gateway: gateway.submit(prepared)))
 
-    def estimate(self, work: BaseModel) -> Estimate:
-        """See ``Service.estimate``."""
+    def estimate_work(self, work: BaseModel) -> Estimate:
+        """See ``Service.estimate_work``."""
         from raysched.cli.estimate import estimated
         from raysched.cluster.submission import Submission, prepare
 

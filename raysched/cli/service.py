@@ -128,7 +128,7 @@ class Service(Users, Protocol):
     def submit_workflow(self, work: BaseModel, key: str) -> Workflow:
         """Submit what is described as ``takes`` says."""
 
-    def estimate(self, work: BaseModel) -> Estimate:
+    def estimate_work(self, work: BaseModel) -> Estimate:
         """What it would be, without submitting it."""
 
     def newest_jobs(self, *, only_open: bool = False) -> Jobs:

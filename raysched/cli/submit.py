@@ -51,7 +51,7 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
         if options.dry_run:
             from raysched.cli.estimate import say_estimate
 
-            say_estimate(service.estimate(work), voice)
+            say_estimate(service.estimate_work(work), voice)
             return
         workflow = service.submit_workflow(work, key)
     voice.emit(workflow=workflow.model_dump(mode="json"))

@@ -72,16 +72,12 @@ class There(Client):
         with bar_for(file.name) as moved:
             return self.upload(file, progress=moved).id
 
-    def estimate(self, work: BaseModel) -> Estimate:
-        """See ``Service.estimate``: of slides that the server has. Nothing is uploaded for it."""
-        from serve_app.estimate_models import Estimate
-
+    def estimate_work(self, work: BaseModel) -> Estimate:
+        """See ``Service.estimate_work``: of slides that the server has; none is uploaded."""
         asked = HttpSubmission.model_validate(work)
         here = {job.slide for job in asked.jobs if Path(job.slide).is_file()}
         named = {name: at.id for name in here if (at := self.uploaded(name))}
-        jobs = [each.model_dump(exclude_unset=True) for each in _with_slides(asked, named)]
-        body = {"name": asked.name, "jobs": jobs}
-        return self._wire.ask(Estimate, Call(method="POST", path="/workflows/estimate", json=body))
+        return self.estimate(*_with_slides(asked, named), name=asked.name)
 
     def newest_jobs(self, *, only_open: bool = False) -> Jobs:
         """See ``Service.newest_jobs``."""

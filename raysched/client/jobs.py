@@ -12,6 +12,7 @@ from raysched.client.live import listen
 from raysched.client.pages import pages
 from raysched.client.wire import Call, Wire, at
 from raysched.core.model import JobState
+from serve_app.estimate_models import Estimate
 from serve_app.models import (
     Engines,
     HttpJob,
@@ -50,6 +51,13 @@ class JobVerbs:
         """
         body = {"name": name, "jobs": [_described(job) for job in jobs]}
         return self._wire.ask(Workflow, Call(method="POST", path="/workflows", json=body, key=key))
+
+    def estimate(self, *jobs: Wanted, name: str = "workflow") -> Estimate:
+        """What ``submit`` would submit: tissue, tiles, lane seconds, when it would begin and end.
+        Nothing is submitted. Raises what ``submit`` raises."""
+        body = {"name": name, "jobs": [_described(job) for job in jobs]}
+        call = Call(method="POST", path="/workflows/estimate", json=body)
+        return self._wire.ask(Estimate, call)
 
     def workflow(self, workflow: str) -> Workflow:
         """One workflow with all its jobs. Raises ``NotFound``."""

@@ -38,6 +38,7 @@ class Gateway:
     def __init__(self, namespace: str, *, patience_s: float = 30.0) -> None:
         self._namespace = namespace
         self._patience_s = patience_s
+        self._scheduler: Any = None
 
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """Make a workflow durable and return it with the first of its jobs; the same key again
@@ -226,13 +227,15 @@ class Gateway:
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                handle = ray.get_actor(ACTOR_NAME, namespace=self._namespace)
-                return await getattr(handle, verb).remote(*args)
+                if self._scheduler is None:
+                    self._scheduler = ray.get_actor(ACTOR_NAME, namespace=self._namespace)
+                return await getattr(self._scheduler, verb).remote(*args)
             except RayTaskError as error:
                 if isinstance(error.cause, RayschedError):
                     raise error.cause from None
                 raise
             except (ValueError, ActorDiedError, ActorUnavailableError) as error:
+                self._scheduler = None  # another may have its name by now
                 if time.monotonic() > deadline:
                     raise ClusterUnreachable(
                         f"The scheduler does not answer ({type(error).__name__}).",

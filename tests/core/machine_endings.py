@@ -14,12 +14,13 @@ from raysched.core.events import (
     ClusterResumed,
     Event,
     FilesRemoved,
+    JobRetryRequested,
     ResultsDeleted,
     WorkflowCancelRequested,
     WorkflowDeleted,
     WorkflowSubmitted,
 )
-from raysched.core.model import JobId, UserId
+from raysched.core.model import JobId, JobState, UserId
 
 OPERATOR = UserId("local")
 HOLDS = (ClusterPaused, ClusterPaused, ClusterDrained)
@@ -50,6 +51,9 @@ class Endings:
     def go_on(self, seconds: float) -> bool:
         raise NotImplementedError
 
+    def in_state(self, state: JobState) -> list[str]:
+        raise NotImplementedError
+
     def resume(self) -> None:
         self.tell(ClusterResumed(self.now, OPERATOR))
 
@@ -58,6 +62,9 @@ class Endings:
         """For a while, mostly: lives in which nothing starts any more would show little."""
         self.tell(hold(self.now, OPERATOR))
         self.tell(hold(self.now, OPERATOR))
+        for name in self.in_state(JobState.FAILED)[:1]:
+            user = UserId(self.model.jobs[name].user)
+            self.tell(JobRetryRequested(self.now, user, JobId(name)))
         for _ in range(steps):
             self.go_on(1.0)
         if is_over == "y":

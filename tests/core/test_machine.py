@@ -244,11 +244,10 @@ class Life(Endings, RuleBasedStateMachine):
         name = ended[which % len(ended)]
         self.ask_for("cancel", name, self.model.jobs[name].user, 0.5)
 
-    @precondition(lambda self: self.asking())
-    @rule()
-    def cancel_instead_of_answering(self) -> None:
-        name = self.asking()[0]
-        self.ask_for("cancel", JobId(name), UserId(self.model.jobs[name].user), 0.5)
+    @rule(state=st.sampled_from((JobState.NEEDS_MPP, JobState.RETRY_WAITING)))
+    def cancel_what_waits(self, state: JobState) -> None:
+        for name in self.in_state(state)[:1]:
+            self.ask_for("cancel", JobId(name), UserId(self.model.jobs[name].user), 0.5)
 
     @precondition(lambda self: any("slide" in done for done in self.model.done_work.values()))
     @rule()
@@ -284,11 +283,12 @@ class Life(Endings, RuleBasedStateMachine):
                 self.tell(event)
                 self.ended.append(event)
 
-    @precondition(lambda self: self.asking())
+    @precondition(lambda self: self.in_state(JobState.NEEDS_MPP))
     @rule(mpp=st.sampled_from((0.5, 0.25)))
     def a_question_is_answered(self, mpp: float) -> None:
-        name = self.asking()[0]
-        self.ask_for("mpp", JobId(name), UserId(self.model.jobs[name].user), mpp)
+        name = self.in_state(JobState.NEEDS_MPP)[0]
+        for _ in range(2):
+            self.ask_for("mpp", JobId(name), UserId(self.model.jobs[name].user), mpp)
 
     @precondition(lambda self: self.assembling())
     @rule(seconds=SECONDS)
@@ -307,19 +307,18 @@ class Life(Endings, RuleBasedStateMachine):
             )
         )
 
-    @precondition(lambda self: len(self.model.runs) > 2)
-    @rule(seconds=SECONDS)
-    def a_loss_is_reported_twice(self, seconds: float) -> None:
-        name = max(self.model.runs)
-        lost = self.report_of(name, "lost", self.clock(seconds), seconds, USUAL)
-        self.tell(lost)
-        self.tell(lost)
+    @precondition(lambda self: len(self.model.runs) > 1)
+    @rule(seconds=SECONDS, how=st.sampled_from(("lost", "stopped")))
+    def an_end_is_reported_twice(self, seconds: float, how: str) -> None:
+        ended = self.report_of(max(self.model.runs), how, self.clock(seconds), seconds, USUAL)
+        self.tell(ended)
+        self.tell(ended)
 
     def runs_of(self, stage: Stage) -> list[str]:
         return [name for name, run in sorted(self.model.runs.items()) if run.stage is stage]
 
-    def asking(self) -> list[str]:
-        return [n for n, job in self.model.jobs.items() if job.state is JobState.NEEDS_MPP]
+    def in_state(self, state: JobState) -> list[str]:
+        return [name for name, job in self.model.jobs.items() if job.state is state]
 
     def assembling(self) -> list[str]:
         """The runs that could find chunks gone."""
@@ -341,7 +340,7 @@ class Life(Endings, RuleBasedStateMachine):
 
     def go_on(self, seconds: float) -> bool:
         """The next run ends well, or a person answers, or time passes to the wake-up; if any."""
-        asking = self.asking()
+        asking = self.in_state(JobState.NEEDS_MPP)
         if self.model.runs:
             job = self.model.runs[min(self.model.runs)].job
             self.report([(0, "well", seconds)], EQUAL if job.spec.kind == "k" else USUAL)

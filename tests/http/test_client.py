@@ -316,3 +316,15 @@ def test_what_a_job_said_and_what_was_used_is_told(admin: Client, ann: Client, d
     with pytest.raises(Forbidden):
         ann.usage()
     assert len(admin.cluster(limit=1).lanes) <= 1
+
+
+def test_what_a_workflow_would_be_is_told_and_nothing_is_submitted(ann: Client, done: Job) -> None:
+    before = [job.id for job in ann.jobs()]
+    told = ann.estimate("sample.svs", {"slide": "sample.svs", "branch": "b", "tile_px": 512})
+    assert told.jobs[0].tiles == done.tiles_total
+    assert [job.branch for job in told.jobs] == ["main", "b"]
+    assert told.jobs[1].tiles > told.jobs[0].tiles
+    assert told.lane_s == pytest.approx(sum(job.lane_s for job in told.jobs), abs=0.01)
+    assert [job.id for job in ann.jobs()] == before
+    with pytest.raises(SlideMissing):
+        ann.estimate("absent.svs")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import socket
 
 import pytest
 
+from raysched.cluster.accounts import KeyWish
+from raysched.core.accounts import Role
 from serve_app.routes import AT_THE_ROOT, ROUTES, Route
 from tests.http.conftest import Service
 
@@ -17,6 +21,7 @@ pytestmark = [
 ]
 
 TABLE = [*(("/api/v1", route) for route in ROUTES), *(("", route) for route in AT_THE_ROOT)]
+MORE_THAN_A_REPLICA_TAKES = 1050
 BODY = b'{"jobs": [{"slide": "sample.svs", "params": {"no_such_parameter": 1}}]}'
 
 
@@ -68,3 +73,32 @@ def test_a_client_may_go_at_any_moment(
         client.sendall(whole)
         assert client.recv(1) == b"H"
     still_answers(service)
+
+
+def test_half_requests_of_one_user_keep_nobody_else_out(service: Service) -> None:
+    """More than Serve gives to a replica at once: what is beyond the user's own bound is refused
+    before its body is read, and so holds no place."""
+
+    async def key() -> str:
+        await service.accounts.create("slow", "Slow", Role.USER)
+        return (await service.accounts.make_key("slow", KeyWish("slow"))).text
+
+    slow = asyncio.run(key())
+    create = next(route for _, route in TABLE if route.handler.__name__ == "create_workflow")
+    theirs = service.http.headers["Authorization"].removeprefix("Bearer ")
+    whole = request_of(service, "/api/v1", create, "none").replace(theirs.encode(), slow.encode())
+    with contextlib.ExitStack() as open_ones, service.client(slow) as again:
+        for _ in range(MORE_THAN_A_REPLICA_TAKES):
+            open_ones.enter_context(opened(service)).sendall(whole[:-10])
+        while (answer := again.get("/me")).status_code != 429:
+            still_answers(service)
+        assert answer.json()["code"] == "limit_reached"
+        for _ in range(20):
+            still_answers(service)
+    while again_answer(service, slow) == 429:
+        still_answers(service)
+
+
+def again_answer(service: Service, key: str) -> int:
+    with service.client(key) as client:
+        return client.get("/me").status_code
