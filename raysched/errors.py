@@ -109,10 +109,17 @@ class DifferentSlides(RequestError):
 
 
 class LimitReached(RequestError):
-    """A limit of the user's (open jobs, sizes) would be exceeded."""
+    """A limit of the user's (open jobs, sizes) would be exceeded. Clients do not try again by
+    themselves: where all that helps is a moment, raise ``Busy``."""
 
     code = "limit_reached"
     status = 429
+
+
+class TooManyAtOnce(LimitReached):
+    """As many requests of a user's are under way as may be: one more when one has ended."""
+
+    code = "too_many_at_once"
 
 
 class TooManyRequests(LimitReached):
@@ -315,12 +322,6 @@ class ChunksMissing(StorageFailed):
         self.chunks = chunks
         self.cells = cells
         self.tiles_failed = tiles_failed
-
-
-class WorkLost(ClusterError):
-    """A process or node that was doing work died, more often than is allowed."""
-
-    code = "work_lost"
 
 
 class WorkHung(ClusterError):

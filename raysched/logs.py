@@ -15,10 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
 
-NAMED: Final = ("user", "workflow", "job", "attempt", "run", "request")
-"""What a record may be about, beside what it says."""
 _ABOUT: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
 _SECRET = re.compile(r"\b(rsk|rsl|rss)_([0-9a-f]{12})_[0-9a-f]+")
 

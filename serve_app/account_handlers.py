@@ -27,7 +27,7 @@ from serve_app.account_models import (
     Users,
 )
 from serve_app.desk import At, Desk
-from serve_app.gate import Gate
+from serve_app.doorman import Doorman
 from serve_app.handlers import IdempotencyKey
 from serve_app.identity import COOKIE, csrf_of
 
@@ -68,8 +68,8 @@ async def log_out(at: At, response: Response) -> None:
 async def _session(request: Request, text: str) -> tuple[Secret, Caller]:
     config: Config = request.app.state.config
     accounts = Accounts(request.app.state.gateway)
-    gate: Gate = request.app.state.gate
-    with gate.watching(Secret.read(text)):
+    doorman: Doorman = request.app.state.doorman
+    with doorman.watching(Secret.read(text)):
         return await accounts.log_in(text, config.serve.session_hours * HOUR_S)
 
 

@@ -25,14 +25,13 @@ from serve_app.download_models import (
     ResultZip,
     export_name,
 )
-from serve_app.downloads import Download, file_answer, zip_answer, zip_of
+from serve_app.downloads import UNKNOWN_TYPE, Download, file_answer, zip_answer, zip_of
 from serve_app.results import cells_of, find_result, pulled, result_files
 
 WantedFormat = Annotated[
     Format, Query(description="geojson is for QuPath; formats that are folders come as a zip")
 ]
 Gzip = Annotated[bool, Query(description="gzip what is text")]
-UNKNOWN_TYPE = "application/octet-stream"
 
 
 async def list_results(at: At, job: str) -> Results:

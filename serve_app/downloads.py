@@ -19,6 +19,7 @@ from zipstream import ZipStream
 
 RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
 MAX_RANGES = 16
+UNKNOWN_TYPE = "application/octet-stream"
 KEPT = {
     "Cache-Control": "private, no-cache",
     "X-Content-Type-Options": "nosniff",
@@ -45,15 +46,19 @@ class Download(StreamingResponse):
                     await anyio.to_thread.run_sync(close)
 
 
-def file_answer(request: Request, path: Path, etag: str | None) -> Response:
-    """A file: 200, 206 of one or more ranges, 304. Raises ``HTTPException`` 416."""
+def file_answer(
+    request: Request, path: Path, etag: str | None, name: str | None = None
+) -> Response:
+    """A file: 200, 206 of one or more ranges, 304; with a ``name`` it is one to be saved, of no
+    type that a browser shows. Raises ``HTTPException`` 416."""
     headers = {**KEPT, **({"ETag": etag} if etag else {})}
     if _has_it(request, etag):
         return Response(status_code=304, headers=headers)
     wanted = ranges(request, path.stat().st_size)
     if wanted is None:  # none, or none that can be understood: the whole file, says RFC 9110
         request.scope["headers"] = [each for each in request.headers.raw if each[0] != b"range"]
-    return FileResponse(path, headers=headers)
+    media = UNKNOWN_TYPE if name else None
+    return FileResponse(path, headers=headers, filename=name, media_type=media)
 
 
 def zip_answer(request: Request, made: ZipStream, name: str, etag: str | None) -> Response:

@@ -17,7 +17,7 @@ from raysched.cluster.limiter import Budget, Taken
 from raysched.core.accounts import Caller, KeyKind, Role
 from raysched.core.model import UserId
 from raysched.errors import Forbidden, NotFound, Unauthorized
-from serve_app.gate import Gate
+from serve_app.doorman import Doorman
 
 COOKIE = "raysched_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -40,18 +40,18 @@ class Asking:
 async def ask_who(request: Request, budget: Budget) -> tuple[Asking, Taken]:
     """Who a request comes from, and the token it takes. Raises ``Unauthorized``, ``Forbidden``,
     ``TooManyRequests``."""
-    gate: Gate = request.app.state.gate
+    doorman: Doorman = request.app.state.doorman
     header = request.headers.get("authorization")
     if header is not None:
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer":
             raise _no_key()
-        admission = await gate.admit(text.strip(), KeyKind.API, budget)
+        admission = await doorman.admit(text.strip(), KeyKind.API, budget)
         return await _on_behalf(request, admission.caller), admission.taken
     cookie = request.cookies.get(COOKIE)
     if not cookie:
         raise _no_key()
-    admission = await gate.admit(cookie, KeyKind.SESSION, budget)
+    admission = await doorman.admit(cookie, KeyKind.SESSION, budget)
     who, csrf = admission.caller, csrf_of(cookie)
     if request.method not in SAFE and not _fits(request.headers.get(CSRF_HEADER), csrf):
         raise Forbidden(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from fastapi.responses import PlainTextResponse
 
-from raysched.cluster.job_log import Level, LogAsk, read_log
+from raysched.cluster.job_log import LogAsk, LogLevel, read_log
 from raysched.cluster.scrape import gathered
 from raysched.core.model import JobId
 from serve_app.desk import At
@@ -48,7 +48,7 @@ async def get_job_log(
     *,
     limit: Annotated[int, Query(ge=1, le=500, description="lines of a page")] = 100,
     cursor: Annotated[str | None, Query(max_length=8000, description="next of a page")] = None,
-    level: Annotated[Level, Query(description="from which level on")] = Level.DEBUG,
+    level: Annotated[LogLevel, Query(description="from which level on")] = LogLevel.DEBUG,
     format: Annotated[  # noqa: A002
         LogShape, Query(description="json, or text for people")
     ] = LogShape.JSON,

@@ -103,7 +103,7 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "create_upload": (412, 413, 422),
     "head_upload": (412,),
     "send_piece": (400, 412, 415, 423, 460),
-    "delete_upload": (412, 423),
+    "delete_upload": (412,),
     "list_slide_folders": (404,),
     "get_slide_file": (409, 416, 422),
     "get_thumbnail": (409, 422),

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from raysched.core.model import UserId
-from raysched.errors import Busy, LimitReached
+from raysched.errors import Busy, TooManyAtOnce
 
 
 class Places:
     """Counted places for one sort of thing (``what``: in the plural). Used within one event loop.
+    ``per_user`` None: one user may have all.
 
     A place is held by a ``with`` and given back however that ends: done, failed, cancelled.
-    ``per_user`` None: any number.
     """
 
-    def __init__(self, what: str, *, per_user: int | None, in_all: int) -> None:
+    def __init__(self, what: str, *, per_user: int | None = None, in_all: int) -> None:
         self._what = what
         self._per_user = per_user
         self._in_all = in_all
@@ -28,9 +28,9 @@ class Places:
 
     @contextmanager
     def taken(self, user: UserId) -> Iterator[None]:
-        """One place. Raises ``LimitReached`` when the user has enough, ``Busy`` when all have."""
+        """One place. Raises ``TooManyAtOnce`` when the user has enough, ``Busy`` when all have."""
         if self._per_user is not None and self._taken[user] >= self._per_user:
-            raise LimitReached(
+            raise TooManyAtOnce(
                 f"{self._per_user} {self._what} of yours are going on already.",
                 remedy="Wait until one has ended, or end one.",
                 limit=self._per_user,

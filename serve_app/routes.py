@@ -132,7 +132,7 @@ ROUTES = (
     Route("GET", "/slides/{slide}/thumbnail", READ, slides.get_thumbnail, 200, "slides",
           _streams("image/png")),
     Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
-          _streams("application/octet-stream", "application/zip"), EXPORT),
+          PART | _streams("application/octet-stream", "application/zip"), EXPORT),
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
     Route("GET", "/events", READ, work.stream_events, 200, "events",
           _streams("text/event-stream")),

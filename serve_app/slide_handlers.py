@@ -15,7 +15,8 @@ from raysched.cluster.listing import PAGE_MOST, JobQuery, Place
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
-from serve_app.downloads import zip_answer, zip_of
+from serve_app.downloads import KEPT, file_answer, zip_answer, zip_of
+from serve_app.pages import PAGE_USUAL, Cursor, Limit
 from serve_app.paths import slide_folders
 from serve_app.results import result_files
 from serve_app.slide_models import (
@@ -33,12 +34,8 @@ from serve_app.slides.names import checked_name
 from serve_app.slides.record import SlideRecord
 from serve_app.slides.store import CONTENT, THUMBNAIL, new_id
 
-Limit = Annotated[int, Query(ge=1, le=500, description="entries of one page")]
-Cursor = Annotated[str | None, Query(max_length=300, description="`next` of the page before")]
-NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 
-
-async def list_slides(at: At, limit: Limit = 100, cursor: Cursor = None) -> Slides:
+async def list_slides(at: At, limit: Limit = PAGE_USUAL, cursor: Cursor = None) -> Slides:
     """Your slides, newest first."""
 
     def found() -> tuple[list[SlideRecord], str | None]:
@@ -131,7 +128,7 @@ async def get_thumbnail(at: At, slide: str) -> FileResponse:
             f"{slide} has no thumbnail: its smallest level is too large.",
             remedy="Convert it to a pyramid with smaller levels.",
         )
-    headers = {**NO_SNIFF, "Cache-Control": "private, max-age=3600"}
+    headers = {**KEPT, "Cache-Control": "private, max-age=3600"}
     return FileResponse(path, media_type="image/png", headers=headers)
 
 
@@ -141,8 +138,9 @@ async def get_slide_file(at: At, slide: str, request: Request) -> Response:
     record = await asyncio.to_thread(at.slides.record, slide)
     path = await asyncio.to_thread(at.slide_file, record)
     if record.is_one_file:
-        media = "application/octet-stream"
-        return FileResponse(path, media_type=media, filename=record.name, headers=NO_SNIFF)
+        # A server's file may be replaced where it is: nothing vouches for it.
+        etag = None if record.from_server else f'"{record.sha256}"'
+        return file_answer(request, path, etag, record.name)
     if record.from_server:
         raise UploadRefused(
             f"{record.name!r} is several files of the server.", remedy="Ask the operator for them."
@@ -156,7 +154,7 @@ async def list_slide_folders(
     at: At,
     folder: Annotated[int | None, Query(ge=0, le=10_000)] = None,
     path: Annotated[str, Query(max_length=4096, description="below that folder")] = "",
-    limit: Limit = 100,
+    limit: Limit = PAGE_USUAL,
     cursor: Cursor = None,
 ) -> SlideFolders:
     """The service's slide folders, and with ``folder`` the folders and slides in one of them, by

@@ -69,7 +69,7 @@ class EventStream(Response):
         self._epoch = seen.epoch if seen is not None else 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send until the client has gone, or the stream is over. Raises ``LimitReached``."""
+        """Send until the client has gone, or the stream is over. Raises ``TooManyAtOnce``."""
         hub: Hub = self._request.app.state.hub
         streams: Places = self._request.app.state.streams
         with streams.taken(self._user):

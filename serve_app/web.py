@@ -14,7 +14,7 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import Config
 from serve_app import problems
 from serve_app.desk import Pulse
-from serve_app.gate import Gate
+from serve_app.doorman import Doorman
 from serve_app.hub import Hub
 from serve_app.methods import Methods
 from serve_app.openapi import describe
@@ -37,8 +37,8 @@ Send a key as `Authorization: Bearer rsk_...`, or log in; `x-role` says which ro
 needs. An administrator's key acts for another user with the header `X-User-ID`.
 
 Times are ISO 8601 in UTC, durations are seconds. Every error is problem JSON (RFC 9457) with a
-stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows` an
-`Idempotency-Key` to make it so."""
+stable `code` and a `remedy`. Repeating any call is harmless; give `POST /workflows`
+and a retry an `Idempotency-Key` to make it so."""
 
 
 def create_app(config: Config, gateway: Gateway) -> FastAPI:
@@ -47,7 +47,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app.state.config, app.state.gateway = config, gateway
     app.state.threads = Sharing()
     app.state.pulse = Pulse(gateway)
-    app.state.gate = Gate(gateway, config.limits)
+    app.state.doorman = Doorman(gateway, config.limits)
     app.state.requests = Places(
         "requests", per_user=config.limits.requests_per_user, in_all=MOST_REQUESTS
     )

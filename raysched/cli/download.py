@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +9,12 @@ from typing import Annotated
 import typer
 
 from raysched.cli.bars import bar_for
+from raysched.cli.beside import unpack
 from raysched.cli.export import refuse_existing
 from raysched.cli.options import OneJob
-from raysched.cli.service import reach_server, readable_size
+from raysched.cli.service import reach_server
 from raysched.cli.voice import Voice
+from raysched.results.storage import readable_size, size_of
 
 ZIP = ".zip"
 
@@ -47,19 +47,8 @@ def download(options: DownloadOptions, voice: Voice) -> None:
             packed = out.with_name(f".{out.name}{ZIP}")
             packed.unlink(missing_ok=True)  # of a command that was killed while it unpacked
             server.download_zip(options.job, packed, moved)
-            _unpack(packed, options.job, out)
-    inside = out.rglob("*") if out.is_dir() else [out]
-    size_bytes = sum(path.stat().st_size for path in inside if path.is_file())
+            unpack(packed, out, options.job)
+            packed.unlink()
+    size_bytes = size_of(out)
     voice.emit(download={"path": str(out.absolute()), "size_bytes": size_bytes})
     voice.say(f"results in {out} ({readable_size(size_bytes)})")
-
-
-def _unpack(packed: Path, job: str, out: Path) -> None:
-    """Make the zip the folder, which appears when it is whole."""
-    from raysched.results.storage import storage
-
-    with storage(out), tempfile.TemporaryDirectory(prefix=".raysched-", dir=out.parent) as fresh:
-        with zipfile.ZipFile(packed) as archive:
-            archive.extractall(fresh)
-        (Path(fresh) / job).replace(out)
-        packed.unlink()

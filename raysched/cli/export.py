@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from raysched.cli.options import Serving
-from raysched.cli.service import readable_size, result_meant
+from raysched.cli.service import result_meant
 from raysched.cli.voice import Voice
 from raysched.errors import OutputNotEmpty
 from raysched.results.exports.formats import KINDS, Format, paths_of
+from raysched.results.storage import readable_size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
-from raysched.cli.service import LogWish, Result, Show
+from raysched.cli.service import NEWS_WAIT_S, LogWish, Result, Show
 from raysched.cli.session import ask, settings
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.events import (
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOG_PAGE = 500
-NEWS_WAIT_S = 1.0  # what an engine prints is in no event: look for it this often
 
 
 class JobHere(Job):
@@ -119,18 +118,18 @@ class Here:
 
     def read_log(self, job: str, ask: LogWish, say: Callable[[LogLine], None]) -> None:
         """See ``Service.read_log``."""
-        from raysched.cluster.job_log import Level, LogAsk, read_log
+        from raysched.cluster.job_log import LogAsk, LogLevel, read_log
         from serve_app.log_models import LogLine
 
-        if ask.level not in set(Level):
+        if ask.level not in set(LogLevel):
             raise InvalidSetting(
-                f"There is no level {ask.level!r}.", remedy=f"Use one of {', '.join(Level)}."
+                f"There is no level {ask.level!r}.", remedy=f"Use one of {', '.join(LogLevel)}."
             )
 
         async def show(gateway: Gateway) -> None:
             cursor, seen = None, -1
             while True:
-                wanted = LogAsk(LOG_PAGE, cursor, Level(ask.level))
+                wanted = LogAsk(LOG_PAGE, cursor, LogLevel(ask.level))
                 page = await read_log(gateway, self._config, LOCAL_USER, JobId(job), wanted)
                 for line in page.lines:
                     say(LogLine.of(line, ()))

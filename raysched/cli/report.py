@@ -11,8 +11,9 @@ import typer
 
 from raysched.cli.export import refuse_existing
 from raysched.cli.options import Serving
-from raysched.cli.service import readable_size, result_meant
+from raysched.cli.service import result_meant
 from raysched.cli.voice import Voice
+from raysched.results.storage import readable_size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from serve_app.report_models import Cluster, UsageReport
 
 Show = Callable[["Job"], None]
+NEWS_WAIT_S = 1.0
+"""What an engine prints is in no event: who follows a log looks for it this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +233,3 @@ def result_meant(what: str, options: Serving) -> Iterator[Result]:
         raise NotFound(
             f"There is no folder {path}.", remedy="Give a results folder or the id of a job."
         )
-
-
-def readable_size(size_bytes: int) -> str:
-    """A size as people read it."""
-    return f"{size_bytes / 1e6:,.1f} MB" if size_bytes > 1e5 else f"{size_bytes / 1e3:,.1f} kB"

@@ -10,9 +10,10 @@ import typer
 
 from raysched.cli.bars import bar_for
 from raysched.cli.options import Serving, verb
-from raysched.cli.service import reach_server, readable_size
+from raysched.cli.service import reach_server
 from raysched.cli.voice import Voice
 from raysched.errors import InvalidSetting
+from raysched.results.storage import readable_size
 
 if TYPE_CHECKING:
     from serve_app.slide_models import Slide

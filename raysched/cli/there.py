@@ -5,9 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,14 +13,15 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pydantic import BaseModel
 
-from raysched.cli.service import Compared, LogWish, Result, Show, Wrote
+from raysched.cli.beside import beside, unpack
+from raysched.cli.service import NEWS_WAIT_S, Compared, LogWish, Result, Show, Wrote
 from raysched.client import Client
 from raysched.client.wire import Call
 from raysched.core.accounts import Role
 from raysched.core.model import JobState
 from raysched.errors import InvalidSetting, SlideMissing
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, paths_of
-from raysched.results.storage import storage
+from raysched.results.storage import size_of
 from serve_app.log_models import LogLine
 from serve_app.models import HttpJob, HttpSubmission, Job, Jobs, Workflow
 from serve_app.report_models import UsageReport
@@ -30,7 +29,6 @@ from serve_app.report_models import UsageReport
 if TYPE_CHECKING:
     from serve_app.estimate_models import Estimate
 
-NEWS_WAIT_S = 1.0  # what an engine prints is in no event: look for it this often
 PATIENCE_S = 15.0
 """A restart of the service is waited out, and a person is told in time of one that is gone."""
 DIFF_PARTS = (".html", ".json")
@@ -164,7 +162,7 @@ class ServerResult:
                 remedy="Name a folder, .html or .json; for all else download both results.",
             )
         numbers = self.client.diff(self.name, there)
-        with _beside(out) as fresh:
+        with beside(out) as fresh:
             fresh.mkdir()
             parts = {kind: fresh / f"diff{kind}" for kind in DIFF_PARTS}
             parts[".json"].write_text(numbers.model_dump_json(indent=2) + "\n")
@@ -183,12 +181,9 @@ class ServerResult:
         gzip = out.suffix == PACKED[Shape.STREAM]
         if KINDS[format].shape is not Shape.FOLDER or out.suffix == PACKED[Shape.FOLDER]:
             return self.client.export(self.name, format, out, gzip=gzip).stat().st_size
-        with _beside(out) as fresh:
-            packed = self.client.export(self.name, format, fresh.with_name("packed.zip"))
-            with zipfile.ZipFile(packed) as archive:
-                archive.extractall(fresh)
-            fresh.replace(out)
-        return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        with beside(out) as fresh:
+            unpack(self.client.export(self.name, format, fresh.with_name("packed.zip")), out)
+        return size_of(out)
 
     def _there(self, other: Result) -> str:
         if isinstance(other, ServerResult):
@@ -213,10 +208,3 @@ def _through(fetch: Callable[[Path], Path], to: BinaryIO) -> None:
         fetch(Path(name) / "fetched").open("rb") as file,
     ):
         shutil.copyfileobj(file, to)
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A place for a new folder on the disk of ``out``; gone with all that is left in it."""
-    with storage(out), tempfile.TemporaryDirectory(prefix=".raysched-", dir=out.parent) as name:
-        yield Path(name) / "fresh"

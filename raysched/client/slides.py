@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raysched.client.files import Progress, download
 from raysched.client.pages import pages
-from raysched.client.uploads import PIECE_BYTES, Local, sha256_of, upload
+from raysched.client.uploads import PIECE_BYTES, TUS, Local, sha256_of, upload
 from raysched.client.wire import Call, Wire, at
 from raysched.errors import UploadRefused, error_of
 from serve_app.slide_models import Slide, SlideFolders, Upload, UploadList
@@ -57,8 +57,7 @@ class SlideVerbs:
 
     def give_up_upload(self, upload: str) -> None:
         """Delete an unfinished upload and free its room."""
-        headers = {"Tus-Resumable": "1.0.0"}
-        self._wire.send(Call(method="DELETE", path=at("uploads", upload), headers=headers))
+        self._wire.send(Call(method="DELETE", path=at("uploads", upload), headers=TUS))
 
     def slides(self, *, page: int = 100) -> Iterator[Slide]:
         """Your slides, newest first, page by page as they are used."""

@@ -21,7 +21,7 @@ from serve_app.slide_models import UploadList
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE_TYPE = "application/offset+octet-stream"
 PIECE_BYTES = 8 * 1024 * 1024
-"""Half of what the service takes at once: lost with a connection at most, and sent again."""
+"""The most that the service takes as one piece: lost with a connection at most, and sent again."""
 
 
 @dataclass(frozen=True, slots=True)

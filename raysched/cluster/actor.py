@@ -46,7 +46,6 @@ from raysched.core.events import (
     OperatorEvent,
     ResultsDeleted,
     UserCreated,
-    UserWeighted,
     WorkflowCancelRequested,
     WorkflowDeleted,
 )
@@ -56,10 +55,10 @@ from raysched.core.requests import asks_the_same
 from raysched.core.scheduler import Scheduler
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import (
+    Busy,
     ClusterError,
     Conflict,
     InternalError,
-    LimitReached,
     NotFound,
     RayschedError,
 )
@@ -172,11 +171,6 @@ class SchedulerActor:
         """See ``Gateway.answer_mpp``."""
         life = await self._current()
         return await self._change(life, MppAnswered(life.now(), user, job, mpp))
-
-    async def set_weight(self, user: UserId, weight: float) -> None:
-        """See ``Gateway.set_weight``."""
-        life = await self._current()
-        await life.post(UserWeighted(life.now(), user, weight))
 
     async def _change(
         self, life: Life, event: JobCancelRequested | JobRetryRequested | MppAnswered
@@ -308,7 +302,7 @@ class SchedulerActor:
     ) -> tuple[int, JobView]:
         """See ``Gateway.watch``."""
         if self._watchers >= self._config.cluster.max_watchers:
-            raise LimitReached(
+            raise Busy(
                 f"{self._watchers} clients are watching already.", remedy="Ask again in a minute."
             )
         self._watchers += 1

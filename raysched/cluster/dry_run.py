@@ -23,7 +23,8 @@ from raysched.core.outlook import JobCost, Outlook
 from raysched.core.views import JobView
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.results.shelf import Shelf
-from raysched.results.sizing import Sized, bytes_of, size_up
+from raysched.results.sizing import Sized, size_up
+from raysched.results.storage import size_of
 
 MOST_LOOKS = 8
 """Looks at slides for one dry run, of a third of a second each; other jobs are taken to be like
@@ -137,7 +138,7 @@ def _bytes_per_px(views: tuple[JobView, ...]) -> float | None:
         if view.state is not JobState.SUCCEEDED or not view.tiles_total:
             continue
         request = read_request(view.kind, view.request)
-        size = bytes_of(Path(request.out))
+        size = size_of(Path(request.out))
         if size:
             folders += 1
             taken += size

@@ -133,11 +133,6 @@ class Gateway:
         answer: JobView = await self._ask("answer_mpp", user, job, mpp)
         return answer
 
-    async def set_weight(self, user: UserId, weight: float) -> None:
-        """Say how large a user's share is, against 1 for everybody else. Raises
-        ``InvalidSetting``. Meant for the operator: no user may be let near it."""
-        await self._ask("set_weight", user, weight)
-
     async def watch(
         self, user: UserId, job: JobId, seen: int, wait_s: float = 10.0
     ) -> tuple[int, JobView]:
@@ -201,7 +196,8 @@ class Gateway:
     # --- for reports ------------------------------------------------------------------------------
 
     async def usage(self, wanted: Wanted) -> list[Usage]:
-        """Who used how much on which day. Raises ``LimitReached``."""
+        """Who used how much on which day. Raises ``LimitReached`` for more than anybody reads,
+        ``Busy``."""
         answer: list[Usage] = await self._ask("usage", wanted)
         return answer
 

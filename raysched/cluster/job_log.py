@@ -37,7 +37,7 @@ MOST_ROUNDS = 20
 """Of asking the journal for one page: where little of it is to be shown, a page is short."""
 
 
-class Level(StrEnum):
+class LogLevel(StrEnum):
     """From which level on lines are wanted."""
 
     DEBUG = "debug"
@@ -52,7 +52,7 @@ class LogAsk:
 
     limit: int = 100
     cursor: str | None = None
-    level: Level = Level.DEBUG
+    level: LogLevel = LogLevel.DEBUG
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class _Said(NamedTuple):
 class _Merging:
     """One round: the events that were read, and the lanes' files."""
 
-    def __init__(self, folder: Path, job: JobId, story: Story, level: Level) -> None:
+    def __init__(self, folder: Path, job: JobId, story: Story, level: LogLevel) -> None:
         self._folder, self._job, self._story = folder, job, story
         self._least = logging.getLevelNamesMapping()[level.name]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from raysched.errors import LimitReached
+from raysched.errors import Busy
 from raysched.journal.usage import Known, Usage, Wanted
 from raysched.journal.usage_reader import UsageReader
 
@@ -26,9 +26,9 @@ class Reports:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """A place in the line. Raises ``LimitReached`` when it is long already."""
+        """A place in the line. Raises ``Busy`` when it is long already."""
         if self._asked >= MOST_WAITING:
-            raise LimitReached(
+            raise Busy(
                 f"{self._asked} usage reports are being made already.",
                 remedy="Ask again in a minute.",
             )

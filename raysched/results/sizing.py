@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 
 from raysched.errors import MppMissing
@@ -73,9 +72,3 @@ def _sized(plan: SlidePlan | TissuePlan, *, equal: bool = False) -> Sized:
         working_mpp=grid.mpp,
         equal=equal,
     )
-
-
-def bytes_of(folder: Path) -> int:
-    """What a results folder takes on the disk; 0 when it is gone."""
-    files = (path for path in folder.rglob("*") if not path.is_symlink() and path.is_file())
-    return sum(path.stat().st_size for path in files)

@@ -144,6 +144,20 @@ def storage(place: Path) -> Iterator[None]:
         ) from error
 
 
+def size_of(place: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 when it is gone. Links are passed over."""
+    inside = place.rglob("*") if place.is_dir() else [place]
+    return sum(path.stat().st_size for path in inside if path.is_file() and not path.is_symlink())
+
+
+def readable_size(size_bytes: int) -> str:
+    """Bytes in the unit that suits them."""
+    for unit, many in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= many:
+            return f"{size_bytes / many:,.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
 def _free(place: Path) -> str:
     for folder in place.parents:
         if folder.is_dir():

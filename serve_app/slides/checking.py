@@ -27,7 +27,7 @@ from raysched.imaging.slide import Rgb, Slide, open_slide, slide_sha256
 from raysched.results.storage import DISK
 from serve_app.slides.archives import SlideZip
 from serve_app.slides.names import check_beginning, suffix_of
-from serve_app.slides.record import Facts, Level, SlideRecord, SlideState, write_record
+from serve_app.slides.record import Facts, Level, SlideRecord, SlideState, Trouble, write_record
 from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, lock, storing
 from serve_app.slides.uploads import check_disk, check_quota
 from serve_app.threads import FairThreads, working_for
@@ -101,8 +101,9 @@ def check(store: SlideStore, slide: str) -> None:
                 raise _ends_the_check(record)
             _look(store, record)
         except RayschedError as error:
-            told = _without((folder / CONTENT, folder, store.path(record).parent), error)
-            store.change(slide, lambda r: r.refused(told))
+            mine = (folder / CONTENT, folder, store.path(record).parent)
+            trouble = Trouble.of(error, mine)
+            store.change(slide, lambda r: r.refused(trouble))
             _remove_content(folder)
 
 
@@ -220,14 +221,6 @@ def _remove_content(folder: Path) -> None:
     for name in (CONTENT, f"{CONTENT}.partial"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / DATA).unlink(missing_ok=True)
-
-
-def _without(folders: tuple[Path, ...], error: RayschedError) -> RayschedError:
-    """The error without the server's paths."""
-    message, remedy = error.message, error.remedy
-    for folder in folders:
-        message, remedy = (text.replace(f"{folder}/", "") for text in (message, remedy))
-    return type(error)(message, remedy=remedy)
 
 
 def _ends_the_check(record: SlideRecord) -> UploadRefused:

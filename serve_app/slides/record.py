@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raysched.errors import RayschedError
 from raysched.results.storage import DISK
+from serve_app.paths import conceal
 from serve_app.slides.names import ONLY_IN_ZIP
 
 RECORD, UPLOAD = "slide.json", "upload.json"
@@ -46,9 +47,10 @@ class Trouble(Part):
     remedy: str
 
     @classmethod
-    def of(cls, error: RayschedError) -> Trouble:
-        """From an error."""
-        return cls(code=error.code, message=error.message, remedy=error.remedy)
+    def of(cls, error: RayschedError, folders: tuple[Path, ...]) -> Trouble:
+        """From an error, without these folders of the server."""
+        message, remedy = (conceal(text, folders) for text in (error.message, error.remedy))
+        return cls(code=error.code, message=message, remedy=remedy)
 
 
 class Facts(Part):
@@ -89,10 +91,10 @@ class SlideRecord(Part):
             return ending not in {*ONLY_IN_ZIP, ".dcm"}
         return not self.name.lower().endswith(".zip")
 
-    def refused(self, error: RayschedError) -> SlideRecord:
+    def refused(self, trouble: Trouble) -> SlideRecord:
         """The record of a slide whose files go: it holds nothing any more."""
         return self.model_copy(
-            update={"state": SlideState.REFUSED, "trouble": Trouble.of(error), "held_bytes": 0}
+            update={"state": SlideState.REFUSED, "trouble": trouble, "held_bytes": 0}
         )
 
 

@@ -233,18 +233,13 @@ def storing(place: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise full_or_failed(error, place) from error
-
-
-def full_or_failed(error: OSError, place: Path) -> StorageFailed | StorageFull:
-    """The error for a disk that does not take what it should."""
-    if error.errno in NO_ROOM:
-        return StorageFull(
-            "The service's disk for slides is full.",
-            remedy="Tell the operator; what has arrived is kept, go on later.",
-        )
-    return StorageFailed(
-        f"The service cannot store slides: {error.strerror or error}.",
-        remedy="Tell the operator.",
-        path=str(place),
-    )
+        if error.errno in NO_ROOM:
+            raise StorageFull(
+                "The service's disk for slides is full.",
+                remedy="Tell the operator; what has arrived is kept, go on later.",
+            ) from error
+        raise StorageFailed(
+            f"The service cannot store slides: {error.strerror or error}.",
+            remedy="Tell the operator.",
+            path=str(place),
+        ) from error

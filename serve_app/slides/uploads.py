@@ -28,7 +28,7 @@ from raysched.errors import (
     UploadRefused,
 )
 from raysched.results.shelf import LEAST_FREE_BYTES
-from raysched.results.storage import DISK, unique
+from raysched.results.storage import DISK, readable_size, unique
 from serve_app.slides.names import HEAD_BYTES, check_beginning, checked_name, suffix_of
 from serve_app.slides.record import (
     UPLOAD,
@@ -284,8 +284,8 @@ def check_quota(what: str, size: int, used: int, quota: int) -> None:
     """Raises ``QuotaFull`` where ``size`` more bytes do not fit."""
     if quota and used + size > quota:
         raise QuotaFull(
-            f"{what} {in_words(size)}, and of your {in_words(quota)} there are "
-            f"{in_words(max(quota - used, 0))} left.",
+            f"{what} {readable_size(size)}, and of your {readable_size(quota)} there are "
+            f"{readable_size(max(quota - used, 0))} left.",
             remedy="Delete slides or unfinished uploads, or ask an administrator for more room.",
             needed_bytes=size,
             used_bytes=used,
@@ -302,27 +302,16 @@ def check_disk(top: Path, size: int) -> None:
     )
     if shutil.disk_usage(top).free - LEAST_FREE_BYTES - coming < size:
         raise StorageFull(
-            f"The service's disk has no room for {in_words(size)} more.",
+            f"The service's disk has no room for {readable_size(size)} more.",
             remedy="Ask the operator for room, or wait until other uploads have ended.",
         )
 
 
-def in_words(size: int) -> str:
-    """Bytes in the unit that suits them."""
-    for unit, many in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= many:
-            return f"{size / many:,.1f} {unit}"
-    return f"{size} bytes"
-
-
 def _discard_idle(folder: Path) -> None:
     """Delete an upload unless a piece of it arrives just now."""
-    away = folder.parent.parent / ".gone" / unique()
     with lock(folder / BUSY, wait=False) as is_idle:
         if is_idle:
-            away.parent.mkdir(exist_ok=True)
-            folder.rename(away)
-            shutil.rmtree(away, ignore_errors=True)
+            SlideStore(folder.parent.parent).discard(folder)
 
 
 def _checksum(header: str | None) -> tuple[bytes, hashlib._Hash | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from driving import USER, Cluster, open_cluster
 
-from raysched.cluster.job_log import Level, LogAsk, LogPage, delete_logs, prune_logs, read_log
+from raysched.cluster.job_log import LogAsk, LogLevel, LogPage, delete_logs, prune_logs, read_log
 from raysched.core.model import JobId, JobState, UserId
 from raysched.errors import InvalidSetting, NotFound
 from raysched.results.logbook import Line, folder_of
@@ -112,7 +112,7 @@ def test_pages_of_any_size_make_up_the_same_log(speaking: Cluster, job: JobId, l
 
 def test_only_lines_from_a_level_on_are_given(speaking: Cluster, job: JobId) -> None:
     wanted = [line for line in whole(speaking, job) if line.level in ("warning", "error")]
-    assert list(page(speaking, job, limit=500, level=Level.WARNING).lines) == wanted != []
+    assert list(page(speaking, job, limit=500, level=LogLevel.WARNING).lines) == wanted != []
 
 
 def test_the_cursor_at_the_end_gives_what_came_since(speaking: Cluster, sample_slide: Path) -> None:

@@ -94,3 +94,12 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         assert key is not None
         http.headers["Authorization"] = f"Bearer {key.text}"
         yield Service(config, session, slides, http, bare)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sample_slide: Path) -> Path:
+    """A folder for a service of one test, with two slides."""
+    (tmp_path / "slides").mkdir()
+    for name in ("lung-7.svs", "Liver.svs"):
+        (tmp_path / "slides" / name).write_bytes(sample_slide.read_bytes())
+    return tmp_path

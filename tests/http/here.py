@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from fastapi import FastAPI
 
@@ -115,3 +116,29 @@ async def service_here(folder: Path, monkeypatch: Any, **settings: Any) -> Async
             server.should_exit = server.force_exit = True
             await serving
             await gateway.actor.close()
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, work: Any, **settings: Any) -> None:
+    """What a test does with such a service."""
+
+    async def all_of_it() -> None:
+        async with service_here(folder, monkeypatch, **settings) as here:
+            await work(here)
+
+    asyncio.run(all_of_it())
+
+
+async def submit(http: httpx.AsyncClient, *branches: str, name: str = "w", **job: Any) -> Any:
+    """A workflow with a job for each branch."""
+    jobs = [{"slide": "lung-7.svs", "kind": "tissue_mask", "branch": b, **job} for b in branches]
+    answer = await http.post("/workflows", json={"name": name, "jobs": jobs})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def cancelled(http: httpx.AsyncClient, *branches: str, **options: Any) -> Any:
+    """The same, at its end."""
+    made = await submit(http, *branches, **options)
+    answer = await http.post(f"/workflows/{made['id']}/cancel")
+    assert (answer.status_code, answer.json()["open"]) == (200, False), answer.text
+    return made

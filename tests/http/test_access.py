@@ -176,7 +176,7 @@ def login_token(world: World) -> dict[str, str]:
 
 
 ROWS: dict[str, Row] = {
-    "create_workflow": mine(422, body=lambda _: NOT_EVEN),  # past the gate, and made nothing
+    "create_workflow": mine(422, body=lambda _: NOT_EVEN),  # let in, and made nothing
     "estimate_workflow": mine(422, body=lambda _: NOT_EVEN),
     "get_workflow": Row(names=lambda world: {"workflow": world.workflow}),
     "list_jobs": mine(),

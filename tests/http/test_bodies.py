@@ -173,7 +173,7 @@ def test_one_user_cannot_hold_all_requests_of_a_replica(config: Config) -> None:
             return one_more, other
 
     one_more, other = asyncio.run(asked())
-    assert code_of(one_more) == (429, "limit_reached")
+    assert code_of(one_more) == (429, "too_many_at_once")
     assert code_of(other)[0] == 422
 
 

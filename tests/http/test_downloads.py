@@ -249,7 +249,7 @@ def test_a_user_has_so_many_downloads_at_once_until_they_end(
     with ExitStack() as held:
         links = [held.enter_context(begin(service, base + what)) for _ in range(most)]
         refused = service.http.get(base + large)
-        assert (refused.status_code, refused.json()["code"]) == (429, "limit_reached")
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_at_once")
         assert (int(refused.headers["retry-after"]) > 0, refused.json()["limit"]) == (True, most)
         assert service.http.get(base).status_code == 200  # all else goes on
         got = 0

@@ -20,10 +20,8 @@ from serve_app import hub as hubs
 from serve_app import streaming
 from serve_app.hub import Hub, Listener
 from tests.http.conftest import Service
-from tests.http.here import Here
-from tests.http.test_workflows import cancelled, folder, run, submit
+from tests.http.here import Here, cancelled, run, submit
 
-__all__ = ["folder"]  # the fixture
 ANN, BOB = UserId("ann"), UserId("bob")
 
 
@@ -230,7 +228,7 @@ def test_streams_are_bounded_for_each_and_for_all_and_free_when_their_clients_go
         async with await here.user("ann") as ann, await here.user("bob") as bob:
             async with listening(ann), listening(ann):
                 refused = await ann.get("/events")
-                assert (refused.status_code, refused.json()["code"]) == (429, "limit_reached")
+                assert (refused.status_code, refused.json()["code"]) == (429, "too_many_at_once")
                 assert int(refused.headers["retry-after"]) > 0
                 async with listening(bob):
                     assert (await bob.get("/events")).status_code == 503

@@ -92,7 +92,7 @@ def test_half_requests_of_one_user_keep_nobody_else_out(service: Service) -> Non
             open_ones.enter_context(opened(service)).sendall(whole[:-10])
         while (answer := again.get("/me")).status_code != 429:
             still_answers(service)
-        assert answer.json()["code"] == "limit_reached"
+        assert answer.json()["code"] == "too_many_at_once"
         for _ in range(20):
             still_answers(service)
     while again_answer(service, slow) == 429:

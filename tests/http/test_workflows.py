@@ -15,24 +15,9 @@ import httpx
 import pytest
 
 from tests.http.conftest import Service
-from tests.http.here import Here, service_here
+from tests.http.here import Here, cancelled, run, submit
 
 FEW = {"max_ended_jobs_per_user": 3, "max_jobs_per_user": 1000}
-
-
-async def submit(http: httpx.AsyncClient, *branches: str, name: str = "w", **job: Any) -> Any:
-    """A workflow with a job for each branch."""
-    jobs = [{"slide": "lung-7.svs", "kind": "tissue_mask", "branch": b, **job} for b in branches]
-    answer = await http.post("/workflows", json={"name": name, "jobs": jobs})
-    assert answer.status_code == 201, answer.text
-    return answer.json()
-
-
-async def cancelled(http: httpx.AsyncClient, *branches: str, **options: Any) -> Any:
-    made = await submit(http, *branches, **options)
-    answer = await http.post(f"/workflows/{made['id']}/cancel")
-    assert (answer.status_code, answer.json()["open"]) == (200, False), answer.text
-    return made
 
 
 async def pages(http: httpx.AsyncClient, what: str, **wanted: Any) -> list[list[Any]]:
@@ -49,22 +34,6 @@ async def pages(http: httpx.AsyncClient, what: str, **wanted: Any) -> list[list[
 
 def flat(found: list[list[Any]]) -> list[Any]:
     return [each for page in found for each in page]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, sample_slide: Path) -> Path:
-    (tmp_path / "slides").mkdir()
-    for name in ("lung-7.svs", "Liver.svs"):
-        (tmp_path / "slides" / name).write_bytes(sample_slide.read_bytes())
-    return tmp_path
-
-
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, work: Any, **settings: Any) -> None:
-    async def all_of_it() -> None:
-        async with service_here(folder, monkeypatch, **settings) as here:
-            await work(here)
-
-    asyncio.run(all_of_it())
 
 
 # --- lists ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from raysched.errors import InvalidSetting, NotASlide
 from raysched.imaging.request import TissueRequest
 from raysched.results.shelf import Shelf
-from raysched.results.sizing import bytes_of, size_up
+from raysched.results.sizing import size_up
 from tests.results.conftest import MPP, Attempt, crop_attempt
 
 ROOM = 10**9
@@ -63,11 +63,3 @@ def test_a_missing_pixel_size_is_a_question_and_what_else_is_wrong_is_an_error(
         size_up(request.model_copy(update={"slide": __file__}))
     with pytest.raises(InvalidSetting):
         size_up(request.model_copy(update={"mpp": 9.0}))
-
-
-def test_a_folder_has_the_bytes_of_its_files(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "b").write_bytes(b"123")
-    (tmp_path / "c").write_bytes(b"4567")
-    (tmp_path / "link").symlink_to(tmp_path / "c")
-    assert (bytes_of(tmp_path), bytes_of(tmp_path / "gone")) == (7, 0)

@@ -20,7 +20,7 @@ from raysched.results.exports.archives import compressed, zip_tree
 from raysched.results.exports.cells import Cells
 from raysched.results.exports.formats import KINDS, PACKED, Format, Shape, named, paths_of, unpacked
 from raysched.results.reading import Contents
-from raysched.results.storage import Disk, storage, unique
+from raysched.results.storage import Disk, size_of, storage, unique
 
 COPY_BYTES = 1 << 20
 COMPRESSED = {Format.GEOPARQUET, Format.OME_ZARR_ZIP}
@@ -110,7 +110,7 @@ class Export:
             else:
                 with replacing_tree(path) as fresh:
                     self._write(self._cells, fresh)
-            return Written(path, _size(path), self.contents)
+            return Written(path, size_of(path), self.contents)
 
     def check_gzip(self) -> None:
         """Raises ``InvalidSetting`` for a format that is compressed already."""
@@ -174,8 +174,3 @@ def replacing_tree(path: Path) -> Iterator[Path]:
             disk.remove_tree(fresh)
         else:
             fresh.unlink(missing_ok=True)
-
-
-def _size(path: Path) -> int:
-    inside = path.rglob("*") if path.is_dir() else [path]
-    return sum(each.stat().st_size for each in inside if each.is_file())

@@ -52,8 +52,8 @@ class Recent(Generic[K, V]):
         self._values.pop(name, None)
 
 
-class Gate:
-    """The gate of one replica. Used within one event loop; keys are known by their digests."""
+class Doorman:
+    """The doorman of one replica. Used within one event loop; keys are known by their digests."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The gate of a replica, with an actor that counts its questions and a clock that is set."""
+"""The doorman of a replica, with an actor that counts its questions and a clock that is set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysched.config import LimitSettings
 from raysched.core.accounts import Caller, KeyKind, Role
 from raysched.core.model import KeyId, UserId
 from raysched.errors import Busy, LimitReached, TooManyRequests, Unauthorized
-from serve_app.gate import MEMORY, Gate, Recent
+from serve_app.doorman import MEMORY, Doorman, Recent
 from serve_app.places import Places
 
 EVE, BOB = UserId("eve"), UserId("bob")
@@ -43,16 +43,18 @@ class Actor(Gateway):
 
 
 class World:
-    """An actor and the gates of replicas before it."""
+    """An actor and the doormen of replicas before it."""
 
     def __init__(self, replicas: int = 1) -> None:
         self.eve, self.eve_too, self.bob = (Secret.new(KeyKind.API) for _ in range(3))
         known = {self.eve.digest: EVE, self.eve_too.digest: EVE, self.bob.digest: BOB}
         self.actor = Actor(known)
-        self.gates = [Gate(self.actor, LIMITS, lambda: self.actor.now) for _ in range(replicas)]
+        self.doormen = [
+            Doorman(self.actor, LIMITS, lambda: self.actor.now) for _ in range(replicas)
+        ]
 
     def ask(self, key: Secret, budget: Budget = Budget.CREATE, replica: int = 0) -> Admission:
-        return asyncio.run(self.gates[replica].admit(key.text, KeyKind.API, budget))
+        return asyncio.run(self.doormen[replica].admit(key.text, KeyKind.API, budget))
 
     def is_let_in(self, key: Secret, budget: Budget = Budget.CREATE, replica: int = 0) -> bool:
         try:
@@ -114,10 +116,10 @@ def test_a_key_that_opens_nothing_is_asked_about_once_a_second() -> None:
 def test_what_cannot_be_a_key_never_reaches_the_actor(text: str) -> None:
     world = World()
     with pytest.raises(Unauthorized):
-        asyncio.run(world.gates[0].admit(text, KeyKind.API, Budget.DEFAULT))
+        asyncio.run(world.doormen[0].admit(text, KeyKind.API, Budget.DEFAULT))
     with pytest.raises(Unauthorized, match="not for this use"):
         login = Secret.new(KeyKind.LOGIN)
-        asyncio.run(world.gates[0].admit(login.text, KeyKind.API, Budget.DEFAULT))
+        asyncio.run(world.doormen[0].admit(login.text, KeyKind.API, Budget.DEFAULT))
     assert world.actor.asked == 0
 
 
