@@ -11,8 +11,9 @@ from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raysched.cluster.limiter import Budget, Taken, pace_of
@@ -66,6 +67,7 @@ async def _let_in(
     bounds: Bounds, handle: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
     app_state = scope["app"].state
+    _refuse_twice(scope)
     app_state.threads.begin()
     limits: LimitSettings = app_state.config.limits
     user: UserId | None = None
@@ -95,6 +97,15 @@ async def _let_in(
                 await paced(handle, scope, receive, send, limits.stall_s)
         else:
             await handle(scope, receive, send)
+
+
+def _refuse_twice(scope: Scope) -> None:
+    """As in JSON, a name is there once: readers differ in which counts."""
+    names = [name for name, _ in QueryParams(scope["query_string"]).multi_items()]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        fault = {"loc": ("query", twice), "msg": "it is there more than once", "type": "twice"}
+        raise RequestValidationError([fault])
 
 
 def _telling(send: Send, limits: LimitSettings, budget: Budget, taken: Taken) -> Send:

@@ -296,3 +296,12 @@ def test_a_route_says_how_large_its_bodies_may_be() -> None:
         MAX_BODY_BYTES,
         MAX_LOGIN_BYTES,
     }
+
+
+def test_a_parameter_that_is_there_twice_is_refused(config: Config) -> None:
+    """Readers differ in which counts, as they do of names in JSON."""
+    answer = ask(config, "admin", "http://test/api/v1/engines?limit=1&limit=2", None, "GET")
+    assert code_of(answer) == (422, "invalid_request")
+    assert answer.json()["faults"] == [
+        {"where": "query.limit", "what": "it is there more than once"}
+    ]

@@ -59,7 +59,7 @@ class Hostile:
 
 
 @pytest.fixture(scope="module")
-def hostile(service: Service) -> Hostile:
+def hostile(service: Service) -> Iterator[Hostile]:
     async def key() -> str:
         await service.accounts.create("hostile", "Hostile", Role.ADMIN)
         return (await service.accounts.make_key("hostile", KeyWish("fuzz"))).text
@@ -72,7 +72,10 @@ def hostile(service: Service) -> Hostile:
         pass
     url = str(service.bare.base_url.copy_with(path="/"))
     names = {"job": job, "other": job, "workflow": made["id"]}
-    return Hostile(url.rstrip("/"), headers, names)
+    yield Hostile(url.rstrip("/"), headers, names)
+    service.bare.post("/me/cancel", headers=headers).raise_for_status()
+    while service.bare.get("/jobs", params={"open": True}, headers=headers).json()["jobs"]:
+        pass
 
 
 @pytest.fixture(autouse=True)

@@ -108,7 +108,7 @@ def test_a_session_reads_at_once_and_changes_only_with_its_own_token(
     csrf = log_in(browser, key)
     with httpx.Client(base_url=service.bare.base_url) as second:
         others = log_in(second, key)
-    assert browser.get("/jobs").json() == {"jobs": []}
+    assert browser.get("/jobs").json() == {"jobs": [], "next": None}
     for headers in ({}, {CSRF_HEADER: ""}, {CSRF_HEADER: "x" * 64}, {CSRF_HEADER: others}):
         refused = browser.post("/me/keys", json={}, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from raysched import Client
+from raysched.core.model import UserId
 from serve_app.web import MOST_PIECES
 from tests.http.here import Here, run
 
@@ -55,27 +56,15 @@ def test_a_piece_beyond_those_that_arrive_is_told_to_come_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(here: Here) -> None:
-        done = asyncio.Event()
-
-        async def slow() -> AsyncIterator[bytes]:
-            yield b"II*\0"
-            await done.wait()
-            yield b"\0" * 4
-
-        places = [await announced(here.http, 100) for _ in range(MOST_PIECES + 1)]
-        async with asyncio.TaskGroup() as group:
-            sent = [
-                group.create_task(here.http.patch(each, headers=PIECE, content=slow()))
-                for each in places[1:]
-            ]
-            while len(here.app.state.pieces) < MOST_PIECES:
-                await asyncio.sleep(0)
-            more = await here.http.patch(places[0], headers=PIECE, content=b"II*\0")
-            done.set()
+        where = await announced(here.http, 100)
+        with ExitStack() as arriving:
+            for number in range(MOST_PIECES):
+                others = here.app.state.pieces.taken(UserId(f"user-{number}"))
+                arriving.enter_context(others)
+            more = await here.http.patch(where, headers=PIECE, content=b"II*\0")
         assert (more.status_code, more.json()["code"]) == (503, "busy")
         assert int(more.headers["retry-after"]) > 0
-        assert {each.result().status_code for each in sent} == {204}
-        again = await here.http.patch(places[0], headers=PIECE, content=b"II*\0")
+        again = await here.http.patch(where, headers=PIECE, content=b"II*\0")
         assert again.status_code == 204
 
     run(tmp_path, monkeypatch, work)
