@@ -203,13 +203,13 @@ def test_slides_of_this_machine_are_uploaded_when_they_are_submitted(
     assert vera.asks("slide", "rename", slide["id"], "c.svs")["slide"]["name"] == "c.svs"
     assert vera.asks("slide", "get", slide["id"])["download"]["path"] == str(tmp_path / "c.svs")
     assert Path("c.svs").read_bytes() == sample
-    vera.asks("cancel", first["jobs"][0]["id"])
+    assert vera.says("cancel", first["jobs"][0]["id"]).exit_code in {0, 2}  # or has succeeded
     vera.asks("watch", first["jobs"][0]["id"])
     assert vera.asks("slide", "delete", slide["id"])["deleted"] == {"slide": slide["id"]}
     assert vera.says("slide", "show", slide["id"]).exit_code == 2
     there = vera.asks("submit", service.slides / "sample.svs")["workflow"]["jobs"][0]
     assert there["slide_id"] is None  # the server sees it by its path
-    vera.asks("cancel", there["id"])
+    assert vera.says("cancel", there["id"]).exit_code in {0, 2}
 
 
 def test_results_are_fetched_as_a_folder_a_zip_or_one_file(
