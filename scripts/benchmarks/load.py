@@ -30,9 +30,10 @@ from raysched.imaging.samples import sample_slide
 USERS = 50
 RATE_PER_S = 100.0
 SECONDS = 60.0
-FLOOD = 10
-"""Times as many requests as each second is granted to a user, from one user."""
-GRANTED_PER_S = 10.0
+FLOOD_PER_S = 10 * RATE_PER_S / USERS
+"""Ten times what each of the others asks for; twice what the limits grant to one user."""
+TORRENT_PER_S = 100.0
+"""Ten times what the limits grant to one user; as much again as all the others ask for."""
 MIX = (
     ("GET", "/jobs", 30),
     ("GET", "/jobs/{job}", 30),
@@ -73,7 +74,7 @@ class Answers:
 
 
 def measure() -> Iterator[Figure]:
-    """Bare hello, the mix, the mix beside a flood: about four minutes, on two lanes that work."""
+    """Bare hello, the mix, the mix beside a flood: about five minutes, on two lanes that work."""
     from serve_app.service import serving
 
     with tempfile.TemporaryDirectory() as folder:
@@ -114,28 +115,43 @@ async def _phases(url: str, accounts: Accounts) -> Iterator[Figure]:
         await _prepare(http, api, people)
         hello = await _offer(http, [("GET", f"{url}/hello", None)] * _count(RATE_PER_S), RATE_PER_S)
         mixed = await _offer(http, _mix(api, people), RATE_PER_S)
-        flooded, flood = await asyncio.gather(
-            _offer(http, _mix(api, people[1:]), RATE_PER_S),
-            _offer(http, _flood(api, people[0]), FLOOD * GRANTED_PER_S),
-        )
-    return iter(_figures(hello, mixed, flooded, flood))
+        floods = [
+            await asyncio.gather(
+                _offer(http, _mix(api, people[1:]), RATE_PER_S),
+                _offer(http, _flood(api, people[0], rate), rate),
+            )
+            for rate in (FLOOD_PER_S, TORRENT_PER_S)
+        ]
+    (flooded, flood), (torrential, torrent) = floods
+    return iter(
+        [
+            *_mixed(hello, mixed),
+            *_beside("a flood of 20/s", flooded, flood, mixed, gate=2 * mixed.percentile(99)),
+            *_beside("one of 100/s", torrential, torrent, mixed, gate=None),
+        ]
+    )
 
 
-def _figures(hello: Answers, mixed: Answers, flooded: Answers, flood: Answers) -> list[Figure]:
-    p99 = mixed.percentile(99)
+def _mixed(hello: Answers, mixed: Answers) -> list[Figure]:
     return [
         Figure("100 requests/s, 50 people: p50", mixed.percentile(50), "ms", hello.percentile(50)),
-        Figure("the same: p99", p99, "ms", hello.percentile(99)),
+        Figure("the same: p99", mixed.percentile(99), "ms", hello.percentile(99)),
         Figure("the same: errors other than 429", mixed.errors_but_429, "", hello.errors, 0),
         Figure("the same: 429", mixed.statuses[429], ""),
-        Figure("beside a flood: p50 of the others", flooded.percentile(50), "ms",
-               mixed.percentile(50)),
-        Figure("beside a flood: p99 of the others", flooded.percentile(99), "ms", p99, 2 * p99),
-        Figure("beside a flood: errors other than 429", flooded.errors_but_429, "", None, 0),
+    ]
+
+
+def _beside(
+    what: str, others: Answers, flood: Answers, alone: Answers, gate: float | None
+) -> list[Figure]:
+    p50, p99 = others.percentile(50), others.percentile(99)
+    return [
+        Figure(f"beside {what}: p50 of the others", p50, "ms", alone.percentile(50)),
+        Figure(f"beside {what}: p99 of the others", p99, "ms", alone.percentile(99), gate),
+        Figure("errors other than 429", others.errors_but_429 + flood.errors_but_429, "", None, 0),
         Figure("the flood: answered", flood.statuses[200], ""),
         Figure("the flood: 429", flood.statuses[429], ""),
-        Figure("the flood: errors other than 429", flood.errors_but_429, "", None, 0),
-    ]  # fmt: skip
+    ]
 
 
 async def _person(accounts: Accounts, user: str) -> Person:
@@ -180,8 +196,8 @@ def _mix(api: str, people: list[Person]) -> list[Request]:
     return made
 
 
-def _flood(api: str, person: Person) -> list[Request]:
-    return [("GET", f"{api}/jobs", person)] * _count(FLOOD * GRANTED_PER_S)
+def _flood(api: str, person: Person, rate: float) -> list[Request]:
+    return [("GET", f"{api}/jobs", person)] * _count(rate)
 
 
 async def _offer(http: aiohttp.ClientSession, requests: list[Request], rate: float) -> Answers:
