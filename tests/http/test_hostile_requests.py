@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
 
-EXAMPLES = 12
+EXAMPLES = 8
 ENDLESS = ["stream_events"]
 """Its answer ends with the client; `test_events.py` tries it."""
 app = create_app(Config(state=Path("unused")), Gateway("unused"))
