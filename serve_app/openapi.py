@@ -16,11 +16,11 @@ from fastapi.openapi.utils import get_openapi
 from serve_app.examples import example_of
 from serve_app.identity import COOKIE
 from serve_app.models import Problem
+from serve_app.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from serve_app.routes import Route
 
-MEDIA_TYPE = "application/problem+json"
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "A key: rsk_ID_SECRET."},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from raysched.core.overview import BranchDepth, LaneView, UserLoad
     from raysched.journal.usage import Usage, Wanted
 
-COUNTS = (
-    *("submitted", "begun", "succeeded", "failed", "cancelled", "skipped", "reused", "retries"),
-    *("cells", "tiles", "runs", "runs_failed", "runs_lost"),
-)
-SECONDS = ("lane_s", "plan_s", "segment_s", "assemble_s", "publish_s")
-WAITS = ("wait_median_s", "wait_p90_s", "wait_max_s")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes a cell for a formula by."""
 NODE_ID = 8
@@ -82,10 +76,9 @@ class UsageDay(Shown):
     @classmethod
     def of(cls, row: Usage) -> UsageDay:
         """The journal's row, with times to the millisecond."""
-        facts: dict[str, Any] = {name: getattr(row, name) for name in (*COUNTS, *SECONDS, *WAITS)}
-        for name in (*SECONDS, *WAITS):
-            facts[name] = None if facts[name] is None else round(facts[name], 3)
-        return cls(day=row.day, user=row.user, **facts)
+        facts = {name: getattr(row, name) for name in cls.model_fields}
+        in_ms = {name: round(at, 3) for name, at in facts.items() if isinstance(at, float)}
+        return cls(**{**facts, **in_ms})
 
 
 class UsageReport(Shown):
