@@ -44,6 +44,7 @@ TAGS = {
     "events": "What changes, as it changes.",
     "cluster": "The whole cluster. For administrators.",
     "service": "Whether the service is well.",
+    "ui": "The web UI: one page, and its files.",
 }
 PARAMETERS = {
     "workflow": "Id of a workflow of yours: `wf-...`.",
@@ -58,6 +59,7 @@ PARAMETERS = {
     "Upload-Checksum": "`sha256` or `sha1`, and the piece's digest in base64.",
     "Tus-Resumable": "Version of the protocol: 1.0.0.",
     "user": "Id of a user.",
+    "name": "One of the web UI's files.",
     "key": "Id of a key or session: its public part.",
     "token": "The token of a one-time link.",
     "state": "Only jobs in this state.",

@@ -17,6 +17,7 @@ from serve_app import download_handlers as out
 from serve_app import handlers as do
 from serve_app import log_handlers as logs
 from serve_app import report_handlers as reports
+from serve_app import site
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
 from serve_app import work_handlers as work
@@ -157,6 +158,9 @@ ROUTES = (
 )  # fmt: skip
 
 AT_THE_ROOT = (
+    Route("GET", "/", OPEN, site.get_page, tag="ui", also=_streams("text/html")),
+    Route("GET", "/assets/{name}", OPEN, site.get_asset, tag="ui",
+          also=_streams("text/javascript", "text/css", "font/woff2")),
     Route("GET", "/login", OPEN, accounts.follow_login_link, 303, "sessions"),
     Route("GET", "/healthz", OPEN, do.healthz, tag="service"),
     Route("GET", "/readyz", OPEN, do.readyz, tag="service"),

@@ -23,6 +23,7 @@ from raysched.config import load_config
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.events import ClusterResumed
 from raysched.core.model import LOCAL_USER
+from serve_app import site
 from serve_app.routes import AT_THE_ROOT, ROUTES, Route
 from serve_app.web import create_app
 from tests.http.conftest import Service
@@ -155,6 +156,11 @@ def mine(status: int = 200, **more: Any) -> Row:
     return Row(status, names=lambda _: {}, owned=False, **more)
 
 
+def an_asset() -> dict[str, str]:
+    name = next(name for name in site.files() if name != site.PAGE)
+    return {"name": name.removeprefix("assets/")}
+
+
 def of_slide(world: World) -> dict[str, str]:
     return {"slide": world.slide}
 
@@ -240,6 +246,8 @@ ROWS: dict[str, Row] = {
     "make_user_key": Row(201, names=lambda world: {"user": world.new_user()}, body=lambda _: {}),
     "revoke_user_key": Row(204, names=with_spare_key),
     "follow_login_link": mine(303, query=login_token),
+    "get_page": mine(),
+    "get_asset": Row(names=lambda _: an_asset(), owned=False),
     "healthz": mine(),
     "readyz": mine(),
     "get_metrics": mine(),
@@ -302,7 +310,8 @@ def test_every_route_has_a_row_and_every_row_a_route(service: Service) -> None:
 def test_the_table_asks_for_no_less_than_it_should() -> None:
     """The matrix follows the table; this is what the table is held to."""
     without = {route.handler.__name__ for _, route in TABLE if route.role is None}
-    assert without == {"log_in", "follow_login_link", "healthz", "readyz"}
+    sessions, pages = {"log_in", "follow_login_link"}, {"get_page", "get_asset"}
+    assert without == {*sessions, *pages, "healthz", "readyz"}
     for _, route in TABLE:
         if route.path.startswith(("/users", "/usage", "/cluster")):
             assert route.role is Role.ADMIN, route
