@@ -20,6 +20,7 @@ from serve_app import report_handlers as reports
 from serve_app import site
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
+from serve_app import view_handlers as view
 from serve_app import work_handlers as work
 from serve_app.body import MAX_BODY_BYTES, MAX_LOGIN_BYTES, MAX_PIECE_BYTES
 from serve_app.guard import Bounds, guarded
@@ -78,7 +79,7 @@ SIZE_ONLY: dict[int | str, dict[str, Any]] = {
 NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
-EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
+EXPORT, UPLOAD, TILES = Budget.EXPORT, Budget.UPLOAD, Budget.TILES
 
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
@@ -131,6 +132,18 @@ ROUTES = (
           _streams("image/png")),
     Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
           PART | _streams("application/octet-stream", "application/zip"), EXPORT),
+    Route("GET", "/slides/{slide}/view", READ, view.get_slide_view, tag="views"),
+    Route("GET", "/slides/{slide}/tiles/{z}/{x}/{y}", READ, view.get_slide_tile, 200, "views",
+          _streams("image/jpeg"), TILES),
+    Route("GET", "/jobs/{job}/view", READ, view.get_job_view, tag="views"),
+    Route("GET", "/jobs/{job}/tiles/{z}/{x}/{y}", READ, view.get_job_tile, 200, "views",
+          _streams("image/jpeg"), TILES),
+    Route("GET", "/jobs/{job}/overlay/{z}/{x}/{y}", READ, view.get_overlay_tile, 200, "views",
+          _streams("image/png"), TILES),
+    Route("GET", "/jobs/{job}/cells/at", READ, view.get_cell_at, tag="views", budget=TILES),
+    Route("GET", "/jobs/{job}/cells/{cell}", READ, view.get_cell, tag="views", budget=TILES),
+    Route("GET", "/jobs/{job}/picture", READ, view.get_picture, 200, "views",
+          _streams("image/jpeg"), TILES),
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
     Route("GET", "/events", READ, work.stream_events, 200, "events",
           _streams("text/event-stream")),

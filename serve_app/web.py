@@ -22,6 +22,7 @@ from serve_app.places import Places
 from serve_app.request_log import RequestLog
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 from serve_app.threads import Sharing
+from serve_app.view_access import Looking
 
 ALL_REQUESTS = 1000
 """Requests that Serve gives a replica at once (``max_ongoing_requests`` of ``serve_app.app``)."""
@@ -60,6 +61,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         per_user=config.serve.max_streams_per_user,
         in_all=config.serve.max_streams,
     )
+    app.state.looking = Looking()
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.state.usage_reports = Places("usage reports", per_user=2, in_all=8)
     app.state.pieces = Places("pieces of uploads", per_user=4, in_all=MOST_PIECES)

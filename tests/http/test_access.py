@@ -40,6 +40,7 @@ STRANGERS = WHO[:4]
 NOT_EVEN = {"jobs": [{"slide": "sample.svs", "params": {"no_such_parameter": 1}}]}
 COUNT = itertools.count()
 TUS = {"Tus-Resumable": "1.0.0"}
+FIRST_TILE = {"z": "0", "x": "0", "y": "0"}
 PIECE = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
 
 
@@ -228,6 +229,14 @@ ROWS: dict[str, Row] = {
     "get_thumbnail": Row(names=of_slide),
     "get_slide_file": Row(names=of_slide),
     "list_slide_folders": mine(),
+    "get_slide_view": Row(names=of_slide),
+    "get_slide_tile": Row(names=lambda world: {**of_slide(world), **FIRST_TILE}),
+    "get_job_view": Row(),
+    "get_job_tile": Row(names=lambda world: {"job": world.job, **FIRST_TILE}),
+    "get_overlay_tile": Row(names=lambda world: {"job": world.job, **FIRST_TILE}),
+    "get_cell_at": Row(query=lambda _: {"x": "100", "y": "100"}),
+    "get_cell": Row(names=lambda world: {"job": world.job, "cell": "1"}),
+    "get_picture": Row(query=lambda _: {"x": "0", "y": "0", "width": "64", "height": "64"}),
     "log_in": mine(body=lambda world: {"key": world.keys["owner"]}),
     "log_out": mine(204),
     "get_me": mine(),

@@ -19,6 +19,7 @@ from serve_app import (
     models,
     report_models,
     slide_models,
+    view_models,
 )
 from serve_app.examples import UNKNOWN
 from serve_app.openapi import ERRORS, MEDIA_TYPE, errors_of, operations
@@ -28,7 +29,15 @@ from serve_app.web import create_app
 # Ray Serve's own models, on import
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 
-MODULES = (models, account_models, slide_models, log_models, report_models, estimate_models)
+MODULES = (
+    models,
+    account_models,
+    slide_models,
+    log_models,
+    report_models,
+    estimate_models,
+    view_models,
+)
 
 
 @pytest.fixture(scope="module")
