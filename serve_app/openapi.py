@@ -35,6 +35,7 @@ TAGS = {
     "workflows": "A workflow is what you submit at once: jobs on slides, in order within a branch.",
     "jobs": "A job is one long-running work on one slide.",
     "results": "What a job has made: its files, exchange formats, a report, differences.",
+    "reviews": "Quality checks: a random sample of a result, judged yes or no by you.",
     "slides": "Whole-slide images: sent by you, or files of the server that you registered.",
     "uploads": "Slides that are arriving, by the protocol tus 1.0: any client of it will do.",
     "engines": "What finds cells.",
@@ -113,6 +114,11 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "follow_login_link": (401,),
     "get_diff": (409, 422),
     "get_diff_page": (409, 422),
+    "get_chunks": (409,),
+    "get_tissue": (409,),
+    "get_measures": (409,),
+    "get_measure_pair": (409, 422),
+    "preview_slide_tissue": (409, 422),
 }
 """What a row of the table cannot tell."""
 NEEDS_RESULTS = ("/jobs/{job}/results", "/jobs/{job}/export", "/jobs/{job}/report")

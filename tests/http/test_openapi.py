@@ -14,10 +14,13 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import load_config
 from serve_app import (
     account_models,
+    chunk_models,
     estimate_models,
     log_models,
+    measure_models,
     models,
     report_models,
+    review_models,
     slide_models,
 )
 from serve_app.examples import UNKNOWN
@@ -28,7 +31,10 @@ from serve_app.web import create_app
 # Ray Serve's own models, on import
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 
-MODULES = (models, account_models, slide_models, log_models, report_models, estimate_models)
+MODULES = (
+    *(models, account_models, slide_models, log_models, report_models, estimate_models),
+    *(chunk_models, measure_models, review_models),
+)
 
 
 @pytest.fixture(scope="module")
