@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raysched.results.chunk_map import Chunk, ChunkMap
     from raysched.results.tissue_preview import TissuePreview
 
-State = Literal["waiting", "running", "done", "failed"]
+HowFar = Literal["waiting", "running", "done", "failed"]
 
 
 class FailedTile(Shown):
@@ -28,7 +28,7 @@ class JobChunk(Shown):
     none of its tiles could be read. ``cells``: as its tiles reported them."""
 
     chunk: int
-    state: State
+    state: HowFar
     tiles: tuple[int, ...]
     cells: int
     failed: tuple[FailedTile, ...]

@@ -35,7 +35,7 @@ TAGS = {
     "workflows": "A workflow is what you submit at once: jobs on slides, in order within a branch.",
     "jobs": "A job is one long-running work on one slide.",
     "results": "What a job has made: its files, exchange formats, a report, differences.",
-    "reviews": "Quality checks: a random sample of a result, judged yes or no by you.",
+    "reviews": "A random sample of a result, judged yes or no by you: how right is it?",
     "slides": "Whole-slide images: sent by you, or files of the server that you registered.",
     "uploads": "Slides that are arriving, by the protocol tus 1.0: any client of it will do.",
     "engines": "What finds cells.",

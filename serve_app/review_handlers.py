@@ -1,4 +1,4 @@
-"""What each route about quality checks does."""
+"""What each route about reviews does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import Path, Query, Response
 
 from raysched.core.model import JobId
 from raysched.errors import NotFound
-from raysched.results.reviews import Review, ReviewStore, Verdict, What, Wish, draw, utc_now
+from raysched.results.reviews import Judgement, Review, ReviewStore, What, Wish, draw, utc_now
 from serve_app.desk import At, Desk
 from serve_app.results import refuse_deleted
 from serve_app.review_models import MOST_SEED, JobReview, ReviewAsked, VerdictGiven
@@ -59,7 +59,7 @@ async def get_review(at: At, job: str) -> JobReview:
 async def judge_item(at: At, job: str, number: ItemNumber, body: VerdictGiven) -> JobReview:
     """Say of an item whether it is right, or take that back. Kept when this is answered."""
     store = await _store(at, job)
-    verdict = Verdict(body.verdict) if body.verdict is not None else None
+    verdict = Judgement(body.verdict) if body.verdict is not None else None
     return JobReview.of(await asyncio.to_thread(store.judge, number, verdict, utc_now()))
 
 

@@ -1,4 +1,4 @@
-"""What HTTP takes and shows of quality checks."""
+"""What HTTP takes and shows of reviews."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ReviewItem(Shown):
 
 
 class JobReview(Shown):
-    """A quality check of a job. Items come in the order in which they were drawn, so those answered
+    """A review of a job. Items come in the order in which they were drawn, so those answered
     first are a random sample too. ``accuracy``: the share of ``yes`` among the ``answered``, which
     lies from ``low`` to ``high`` by the ``method``; null before the first verdict. ``population``:
     cells or tiles that the sample was drawn from."""

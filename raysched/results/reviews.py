@@ -1,4 +1,4 @@
-"""A quality check: a random sample of a result, judged yes or no by a person.
+"""A review: a random sample of a result, judged yes or no by a person.
 
     {state}/reviews/{job}/{user}.json    the sample with its verdicts; replaced as a whole
     {state}/reviews/{job}/.lock          held while one is changed
@@ -50,8 +50,8 @@ class What(StrEnum):
     TILES = "tiles"
 
 
-class Verdict(StrEnum):
-    """What a person says of an item."""
+class Judgement(StrEnum):
+    """What a person says of an item: its verdict."""
 
     YES = "yes"
     NO = "no"
@@ -75,7 +75,7 @@ class Item(Part):
     y: int
     width: int
     height: int
-    verdict: Verdict | None = None
+    verdict: Judgement | None = None
     at: datetime | None = None
 
 
@@ -104,7 +104,7 @@ class Review(Part):
     @property
     def yes(self) -> int:
         """Items judged right."""
-        return sum(item.verdict is Verdict.YES for item in self.items)
+        return sum(item.verdict is Judgement.YES for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ class ReviewStore:
                 self._write(review)
         return review
 
-    def judge(self, number: int, verdict: Verdict | None, now: datetime) -> Review:
+    def judge(self, number: int, verdict: Judgement | None, now: datetime) -> Review:
         """Put down or take back what a person says of an item. Raises ``NotFound``."""
         self.read()  # says that there is none, before there is a lock to take
         with storage(self._path), self._locked():

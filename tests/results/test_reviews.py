@@ -1,4 +1,4 @@
-"""Quality checks: a fair sample, an honest interval, and no verdict that is lost."""
+"""Reviews: a fair sample, an honest interval, and no verdict that is lost."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from raysched.results.chunk_map import Scheduled, chunk_map
 from raysched.results.manifest import MANIFEST, read_manifest
 from raysched.results.reviews import (
     MARGIN_UM,
+    Judgement,
     Review,
     ReviewStore,
-    Verdict,
     What,
     Wish,
     delete_reviews,
@@ -33,7 +33,7 @@ from tests.results.conftest import MPP, Attempt, Died, DyingDisk
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 LATER = datetime(2026, 3, 14, 10, 0, 0, tzinfo=UTC)
-YES, NO = Verdict.YES, Verdict.NO
+YES, NO = Judgement.YES, Judgement.NO
 
 
 def drawn(folder: Path, what: What = What.CELLS, size: int = 12, seed: int = 7) -> Review:

@@ -1,4 +1,4 @@
-"""Quality checks over HTTP: begun on a finished job, judged, exported, gone with its results."""
+"""Reviews over HTTP: begun on a finished job, judged, exported, gone with its results."""
 
 from __future__ import annotations
 
