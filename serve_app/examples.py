@@ -78,6 +78,22 @@ VALUES: Mapping[str, Any] = {
     "working_mpp": 0.4996, "was_seen": True, "backlog_s": 0.0, "starts_in_s": 3.0,
     "ends_in_s": 110.0, "lanes_open": 4, "result_bytes": 94_371_840,
     "result_bytes_from": "measured: your newest results",
+    # chunks, tissue, measurements, reviews
+    "JobChunk.chunk": 3, "JobChunk.tiles": [17, 18, 19, 20], "JobChunk.state": "done",
+    "JobChunk.cells": 814, "JobChunk.failed": [], "tile": 17,
+    "FailedTile.reason": "The tile cannot be read.", "columns": 12, "rows": 8,
+    "tile_width": 2048.0, "Chunks.chunks": [
+        {"chunk": 3, "state": "done", "tiles": [17, 18, 19, 20], "cells": 814, "failed": []}
+    ],
+    "SlideTissue.question": None, "fraction": 0.31, "SlideTissue.width": 1536,
+    "SlideTissue.height": 1024, "l0_per_px": 64.0, "png": "data:image/png;base64,iVBORw0KGgo=",
+    "warnings": ["The tissue is in 412 pieces, as dust or noise is."],
+    "CellMeasure.name": "area_um2", "MeasureSpan.name": "area_um2",
+    "CellMeasure.description": "pixels of the mask times the pixel's area",
+    "CellMeasure.counts": [0, 3, 12, 5], "MeasurePair.counts": [[0, 3], [12, 5]], "bins": 2,
+    "ReviewItem.verdict": "yes", "ReviewItem.cell": 1042, "ReviewItem.tile": None,
+    "VerdictGiven.verdict": "yes", "JobReview.checksum": DIGEST, "note": None,
+    "method": "Wilson 95 %", "engine_version": "3", "seed": 7, "accuracy": 0.94,
     # engines
     "Engine.name": "classical", "version": "3", "package": "raysched", "target_mpp": 0.5,
     "halo_um": 32.0, "UnusableEngine.name": "instanseg",

@@ -35,6 +35,7 @@ TAGS = {
     "workflows": "A workflow is what you submit at once: jobs on slides, in order within a branch.",
     "jobs": "A job is one long-running work on one slide.",
     "results": "What a job has made: its files, exchange formats, a report, differences.",
+    "reviews": "A random sample of a result, judged yes or no by you: how right is it?",
     "slides": "Whole-slide images: sent by you, or files of the server that you registered.",
     "uploads": "Slides that are arriving, by the protocol tus 1.0: any client of it will do.",
     "views": "Slides and cells to look at: tiles of deep zoom, pictures, what a click has hit.",
@@ -127,6 +128,11 @@ ALSO: Mapping[str, tuple[int, ...]] = {
         ),
         (409, 422),  # a slide that is being checked, results that are just gone; a damaged slide
     ),
+    "get_chunks": (409,),
+    "get_tissue": (409,),
+    "get_measures": (409,),
+    "get_measure_pair": (409, 422),
+    "preview_slide_tissue": (409, 422),
 }
 """What a row of the table cannot tell."""
 NEEDS_RESULTS = ("/jobs/{job}/results", "/jobs/{job}/export", "/jobs/{job}/report")

@@ -166,6 +166,13 @@ def of_slide(world: World) -> dict[str, str]:
     return {"slide": world.slide}
 
 
+def with_review(world: World) -> dict[str, str]:
+    body = {"what": "tiles", "size": 2, "seed": 1, "replace": True}
+    path, headers = f"/jobs/{world.job}/review", world.headers("owner")
+    world.service.bare.post(path, json=body, headers=headers).raise_for_status()
+    return {"job": world.job, "number": "1"}
+
+
 def of_upload(world: World) -> dict[str, str]:
     return {"upload": world.new_upload()}
 
@@ -212,6 +219,18 @@ ROWS: dict[str, Row] = {
     "get_report": Row(),
     "get_diff": Row(),
     "get_diff_page": Row(),
+    "get_chunks": Row(),
+    "get_tissue": Row(),
+    "get_measures": Row(),
+    "get_measure_pair": Row(
+        names=lambda world: {"job": world.job, "x": "area_um2", "y": "solidity"}
+    ),
+    "preview_slide_tissue": Row(names=of_slide),
+    "begin_review": Row(201, body=lambda _: {"what": "cells", "size": 3, "replace": True}),
+    "get_review": Row(names=with_review),
+    "judge_item": Row(names=with_review, body=lambda _: {"verdict": "yes"}),
+    "delete_review": Row(204, names=with_review),
+    "export_review": Row(names=with_review),
     "describe_uploads": mine(204),
     "list_uploads": mine(),
     "create_upload": mine(
