@@ -31,7 +31,8 @@ from serve_app.doorman import Doorman
 from serve_app.handlers import IdempotencyKey
 from serve_app.identity import COOKIE, csrf_of
 
-AFTER_LOGIN = "/docs"
+AFTER_LOGIN = "/"
+"""The web UI."""
 HOUR_S = 3600.0
 NOT_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 

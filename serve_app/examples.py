@@ -100,6 +100,13 @@ VALUES: Mapping[str, Any] = {
     "acts_for": "ann", "csrf": None, "LoggedIn.id": "ann", "LoggedIn.csrf": DIGEST,
     "used_bytes": 1_288_490_188,
     # the service
+    "Info.version": "0.1.0", "dashboard_url": "http://127.0.0.1:8265", "piece_bytes": 8_388_608,
+    "SharingLimits.max_running_jobs": 4, "max_active_users": 3, "max_jobs_per_user": 50,
+    "max_jobs_per_workflow": 10_000, "slot_tenure_s": 600.0,
+    "mine": False, "SlotHolder.user": None, "SlotWaiter.user": None, "rank": 1,
+    "SlotHolder.mine": True, "SlotHolder.lanes": 2, "slots": 3, "slots_held": 3,
+    "chunk_median_s": 5.1, "chunk_p90_s": 7.9, "ClusterMinute.lanes_busy": 0.87,
+    "requests": 214, "request_median_ms": 6.2, "request_p95_ms": 38.0,
     "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes_busy": 3,
     "Ready.lanes": 4, "Estimate.lanes": 2.0, "BusyUser.lanes": 2,
     "next": None, "Stopping.jobs": 3,

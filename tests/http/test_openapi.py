@@ -17,6 +17,7 @@ from serve_app import (
     estimate_models,
     log_models,
     models,
+    queue_models,
     report_models,
     slide_models,
 )
@@ -28,7 +29,10 @@ from serve_app.web import create_app
 # Ray Serve's own models, on import
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 
-MODULES = (models, account_models, slide_models, log_models, report_models, estimate_models)
+MODULES = (
+    *(models, account_models, slide_models, log_models, report_models, estimate_models),
+    queue_models,
+)
 
 
 @pytest.fixture(scope="module")
