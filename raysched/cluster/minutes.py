@@ -207,9 +207,10 @@ class Minutes:
     def answered(self, seen: RequestsSeen) -> None:
         """A replica has answered requests; the same replica's later word on a minute counts."""
         minute = self._ring.get(seen.minute)
-        if minute is None or len(minute.requests) >= REPLICAS_MOST:
+        if minute is None:
             return
-        minute.requests[seen.replica] = seen
+        if seen.replica in minute.requests or len(minute.requests) < REPLICAS_MOST:
+            minute.requests[seen.replica] = seen
 
     def view(self) -> LastMinutes:
         """What is known, the minute that goes on last."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ from serve_app import hub as hubs
 from tests.http.here import Here, run, submit
 from tests.http.test_events import listening, nobody_listens
 
+PIECE = {
+    "Tus-Resumable": "1.0.0",
+    "Upload-Offset": "0",
+    "Content-Type": "application/offset+octet-stream",
+}
 TWO_SLOTS = {"max_active_users": 2}
 
 
@@ -32,20 +39,25 @@ async def queue(http: httpx.AsyncClient) -> dict[str, Any]:
     return found
 
 
-async def three_submit(here: Here) -> list[httpx.AsyncClient]:
+@asynccontextmanager
+async def three_submit(here: Here) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
     """Ann and Bob get the two slots, Cid waits."""
-    users = [await here.user(name) for name in ("ann", "bob", "cid")]
-    for http, branch in zip(users, ("ann's own", "secret branch", "other"), strict=True):
-        await submit(http, branch, name=f"workflow of {branch}")
-    return users
+    async with (
+        await here.user("ann") as ann,
+        await here.user("bob") as bob,
+        await here.user("cid") as cid,
+    ):
+        for http, branch in ((ann, "plain"), (bob, "secret branch"), (cid, "other")):
+            await submit(http, branch, name=f"workflow of {branch}")
+        yield ann, bob, cid
 
 
 def test_each_user_sees_their_own_place_and_others_without_names(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(here: Here) -> None:
-        ann, _, cid = await three_submit(here)
-        of_ann, of_cid = await queue(ann), await queue(cid)
+        async with three_submit(here) as (ann, _, cid):
+            of_ann, of_cid = await queue(ann), await queue(cid)
         assert seen(of_ann["held"]) == [(True, "ann"), (False, None)]
         assert seen(of_ann["waiting"]) == [(False, None)]
         assert seen(of_cid["held"]) == [(False, None), (False, None)]
@@ -62,11 +74,10 @@ def test_nothing_of_anothers_work_is_in_what_a_user_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(here: Here) -> None:
-        _, bob, cid = await three_submit(here)
-        (job,) = (await bob.get("/jobs")).json()["jobs"]
-        async with listening(cid) as stream:
-            told = (await stream.queue()).data
-        for text in (json.dumps(told), (await cid.get("/queue")).text):
+        async with three_submit(here) as (_, bob, cid), listening(cid) as stream:
+            (job,) = (await bob.get("/jobs")).json()["jobs"]
+            texts = json.dumps((await stream.queue()).data), json.dumps(await queue(cid))
+        for text in texts:
             for secret in ("ann", "bob", "Bob", "secret branch", job["id"], job["workflow"]):
                 assert secret not in text
             assert ".svs" not in text
@@ -78,9 +89,12 @@ def test_administrators_see_names_also_with_a_key_that_only_reads_and_for_anothe
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(here: Here) -> None:
-        await three_submit(here)
         key = await Accounts(here.gateway).make_key(LOCAL_USER, KeyWish("wall", Role.READ_ONLY))
-        async with here.client(key.text) as wall, listening(wall) as stream:
+        async with (
+            three_submit(here),
+            here.client(key.text) as wall,
+            listening(wall) as stream,
+        ):
             shown = await queue(wall)
             told = (await stream.queue()).data
         names = [(False, "ann"), (False, "bob")]
@@ -216,11 +230,10 @@ def test_the_service_tells_its_limits_its_gates_and_no_secret(
             assert str(folder) not in told.text
             await here.http.post("/cluster/pause")
             assert (await ann.get("/info")).json()["paused_at"] is not None
-            too_large = await ann.patch(
-                "/uploads/sl-x", content=b"x", headers={"Content-Length": "1"}
-            )
-            assert too_large.status_code != 413
-            assert info["piece_bytes"] == 8 * 1024**2
+            piece = b"0" * info["piece_bytes"]
+            for content, is_too_large in ((piece, False), (piece + b"0", True)):
+                answer = await ann.patch("/uploads/sl-0", content=content, headers=PIECE)
+                assert (answer.status_code == 413) is is_too_large, answer.text
 
     run(folder, monkeypatch, work, scheduling=TWO_SLOTS)
 
