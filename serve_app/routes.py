@@ -18,6 +18,7 @@ from serve_app import download_handlers as out
 from serve_app import handlers as do
 from serve_app import log_handlers as logs
 from serve_app import measure_handlers as measures
+from serve_app import queue_handlers as queue
 from serve_app import report_handlers as reports
 from serve_app import review_handlers as reviews
 from serve_app import site
@@ -169,6 +170,8 @@ ROUTES = (
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
     Route("GET", "/events", READ, work.stream_events, 200, "events",
           _streams("text/event-stream")),
+    Route("GET", "/queue", READ, queue.get_queue, tag="events"),
+    Route("GET", "/info", READ, queue.get_info, tag="service"),
     Route("POST", "/me/cancel", USE, work.cancel_mine, tag="me"),
     Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
     Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
@@ -182,6 +185,7 @@ ROUTES = (
     Route("GET", "/me/usage", READ, reports.get_my_usage, 200, "me", USAGE, EXPORT),
     Route("GET", "/usage", ADMIN, reports.get_usage, 200, "cluster", USAGE, EXPORT),
     Route("GET", "/cluster", ADMIN, reports.get_cluster, tag="cluster"),
+    Route("GET", "/cluster/minutes", ADMIN, queue.get_cluster_minutes, tag="cluster"),
     Route("GET", "/users", ADMIN, accounts.list_users, tag="users"),
     Route("POST", "/users", ADMIN, accounts.create_user, 201, "users"),
     Route("GET", "/users/{user}", ADMIN, accounts.get_user, tag="users"),

@@ -22,6 +22,7 @@ from serve_app.methods import Methods
 from serve_app.openapi import describe
 from serve_app.places import Places
 from serve_app.request_log import RequestLog
+from serve_app.request_minutes import RequestMinutes
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 from serve_app.threads import Sharing
 from serve_app.view_access import Looking
@@ -58,6 +59,7 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )
     app.state.hub = Hub(gateway)
+    app.state.request_minutes = RequestMinutes(gateway)
     app.state.streams = Places(
         "streams of events",
         per_user=config.serve.max_streams_per_user,

@@ -105,7 +105,7 @@ class ChunkStore:
     def told(self, plan: SlidePlan) -> dict[int, Receipt]:
         """As ``receipts``, without a look at the chunks' files: to be shown, often."""
         try:
-            there = {path.name for path in self._folder.iterdir()}
+            there = {path.name for path in self.folder.iterdir()}
         except FileNotFoundError:
             return {}
         found = {}

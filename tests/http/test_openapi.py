@@ -19,6 +19,7 @@ from serve_app import (
     log_models,
     measure_models,
     models,
+    queue_models,
     report_models,
     review_models,
     slide_models,
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 
 MODULES = (
     *(models, account_models, slide_models, log_models, report_models, estimate_models),
-    *(chunk_models, measure_models, review_models, view_models),
+    *(chunk_models, measure_models, review_models, view_models, queue_models),
 )
 
 
