@@ -108,6 +108,7 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "estimate_workflow": (404,),
     "get_usage": (404,),  # a user that is not there
     "register_slide": (404, 409),
+    "add_sample_slide": (413, 422, 429),  # no room in the quota; the operator's is another file
     "create_upload": (412, 413, 422),
     "head_upload": (412,),
     "send_piece": (400, 412, 415, 423, 460),

@@ -74,6 +74,7 @@ USAGE: dict[int | str, dict[str, Any]] = {
 REVIEW: dict[int | str, dict[str, Any]] = {
     200: {"model": JobReview, "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
+KNOWN_SAMPLE: dict[int | str, dict[str, Any]] = {200: {"description": "You have it already."}}
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
 PART: dict[int | str, dict[str, Any]] = {
@@ -146,6 +147,8 @@ ROUTES = (
     Route("DELETE", "/uploads/{upload}", USE, uploads.delete_upload, 204, "uploads"),
     Route("GET", "/slides", READ, slides.list_slides, tag="slides"),
     Route("POST", "/slides", USE, slides.register_slide, 201, "slides", budget=Budget.CREATE),
+    Route("POST", "/slides/sample", USE, slides.add_sample_slide, 201, "slides", KNOWN_SAMPLE,
+          Budget.CREATE),
     Route("GET", "/slides/{slide}", READ, slides.get_slide, tag="slides"),
     Route("PATCH", "/slides/{slide}", USE, slides.rename_slide, tag="slides"),
     Route("DELETE", "/slides/{slide}", USE, slides.delete_slide, 204, "slides"),

@@ -173,6 +173,13 @@ def with_review(world: World) -> dict[str, str]:
     return {"job": world.job, "number": "1"}
 
 
+def with_samples(world: World) -> dict[str, str]:
+    """Everybody has the sample already."""
+    for who in ("owner", "other user"):
+        world.service.bare.post("/slides/sample", headers=world.headers(who)).raise_for_status()
+    return {}
+
+
 def of_upload(world: World) -> dict[str, str]:
     return {"upload": world.new_upload()}
 
@@ -242,6 +249,7 @@ ROWS: dict[str, Row] = {
     "delete_upload": Row(204, names=of_upload, headers=TUS),
     "list_slides": mine(),
     "register_slide": mine(201, body=lambda _: {"folder": 0, "path": "sample.svs"}),
+    "add_sample_slide": Row(names=with_samples, owned=False),
     "get_slide": Row(names=of_slide),
     "rename_slide": Row(names=of_slide, body=lambda _: {"name": "renamed.svs"}),
     "delete_slide": Row(204, names=lambda world: {"slide": world.new_slide()}),

@@ -42,6 +42,9 @@ const PATHS = {
   log: "M5 3h10v14H5zM8 7h4M8 10h4M8 13h2",
   drag: "M8 5v.1M8 10v.1M8 15v.1M12 5v.1M12 10v.1M12 15v.1",
   user: "M10 10a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM4 17c0-3 2.7-5 6-5s6 2 6 5",
+  more: "M4.5 10v.1M10 10v.1M15.5 10v.1",
+  undo: "M7 4 3.5 7.5 7 11M3.5 7.5H12a4.5 4.5 0 0 1 0 9H8",
+  redo: "M13 4l3.5 3.5L13 11M16.5 7.5H8a4.5 4.5 0 0 0 0 9h4",
 } as const;
 
 export type IconName = keyof typeof PATHS;
