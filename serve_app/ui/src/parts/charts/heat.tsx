@@ -35,7 +35,7 @@ const spanOf = (axis: Axis, bin: number, bins: number) => {
 };
 
 /** Cells by two measurements: the darker (in the dark: the lighter), the more. */
-export function Heat({ x, y, counts, height = 360 }: Props): JSX.Element {
+export function Heat({ x, y, counts, height = 400 }: Props): JSX.Element {
   const bins = counts.length;
   const columns = counts[0]?.length ?? 0;
   const cells = (index: number) => counts[Math.floor(index / columns)]?.[index % columns] ?? 0;

@@ -34,8 +34,8 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
             <Figure name="Cells" value={count(cells)}>
               {measures && !measures.complete && "so far"}
             </Figure>
-            <Figure name="Density" value={number(measures?.density_per_mm2, 4)} unit="cells / mm²">
-              of tissue
+            <Figure name="Density" value={number(measures?.density_per_mm2, 4)} unit="/ mm²">
+              cells per mm² of tissue
             </Figure>
           </>
         )}
