@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,7 @@ def test_administrators_see_what_was_submitted_ended_and_asked_this_minute(
         assert minutes[-1]["queue_depth"] == 1
         assert sum(each["requests"] for each in minutes) == 4
         assert any(each["request_p95_ms"] > 0 for each in minutes if each["requests"])
-        assert told["since"] >= told["minutes"][0]["at"]
+        begun, first = (datetime.fromisoformat(at) for at in (told["since"], minutes[0]["at"]))
+        assert begun >= first
 
     run(folder, monkeypatch, work)
