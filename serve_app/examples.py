@@ -78,6 +78,22 @@ VALUES: Mapping[str, Any] = {
     "working_mpp": 0.4996, "was_seen": True, "backlog_s": 0.0, "starts_in_s": 3.0,
     "ends_in_s": 110.0, "lanes_open": 4, "result_bytes": 94_371_840,
     "result_bytes_from": "measured: your newest results",
+    # chunks, tissue, measurements, reviews
+    "JobChunk.chunk": 3, "JobChunk.tiles": [17, 18, 19, 20], "JobChunk.state": "done",
+    "JobChunk.cells": 814, "JobChunk.failed": [], "tile": 17,
+    "FailedTile.reason": "The tile cannot be read.", "columns": 12, "rows": 8,
+    "tile_width": 2048.0, "Chunks.chunks": [
+        {"chunk": 3, "state": "done", "tiles": [17, 18, 19, 20], "cells": 814, "failed": []}
+    ],
+    "SlideTissue.question": None, "fraction": 0.31, "SlideTissue.width": 1536,
+    "SlideTissue.height": 1024, "l0_per_px": 64.0, "png": "data:image/png;base64,iVBORw0KGgo=",
+    "warnings": ["The tissue is in 412 pieces, as dust or noise is."],
+    "MeasureSummary.name": "area_um2", "MeasureSpan.name": "area_um2",
+    "MeasureSummary.description": "pixels of the mask times the pixel's area",
+    "MeasureSummary.counts": [0, 3, 12, 5], "MeasurePair.counts": [[0, 3], [12, 5]], "bins": 2,
+    "ReviewItem.verdict": "yes", "ReviewItem.cell": 1042, "ReviewItem.tile": None,
+    "VerdictGiven.verdict": "yes", "JobReview.checksum": DIGEST, "note": None,
+    "method": "Wilson 95 %", "engine_version": "3", "seed": 7, "accuracy": 0.94,
     # engines
     "Engine.name": "classical", "version": "3", "package": "raysched", "target_mpp": 0.5,
     "halo_um": 32.0, "UnusableEngine.name": "instanseg",
@@ -90,6 +106,20 @@ VALUES: Mapping[str, Any] = {
     "ServerSlide.path": "2026/biopsy-12.svs", "SlideFolder.name": "slides",
     "FolderEntry.name": "biopsy-12.svs", "FolderEntry.path": "2026/biopsy-12.svs",
     "folder": 0, "Upload.id": SLIDE, "Upload.name": "biopsy-12.svs", "offset": 8_388_608,
+    # views
+    "SlideView.tile_px": 256, "OverlayView.tile_px": 512, "SlideView.levels": 10,
+    "OverlayView.levels": 10, "OverlayView.l0_per_px": 0.5, "low": 12.5,
+    "CellsView.slide": {"name": "biopsy-12.svs", "width": 98_304, "height": 65_536, "mpp": 0.2498,
+                        "mpp_source": "vendor", "tile_px": 256, "levels": 10,
+                        "href": f"/api/v1/jobs/{JOB}/tiles/{{z}}/{{x}}/{{y}}"},
+    "SlideView.name": "biopsy-12.svs",
+    "SlideView.href": f"/api/v1/slides/{SLIDE}/tiles/{{z}}/{{x}}/{{y}}",
+    "OverlayView.href": f"/api/v1/jobs/{JOB}/overlay/{{z}}/{{x}}/{{y}}",
+    "TissueView.href": f"/api/v1/jobs/{JOB}/tissue", "CellsView.version": "3f2a90b1-24",
+    "MeasureRange.name": "area_um2", "high": 96.5, "Cell.id": 5, "provisional": False,
+    "Cell.x": 948.6, "Cell.y": 184.6, "outline": [[944.0, 180.0], [952.0, 180.0], [948.0, 190.0],
+                                                    [944.0, 180.0]],
+    "CellMeasure.name": "area_um2", "value": 30.1,
     # users and keys
     "User.id": "ann", "User.name": "Ann Smith", "NewUser.id": "ann", "NewUser.name": "Ann Smith",
     "UserChange.name": "Ann Smith", "UserChange.disabled": False, "role": "user", "weight": 1.0,
