@@ -91,6 +91,8 @@ class LimitSettings(Section):
     upload_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
     export_burst: int = Field(default=30, ge=1, le=1_000_000)
     export_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    tiles_burst: int = Field(default=2000, ge=1, le=1_000_000)
+    tiles_per_s: float = Field(default=400.0, gt=0, le=1_000_000)
     strangers_burst: int = Field(default=100, ge=1, le=1_000_000)
     strangers_per_s: float = Field(default=50.0, gt=0, le=1_000_000)
     requests_per_user: int = Field(default=40, ge=1, le=1000)

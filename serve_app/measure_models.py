@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from raysched.results.measures import Measure, Measured, Span, Together
 
 
-class CellMeasure(Shown):
+class MeasureSummary(Shown):
     """How one measurement is distributed. ``count``: cells that have a finite value, which all else
     is of; ``sd``: of all these cells; ``counts``: cells in bins of equal width from ``low`` to
     ``high``, the 0.5th and the 99.5th percentile, with ``below`` and ``above`` them. Null where
@@ -36,7 +36,7 @@ class CellMeasure(Shown):
     above: int
 
     @classmethod
-    def of(cls, found: Measure) -> CellMeasure:
+    def of(cls, found: Measure) -> MeasureSummary:
         """A measurement of all cells."""
         p05, p25, median, p75, p95 = found.quantiles
         return cls(
@@ -69,7 +69,7 @@ class Measures(Shown):
     complete: bool
     cells: int
     density_per_mm2: float | None
-    measures: tuple[CellMeasure, ...]
+    measures: tuple[MeasureSummary, ...]
 
     @classmethod
     def of(cls, job: str, found: Measured) -> Measures:
@@ -79,7 +79,7 @@ class Measures(Shown):
             complete=found.complete,
             cells=found.cells,
             density_per_mm2=found.per_mm2,
-            measures=tuple(map(CellMeasure.of, found.measures)),
+            measures=tuple(map(MeasureSummary.of, found.measures)),
         )
 
 

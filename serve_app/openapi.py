@@ -38,6 +38,7 @@ TAGS = {
     "reviews": "A random sample of a result, judged yes or no by you: how right is it?",
     "slides": "Whole-slide images: sent by you, or files of the server that you registered.",
     "uploads": "Slides that are arriving, by the protocol tus 1.0: any client of it will do.",
+    "views": "Slides and cells to look at: tiles of deep zoom, pictures, what a click has hit.",
     "engines": "What finds cells.",
     "sessions": "Logging in, for browsers. Programs send their key with each request.",
     "me": "Who you are, and your own keys.",
@@ -45,6 +46,7 @@ TAGS = {
     "events": "What changes, as it changes.",
     "cluster": "The whole cluster. For administrators.",
     "service": "Whether the service is well.",
+    "ui": "The web UI: one page, and its files.",
 }
 PARAMETERS = {
     "workflow": "Id of a workflow of yours: `wf-...`.",
@@ -59,6 +61,7 @@ PARAMETERS = {
     "Upload-Checksum": "`sha256` or `sha1`, and the piece's digest in base64.",
     "Tus-Resumable": "Version of the protocol: 1.0.0.",
     "user": "Id of a user.",
+    "name": "One of the web UI's files.",
     "key": "Id of a key or session: its public part.",
     "token": "The token of a one-time link.",
     "state": "Only jobs in this state.",
@@ -69,6 +72,10 @@ PARAMETERS = {
     "all": "Also what Ray itself counts.",
     "branch": "Only jobs of this branch.",
     "kind": "Only jobs of this kind.",
+    "z": "Level of the tile: 0 is the coarsest.",
+    "x": "Column of the tile.",
+    "y": "Row of the tile.",
+    "cell": "Id of a cell, as the overlay has it.",
 }
 """Parameters whose handlers say no more of them than their name."""
 ERRORS = {
@@ -101,6 +108,7 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "estimate_workflow": (404,),
     "get_usage": (404,),  # a user that is not there
     "register_slide": (404, 409),
+    "add_sample_slide": (413, 422, 429),  # no room in the quota; the operator's is another file
     "create_upload": (412, 413, 422),
     "head_upload": (412,),
     "send_piece": (400, 412, 415, 423, 460),
@@ -114,6 +122,13 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "follow_login_link": (401,),
     "get_diff": (409, 422),
     "get_diff_page": (409, 422),
+    **dict.fromkeys(
+        (
+            *("get_slide_view", "get_slide_tile", "get_job_view", "get_job_tile"),
+            *("get_overlay_tile", "get_cell_at", "get_cell", "get_picture"),
+        ),
+        (409, 422),  # a slide that is being checked, results that are just gone; a damaged slide
+    ),
     "get_chunks": (409,),
     "get_tissue": (409,),
     "get_measures": (409,),

@@ -22,8 +22,10 @@ from serve_app.methods import Methods
 from serve_app.openapi import describe
 from serve_app.places import Places
 from serve_app.request_log import RequestLog
+from serve_app.request_minutes import RequestMinutes
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 from serve_app.threads import Sharing
+from serve_app.view_access import Looking
 
 ALL_REQUESTS = 1000
 """Requests that Serve gives a replica at once (``max_ongoing_requests`` of ``serve_app.app``)."""
@@ -57,11 +59,13 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )
     app.state.hub = Hub(gateway)
+    app.state.request_minutes = RequestMinutes(gateway)
     app.state.streams = Places(
         "streams of events",
         per_user=config.serve.max_streams_per_user,
         in_all=config.serve.max_streams,
     )
+    app.state.looking = Looking()
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.state.previews = Places("previews of tissue", per_user=2, in_all=4)
     app.state.overviews = Overviews()

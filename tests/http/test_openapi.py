@@ -19,9 +19,11 @@ from serve_app import (
     log_models,
     measure_models,
     models,
+    queue_models,
     report_models,
     review_models,
     slide_models,
+    view_models,
 )
 from serve_app.examples import UNKNOWN
 from serve_app.openapi import ERRORS, MEDIA_TYPE, errors_of, operations
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 
 MODULES = (
     *(models, account_models, slide_models, log_models, report_models, estimate_models),
-    *(chunk_models, measure_models, review_models),
+    *(chunk_models, measure_models, review_models, view_models, queue_models),
 )
 
 

@@ -1,0 +1,44 @@
+// Why a job is where it is, in the service's words; jobs that it names can be gone to.
+import type { JSX } from "preact";
+import type { Job } from "../../api/types";
+import { duration } from "../../format";
+import { jobs } from "../../live";
+import { numberOf } from "./group";
+import { jobLink } from "./places";
+
+const JOB = /(job-[0-9a-z]+-\d+)/;
+
+export function Sentence({ text }: { text: string }): JSX.Element {
+  const parts = text.replace(/\bjob (job-)/g, "$1").split(JOB);
+  return (
+    <>
+      {parts.map((part, at) =>
+        at % 2 ? <Named key={at} id={part} /> : at === 0 ? cap(part) : part,
+      )}
+    </>
+  );
+}
+
+const cap = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function Named({ id }: { id: string }): JSX.Element {
+  const slide = jobs.value?.get(id)?.slide;
+  return (
+    <a href={jobLink(id)} title={slide ? `${slide} (${id})` : id}>
+      job {numberOf(id)}
+    </a>
+  );
+}
+
+/** The sentence, and when it is expected to be over. */
+export function Why({ job }: { job: Job }): JSX.Element {
+  const { sentence, eta_s: eta } = job.why;
+  return (
+    <p class="q-why">
+      <Sentence text={sentence} />
+      {eta != null && !/about/.test(sentence) && (
+        <span class="muted">{` · about ${duration(Math.max(1, Math.round(eta)))}`}</span>
+      )}
+    </p>
+  );
+}
