@@ -84,7 +84,7 @@ class RunningCells:
             if time.monotonic() - self._looked_at < LOOK_EVERY_S:
                 return
             for chunk in self._new_chunks():
-                receipt = self._store.receipt(chunk)
+                receipt = self._store.receipt(chunk, in_full=False)
                 if receipt is None:
                     continue
                 for position, tile in enumerate(self._plan.chunks[chunk]):
@@ -166,14 +166,13 @@ class RunningCells:
             raise moved() from None
 
     def _count(self, chunk: int) -> None:
-        for position, tile in enumerate(self._plan.chunks[chunk]):
-            if self._receipts[chunk].tile_cells[position]:
-                table = self._table(tile, ["inside", "ref_x", "ref_y"])
-                inside = table.column("inside").to_numpy()
-                self._counts.add(
-                    table.column("ref_x").to_numpy()[inside],
-                    table.column("ref_y").to_numpy()[inside],
-                )
+        columns = ["inside", "ref_x", "ref_y"]
+        try:
+            for table in self._store.tables(self._receipts[chunk], columns):
+                inside, x, y = (table.column(name).to_numpy() for name in columns)
+                self._counts.add(x[inside], y[inside])
+        except FileNotFoundError:
+            raise moved() from None
 
     def _values(self, tile: int) -> F16:
         """All measures of all cells that a tile reported: (measures, n)."""
