@@ -54,7 +54,7 @@ def test_tiles_of_every_level_are_the_slide(sample_slide: Path) -> None:
                     assert tile.shape == wanted.shape
                     plain_jpeg = io.BytesIO()
                     Image.fromarray(exact).save(plain_jpeg, "JPEG", quality=85, subsampling=2)
-                    assert np.abs(tile - decoded(plain_jpeg.getvalue())).mean() < 1
+                    assert np.abs(tile - decoded(plain_jpeg.getvalue())).mean() < 2
 
 
 def test_a_coarser_level_is_read_where_the_slide_has_one(synthetic: Path) -> None:
