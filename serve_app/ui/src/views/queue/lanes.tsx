@@ -57,7 +57,7 @@ function Flow({ group, isOpen }: { group: Group; isOpen: boolean }): JSX.Element
   const name = nameOf(group.id);
   const counted = tally(group.jobs);
   return (
-    <section class={`q-flow${group.open ? " open" : ""}`} aria-label={name}>
+    <section class={`q-flow${group.open ? " open" : ""}`} aria-label={`${name}, ${group.id}`}>
       <header>
         <button
           type="button"
@@ -117,7 +117,7 @@ function FlowActs({ group, name }: { group: Group; name: string }): JSX.Element 
   );
 }
 
-const ORDER: readonly Bucket[] = ["succeeded", "running", "asks", "failed", "stopped", "waiting"];
+const ORDER: readonly Bucket[] = ["succeeded", "stopped", "failed", "asks", "running", "waiting"];
 
 /** How far a workflow is, at a glance; the words beside it say the same. */
 function Share({ counted, all }: { counted: Map<Bucket, number>; all: number }): JSX.Element {
