@@ -120,7 +120,8 @@ function Body({ job }: Props): JSX.Element {
     <>
       {isBegun && job.state !== "succeeded" && <Track job={job} />}
       {isBegun && <Numbers job={job} />}
-      {job.state === "needs_mpp" && mayChange.value ? <Answer job={job} /> : null}
+      {job.state === "needs_mpp" &&
+        (mayChange.value ? <Answer job={job} /> : <Why job={job} brief />)}
       {job.failure && bucket === "failed" && <Fault job={job} />}
       {(bucket === "waiting" || job.state === "cancelling" || bucket === "stopped") && (
         <Why job={job} brief />

@@ -163,9 +163,7 @@ function LaneHead({ branch }: { branch: Branch }): JSX.Element {
   const cells = branch.jobs.reduce((sum: number, job: Job) => sum + job.cells, 0);
   return (
     <div class="q-lane-head">
-      <strong class="truncate" title={branch.name}>
-        {branch.name}
-      </strong>
+      <strong title={branch.name}>{branch.name}</strong>
       <span class="muted small">{`${count(ended)} of ${count(branch.jobs.length)} ended`}</span>
       {cells > 0 && <span class="muted small">{`${count(cells)} cells`}</span>}
     </div>

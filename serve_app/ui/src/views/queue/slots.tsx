@@ -155,13 +155,16 @@ function standing(seen: Picture): string {
       (job) => job.why.reason === "waiting_for_slot" && job.why.eta_s !== null,
     );
     const soonest = Math.min(...waits.map((job) => job.why.eta_s ?? Infinity));
-    const when = Number.isFinite(soonest) ? `, expected within ${duration(soonest)}` : "";
+    const when = Number.isFinite(soonest) ? `, expected within ${roughly(soonest)}` : "";
     return `You are number ${seen.me.rank}${when}.`;
   }
   if (seen.held.some((each) => each.mine)) return "You hold a slot: your jobs take turns.";
   const hasOpen = jobList.value.some((job) => !hasEnded(job));
   return hasOpen ? "You are not in line." : "You have nothing to compute.";
 }
+
+/** Rounded up to whole minutes: it is a bound, and it moves. */
+const roughly = (s: number) => (s < 60 ? duration(Math.ceil(s)) : duration(Math.ceil(s / 60) * 60));
 
 function Lanes({ seen }: { seen: Picture }): JSX.Element {
   const mine = seen.held.find((each) => each.mine)?.lanes ?? 0;
