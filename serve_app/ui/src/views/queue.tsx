@@ -109,7 +109,7 @@ function Nothing(): JSX.Element {
   return (
     <Empty
       icon="queue"
-      title="Nothing is queued"
+      title="Nothing of yours is queued"
       action={
         mayChange.value && (
           <LinkButton href={link(["new"])} icon="plus" kind="primary">

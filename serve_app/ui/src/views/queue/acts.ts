@@ -1,4 +1,5 @@
 // What can be done to jobs, workflows and the cluster from here.
+import { batch } from "@preact/signals";
 import { ask } from "../../api/http";
 import type { Job, Workflow } from "../../api/types";
 import { forgetWorkflow, take } from "../../live";
@@ -32,7 +33,7 @@ export async function cancelWorkflow(id: string, name: string, open: number): Pr
   if (!(await confirmed("Cancel this workflow?", text, `Cancel ${jobs(open)}`))) return;
   await tried(async () => {
     const told = await post<Workflow>(at("workflows", id, "cancel"));
-    told.jobs.forEach(take);
+    batch(() => told.jobs.forEach(take));
   });
 }
 

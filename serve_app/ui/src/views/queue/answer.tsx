@@ -10,6 +10,12 @@ const USUAL = [
   ["0.5", "20×"],
 ] as const;
 
+/** The question, which may name an option of the command line. */
+const asked = (job: Job): string =>
+  (job.question ?? "What is the pixel size of this slide?")
+    .replaceAll("--mpp ", "")
+    .replace(/\bum\b/g, "µm");
+
 export function Answer({ job }: { job: Job }): JSX.Element {
   const [value, set] = useState("");
   const [busy, setBusy] = useState(false);
@@ -22,7 +28,7 @@ export function Answer({ job }: { job: Job }): JSX.Element {
   };
   return (
     <form class="q-answer" onSubmit={(event) => void submit(event)}>
-      <p id={`${id}-about`}>{job.question ?? "What is the pixel size of this slide?"}</p>
+      <p id={`${id}-about`}>{asked(job)}</p>
       <label for={id}>Pixel size, µm per pixel</label>
       <div class="q-answer-row">
         <input

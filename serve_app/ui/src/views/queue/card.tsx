@@ -41,10 +41,12 @@ function Drawn({ job }: Props): JSX.Element {
     <li ref={item} id={`card-${job.id}`} class={`q-card ${bucket}`}>
       <div class="q-top">
         {isNear && <Thumb job={job} />}
-        <a class="q-name truncate" href={jobLink(job.id)} title={job.slide}>
-          {job.slide}
-        </a>
-        {isNear && <State state={job.state} />}
+        <div class="q-title">
+          <a class="q-name truncate" href={jobLink(job.id)} title={job.slide}>
+            {job.slide}
+          </a>
+          {isNear && <Kind job={job} />}
+        </div>
       </div>
       {isNear && <Body job={job} />}
     </li>
@@ -89,21 +91,40 @@ export function Thumb({ job }: Props): JSX.Element {
   );
 }
 
+function Kind({ job }: Props): JSX.Element {
+  return (
+    <span class="q-kind muted">
+      <State state={job.state} />
+      <span
+        class="truncate"
+        title={engineOf(job)}
+      >{`#${numberOf(job.id)} · ${engineOf(job)}`}</span>
+      {job.attempt > 1 && <span class="q-attempt">attempt {job.attempt}</span>}
+      {mayChange.value && !hasEnded(job) && (
+        <Button
+          icon="stop"
+          kind="quiet"
+          label="Cancel this job"
+          disabled={job.state === "cancelling"}
+          onClick={() => void cancel(job)}
+        />
+      )}
+    </span>
+  );
+}
+
 function Body({ job }: Props): JSX.Element {
   const bucket = bucketOf(job);
   const isBegun = job.stage !== null || job.state === "succeeded" || job.tiles_total !== null;
   return (
     <>
-      <p class="q-kind muted">
-        <span class="truncate">{[`#${numberOf(job.id)}`, engineOf(job)].join(" · ")}</span>
-        {job.attempt > 1 && <span class="q-attempt">attempt {job.attempt}</span>}
-      </p>
-      {isBegun && <Track job={job} />}
+      {isBegun && job.state !== "succeeded" && <Track job={job} />}
       {isBegun && <Numbers job={job} />}
-      {job.state === "needs_mpp" && mayChange.value ? <Answer job={job} /> : null}
+      {job.state === "needs_mpp" &&
+        (mayChange.value ? <Answer job={job} /> : <Why job={job} brief />)}
       {job.failure && bucket === "failed" && <Fault job={job} />}
       {(bucket === "waiting" || job.state === "cancelling" || bucket === "stopped") && (
-        <Why job={job} />
+        <Why job={job} brief />
       )}
       {job.reused && job.state === "succeeded" && (
         <p class="q-why muted">Those of an equal job: nothing was computed twice.</p>
@@ -119,12 +140,13 @@ export function Numbers({ job }: Props): JSX.Element {
   const isDone = hasEnded(job);
   const took = job.started_at && job.ended_at ? seconds(job.started_at, job.ended_at) : null;
   const facts: [string, string][] = [];
-  if (job.tiles_total !== null)
+  if (job.tiles_total !== null && job.tiles_total > 0)
     facts.push(["tiles", `${count(job.tiles_done)}/${count(job.tiles_total)}`]);
   if (isDone) facts.push(["took", duration(took)]);
   else {
-    facts.push(["tiles/s", number(job.tiles_per_s, 2)]);
-    facts.push(["left", job.eta_s === null ? "–" : duration(Math.max(1, Math.round(job.eta_s)))]);
+    if (job.tiles_per_s !== null) facts.push(["tiles/s", number(job.tiles_per_s, 2)]);
+    if (job.eta_s !== null)
+      facts.push(["left", `~${duration(Math.max(1, Math.round(job.eta_s)))}`.replace(".0", "")]);
   }
   return (
     <div class="q-numbers">
@@ -139,6 +161,7 @@ export function Numbers({ job }: Props): JSX.Element {
           </div>
         ))}
       </dl>
+      {job.tiles_total === 0 && <p class="q-why">No tissue was found: nothing to segment.</p>}
       {job.tiles_failed > 0 && (
         <p class="q-lost">{`${count(job.tiles_failed)} tiles could not be read`}</p>
       )}
@@ -160,13 +183,13 @@ function Fault({ job }: Props): JSX.Element {
   );
 }
 
-function CardActs({ job }: Props): JSX.Element {
-  const [isEnded, isBegun] = [hasEnded(job), job.started_at !== null];
+function CardActs({ job }: Props): JSX.Element | null {
   const hasResults = job.state === "succeeded" && !job.results_deleted_at;
-  const isRunning = bucketOf(job) === "running";
+  const mayRetry = mayChange.value && canRetry(job);
+  if (!hasResults && job.started_at === null && !mayRetry) return null;
   return (
     <div class="q-acts">
-      {(hasResults || isRunning) && (
+      {(hasResults || bucketOf(job) === "running") && (
         <LinkButton
           href={link(["view", job.id])}
           icon="view"
@@ -190,21 +213,14 @@ function CardActs({ job }: Props): JSX.Element {
           />
         </>
       )}
-      {isBegun && <LinkButton href={jobLink(job.id, "log")} icon="log" kind="quiet" label="Log" />}
+      {job.started_at && (
+        <LinkButton href={jobLink(job.id, "log")} icon="log" kind="quiet" label="Log" />
+      )}
       <span class="q-space" />
-      {mayChange.value && canRetry(job) && (
+      {mayRetry && (
         <Button icon="retry" onClick={() => void retry(job)}>
           Retry
         </Button>
-      )}
-      {mayChange.value && !isEnded && (
-        <Button
-          icon="stop"
-          kind="quiet"
-          label="Cancel this job"
-          disabled={job.state === "cancelling"}
-          onClick={() => void cancel(job)}
-        />
       )}
     </div>
   );

@@ -1,6 +1,7 @@
 // Which jobs are looked at; all of it is in the address.
 import type { JSX } from "preact";
 import type { Job } from "../../api/types";
+import { time } from "../../format";
 import { Button, Field } from "../../parts/basics";
 import { note, place } from "../../router";
 import { BUCKET_WORDS, bucketOf, type Bucket, type Group } from "./group";
@@ -49,7 +50,9 @@ export function Filters({ query, groups, history }: Props): JSX.Element {
   const states = history
     ? ENDED.map((state) => [state, state] as const)
     : (Object.keys(BUCKET_WORDS) as Bucket[]).map((name) => [name, BUCKET_WORDS[name]] as const);
-  const flows = groups.map((group) => [group.id, nameOf(group.id)] as const);
+  const flows = groups.map(
+    (group) => [group.id, `${nameOf(group.id)}, ${time(group.submittedAt)}`] as const,
+  );
   return (
     <search class="q-filters">
       <Field label="Slide">
@@ -57,21 +60,21 @@ export function Filters({ query, groups, history }: Props): JSX.Element {
           <input
             {...ids}
             type="search"
-            placeholder="Part of its name"
+            placeholder="Slide name"
             value={query.get("slide") ?? ""}
             onInput={(event) => change("slide", event.currentTarget.value)}
           />
         )}
       </Field>
-      <Pick label="Workflow" name="workflow" all="All" query={query} options={flows} />
+      <Pick label="Workflow" name="workflow" all="All workflows" query={query} options={flows} />
       <Pick
         label="Branch"
         name="branch"
-        all="All"
+        all="All branches"
         query={query}
         options={branches.sort().map((name) => [name, name] as const)}
       />
-      <Pick label="State" name="state" all="Any" query={query} options={states} />
+      <Pick label="State" name="state" all="Any state" query={query} options={states} />
       {isFiltered(query) && (
         <Button kind="quiet" icon="close" onClick={reset}>
           Show all

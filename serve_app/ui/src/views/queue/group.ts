@@ -29,7 +29,7 @@ export type Bucket = keyof typeof BUCKETS;
 
 export const BUCKET_WORDS: Record<Bucket, string> = {
   running: "running",
-  asks: "need an answer",
+  asks: "to answer",
   waiting: "waiting",
   failed: "failed",
   succeeded: "done",

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { asApiError, ask, type ApiError } from "../../api/http";
 import type { Job, Jobs } from "../../api/types";
 import { count, duration, time } from "../../format";
-import { hasEnded, jobList } from "../../live";
+import { hasEnded, jobList, jobs } from "../../live";
 import { Button, Empty, Failure, LinkButton, Loading, State } from "../../parts/basics";
 import { link } from "../../router";
 import { engineOf, seconds } from "./card";
@@ -22,19 +22,17 @@ interface Past {
   next: string | null;
   error: ApiError | null;
   busy: boolean;
+  /** Those that had ended when this was asked for. */
+  known: ReadonlySet<string>;
 }
 
-const NOTHING: Past = { jobs: [], next: null, error: null, busy: true };
+const NOTHING: Past = { jobs: [], next: null, error: null, busy: true, known: new Set() };
 
 export function History({ query }: { query: URLSearchParams }): JSX.Element {
   const { past, more, again } = usePast(query);
   useNames([...new Set(past.jobs.map((job) => job.workflow))]);
-  const listed = new Set(past.jobs.map((job) => job.id));
-  const newest = past.jobs[0]?.submitted_at ?? "";
-  const fresh = jobList.value.filter(
-    (job) => hasEnded(job) && job.submitted_at >= newest && !listed.has(job.id),
-  ).length;
-  const isNew = fresh > 0 && !past.busy && !isFiltered(query);
+  const fresh = jobList.value.filter((job) => hasEnded(job) && !past.known.has(job.id)).length;
+  const isNew = fresh > 0 && !past.busy && !isFiltered(query) && jobs.value !== null;
   return (
     <>
       <Filters query={query} groups={groups.value} history />
@@ -46,7 +44,7 @@ export function History({ query }: { query: URLSearchParams }): JSX.Element {
         </p>
       )}
       {past.error && <Failure error={past.error} onRetry={again} />}
-      {past.jobs.length > 0 && <Table jobs={past.jobs} />}
+      {past.jobs.length > 0 && <Table rows={past.jobs} />}
       {past.busy && <Loading rows={past.jobs.length ? 1 : 5} />}
       {!past.busy && !past.error && past.jobs.length === 0 && (
         <Empty icon="log" title={isFiltered(query) ? "No ended job fits" : "No job has ended yet"}>
@@ -74,10 +72,15 @@ function usePast(query: URLSearchParams): { past: Past; more: () => void; again:
   const current = useRef("");
   const read = async (cursor: string | null, before: Job[]) => {
     const of = (current.current = `${key}/${turn}`);
+    const ended = cursor
+      ? past.known
+      : new Set(jobList.value.filter(hasEnded).map((job) => job.id));
     try {
       const found = await pageOf(wanted, cursor);
       if (current.current !== of) return;
-      set({ jobs: [...before, ...found.jobs], next: found.next, error: null, busy: false });
+      const all = [...before, ...found.jobs];
+      const known = new Set([...ended, ...all.map((job) => job.id)]);
+      set({ jobs: all, next: found.next, error: null, busy: false, known });
     } catch (thrown) {
       if (current.current !== of) return;
       set((old) => ({ ...old, error: asApiError(thrown), busy: false }));
@@ -112,7 +115,7 @@ async function pageOf(wanted: Record<string, string | null>, from: string | null
   return { jobs: found, next: cursor };
 }
 
-function Table({ jobs }: { jobs: Job[] }): JSX.Element {
+function Table({ rows }: { rows: Job[] }): JSX.Element {
   return (
     <div class="card q-history scroll" tabIndex={0} role="region" aria-label="Ended jobs">
       <table class="table">
@@ -135,7 +138,7 @@ function Table({ jobs }: { jobs: Job[] }): JSX.Element {
           </tr>
         </thead>
         <tbody>
-          {jobs.map((job) => (
+          {rows.map((job) => (
             <Row key={job.id} job={job} />
           ))}
         </tbody>

@@ -57,7 +57,7 @@ function Flow({ group, isOpen }: { group: Group; isOpen: boolean }): JSX.Element
   const name = nameOf(group.id);
   const counted = tally(group.jobs);
   return (
-    <section class={`q-flow${group.open ? " open" : ""}`} aria-label={name}>
+    <section class={`q-flow${group.open ? " open" : ""}`} aria-label={`${name}, ${group.id}`}>
       <header>
         <button
           type="button"
@@ -117,7 +117,7 @@ function FlowActs({ group, name }: { group: Group; name: string }): JSX.Element 
   );
 }
 
-const ORDER: readonly Bucket[] = ["succeeded", "running", "asks", "failed", "stopped", "waiting"];
+const ORDER: readonly Bucket[] = ["succeeded", "stopped", "failed", "asks", "running", "waiting"];
 
 /** How far a workflow is, at a glance; the words beside it say the same. */
 function Share({ counted, all }: { counted: Map<Bucket, number>; all: number }): JSX.Element {
@@ -163,9 +163,7 @@ function LaneHead({ branch }: { branch: Branch }): JSX.Element {
   const cells = branch.jobs.reduce((sum: number, job: Job) => sum + job.cells, 0);
   return (
     <div class="q-lane-head">
-      <strong class="truncate" title={branch.name}>
-        {branch.name}
-      </strong>
+      <strong title={branch.name}>{branch.name}</strong>
       <span class="muted small">{`${count(ended)} of ${count(branch.jobs.length)} ended`}</span>
       {cells > 0 && <span class="muted small">{`${count(cells)} cells`}</span>}
     </div>

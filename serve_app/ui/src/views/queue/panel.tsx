@@ -21,7 +21,7 @@ import { Why } from "./sentence";
 import { Track } from "./track";
 
 const TABS = [
-  ["facts", "Facts"],
+  ["facts", "Overview"],
   ["log", "Log"],
 ] as const;
 type Tab = (typeof TABS)[number][0];
@@ -45,7 +45,7 @@ export function Panel({ id, query }: Props): JSX.Element {
         <div class="q-panel">
           <Summary job={job} />
           <Choice label="What to see" options={TABS} value={tab} onChange={turn} />
-          {tab === "log" ? <Log key={id} job={job} /> : <Facts job={job} />}
+          {tab === "log" ? <Log key={id} job={job} /> : <Overview job={job} />}
         </div>
       )}
     </Dialog>
@@ -76,32 +76,43 @@ function useJob(id: string): { job: Job | null; error: ApiError | null; again: (
 
 function Summary({ job }: { job: Job }): JSX.Element {
   useNames([job.workflow]);
+  return (
+    <div class="q-summary">
+      <Thumb job={job} />
+      <div>
+        <State state={job.state} />
+        <p class="muted small">
+          {[nameOf(job.workflow), `branch ${job.branch}`, engineOf(job)].join(" · ")}
+        </p>
+      </div>
+    </div>
+  );
+}
+
+/** A sentence that says no more than the number below it. */
+const saysCellsAlone = (job: Job) => /^done: [\d,]+ cells?$/.test(job.why.sentence);
+
+function Overview({ job }: { job: Job }): JSX.Element {
   const isBegun = job.stage !== null || job.tiles_total !== null;
+  const asks = job.state === "needs_mpp";
   return (
     <>
-      <div class="q-summary">
-        <Thumb job={job} />
-        <div>
-          <State state={job.state} />
-          <p class="muted small">
-            {[nameOf(job.workflow), `branch ${job.branch}`, engineOf(job)].join(" · ")}
-          </p>
-        </div>
-      </div>
-      {job.state === "needs_mpp" && mayChange.value ? <Answer job={job} /> : null}
-      {job.state === "failed" && job.failure ? (
+      {asks && mayChange.value && <Answer job={job} />}
+      {job.failure && job.state === "failed" && (
         <div class="notice bad">
           <div>
             <strong>{job.failure.message}</strong>
             <p>{job.failure.remedy}</p>
           </div>
         </div>
-      ) : (
-        job.state !== "needs_mpp" && <Why job={job} />
       )}
-      {isBegun && <Track job={job} />}
+      {!(asks && mayChange.value) && job.state !== "failed" && !saysCellsAlone(job) && (
+        <Why job={job} />
+      )}
+      {isBegun && job.state !== "succeeded" && <Track job={job} />}
       {isBegun && <Numbers job={job} />}
       <PanelActs job={job} />
+      <Facts job={job} />
     </>
   );
 }

@@ -1,8 +1,9 @@
 // The scheduler's picture of slots, lanes and who waits: the service tells it whenever it changes.
-import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { signal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { ApiError, ask } from "../../api/http";
-import { hear, hasEnded, jobs, list } from "../../live";
+import type { Job, Jobs } from "../../api/types";
+import { hear, jobs } from "../../live";
 
 export interface Holder {
   mine: boolean;
@@ -37,13 +38,15 @@ export interface Picture {
   draining_at: string | null;
 }
 
-const LIST_AT_MOST_EVERY_MS = 4000;
+const ASK_AT_MOST_EVERY_MS = 4000;
+const PLACES = 200;
 
 /** `null`: not known yet; `"absent"`: this service does not tell it. */
 export const picture = signal<Picture | "absent" | null>(null);
 
 /** Keeps the picture while a view is shown. */
 export function usePicture(): void {
+  usePlaces();
   useEffect(() => {
     const stop = hear("queue", (data) => see(data as Picture));
     void refresh();
@@ -64,7 +67,21 @@ function see(next: Picture): void {
   const before = picture.value;
   picture.value = next;
   if (before === null || before === "absent" || standing(before) === standing(next)) return;
-  listSoon();
+  askSoon();
+}
+
+/** My own jobs move each other: one that begins or ends lets others forward. */
+function usePlaces(): void {
+  const known = useRef<ReadonlyMap<string, Job> | null>(null);
+  useSignalEffect(() => {
+    const [before, now] = [known.current, jobs.value];
+    known.current = now;
+    if (!before || !now) return;
+    const moved = [...now].some(
+      ([id, job]) => before.get(id) !== job && before.get(id)?.state !== job.state,
+    );
+    if (moved) askSoon();
+  });
 }
 
 /** What moves the places of jobs that wait. */
@@ -74,15 +91,30 @@ function standing(seen: Picture): string {
 }
 
 let due: number | undefined;
-let listedAt = 0;
+let askedAt = 0;
 
 /** A job's place moves with others' work, of which it is not told: ask for the places again. */
-function listSoon(): void {
+function askSoon(): void {
   if (due !== undefined) return;
-  const wait = Math.max(500, listedAt + LIST_AT_MOST_EVERY_MS - Date.now());
+  const wait = Math.max(500, askedAt + ASK_AT_MOST_EVERY_MS - Date.now());
   due = setTimeout(() => {
     due = undefined;
-    listedAt = Date.now();
-    if ([...(jobs.value?.values() ?? [])].some((job) => !hasEnded(job))) void list();
+    askedAt = Date.now();
+    void askPlaces();
   }, wait);
+}
+
+async function askPlaces(): Promise<void> {
+  const before = jobs.value;
+  if (![...(before?.values() ?? [])].some((job) => job.state === "waiting")) return;
+  try {
+    const found = await ask<Jobs>("/jobs", { query: { state: "waiting", limit: PLACES } });
+    const now = jobs.value;
+    if (!now) return;
+    // What was told meanwhile counts more.
+    const told = found.jobs.filter((job) => before?.get(job.id) === now.get(job.id));
+    jobs.value = new Map([...now, ...told.map((job) => [job.id, job] as const)]);
+  } catch {
+    // The places shown are older than they could be; the connection's own mark says why.
+  }
 }

@@ -2,14 +2,26 @@
 import type { JSX } from "preact";
 import type { Job } from "../../api/types";
 import { duration } from "../../format";
-import { jobs } from "../../live";
+import { hasEnded, jobs } from "../../live";
 import { numberOf } from "./group";
 import { jobLink } from "./places";
 
 const JOB = /(job-[0-9a-z]+-\d+)/;
 
+const FIRST = /(; first is job )(job-[0-9a-z]+-\d+): .*$/s;
+
+/** A line waits for its first job, which is known as it is now, not as it was at the last event. */
+function current(text: string): string {
+  return text.replace(FIRST, (whole: string, is: string, id: string) => {
+    const first = jobs.value?.get(id);
+    return first && !hasEnded(first) ? `${is}${id}: ${first.why.sentence}` : whole;
+  });
+}
+
 export function Sentence({ text }: { text: string }): JSX.Element {
-  const parts = text.replace(/\bjob (job-)/g, "$1").split(JOB);
+  const parts = current(text)
+    .replace(/\bjob (job-)/g, "$1")
+    .split(JOB);
   return (
     <>
       {parts.map((part, at) =>
@@ -31,10 +43,10 @@ function Named({ id }: { id: string }): JSX.Element {
 }
 
 /** The sentence, and when it is expected to be over. */
-export function Why({ job }: { job: Job }): JSX.Element {
+export function Why({ job, brief }: { job: Job; brief?: boolean }): JSX.Element {
   const { sentence, eta_s: eta } = job.why;
   return (
-    <p class="q-why">
+    <p class={brief ? "q-why q-clamp four" : "q-why"} title={brief ? sentence : undefined}>
       <Sentence text={sentence} />
       {eta != null && !/about/.test(sentence) && (
         <span class="muted">{` · about ${duration(Math.max(1, Math.round(eta)))}`}</span>

@@ -88,25 +88,37 @@ function Seats({ seen }: { seen: Picture }): JSX.Element {
   );
 }
 
+/** How long ago, coarsely: it is looked at, not measured. */
+function since(iso: string, now: number): string {
+  const passed = Math.max(0, (now - Date.parse(iso)) / 1000);
+  return passed < 60 ? "now" : duration(Math.floor(passed / 60) * 60);
+}
+
 const whose = (each: Holder | Waiter) => (each.mine ? "You" : (each.user ?? "Somebody"));
 
 function Seat({ each, now }: { each: Holder; now: number }): JSX.Element {
-  const held = duration(Math.max(0, Math.round((now - Date.parse(each.since)) / 1000)));
+  const held = since(each.since, now);
   const lanes = each.lanes === 1 ? "1 lane" : `${each.lanes} lanes`;
   return (
-    <li class={`q-seat${each.mine ? " mine" : ""}${each.parked ? " parked" : ""}`}>
+    <li class={`q-seat${each.mine ? " mine" : ""}`}>
       <span class="q-face">
         <Icon name="user" size={18} />
       </span>
       <span class="q-who">
         <strong class="truncate">{whose(each)}</strong>
-        <span class="muted">{`${lanes} · ${held.replace(/\.\d/, "")}`}</span>
-      </span>
-      {each.parked && (
-        <span class="q-parked" title="The slot's time is used up and others wait: it is given on">
-          parked
+        <span class="muted truncate">
+          {each.parked && (
+            <span
+              class="q-parked"
+              title="The time is used up and others wait: the slot is given on"
+            >
+              parked
+            </span>
+          )}
+          {each.parked && each.lanes === 0 ? "" : `${lanes} · `}
+          {held}
         </span>
-      )}
+      </span>
     </li>
   );
 }
@@ -143,13 +155,16 @@ function standing(seen: Picture): string {
       (job) => job.why.reason === "waiting_for_slot" && job.why.eta_s !== null,
     );
     const soonest = Math.min(...waits.map((job) => job.why.eta_s ?? Infinity));
-    const when = Number.isFinite(soonest) ? `, expected within ${duration(soonest)}` : "";
+    const when = Number.isFinite(soonest) ? `, expected within ${roughly(soonest)}` : "";
     return `You are number ${seen.me.rank}${when}.`;
   }
   if (seen.held.some((each) => each.mine)) return "You hold a slot: your jobs take turns.";
   const hasOpen = jobList.value.some((job) => !hasEnded(job));
   return hasOpen ? "You are not in line." : "You have nothing to compute.";
 }
+
+/** Rounded up to whole minutes: it is a bound, and it moves. */
+const roughly = (s: number) => (s < 60 ? duration(Math.ceil(s)) : duration(Math.ceil(s / 60) * 60));
 
 function Lanes({ seen }: { seen: Picture }): JSX.Element {
   const mine = seen.held.find((each) => each.mine)?.lanes ?? 0;
@@ -160,7 +175,7 @@ function Lanes({ seen }: { seen: Picture }): JSX.Element {
       <h2>
         Lanes <span class="muted">{`${seen.lanes_busy} of ${seen.lanes_open} busy${yours}`}</span>
       </h2>
-      <div class="q-row" aria-hidden="true">
+      <div class="q-row" aria-hidden="true" hidden={seen.lanes_open === 0}>
         {Array.from({ length: Math.min(seen.lanes_open, LAMPS_SHOWN) }, (_, at) => (
           <span key={at} class={`q-lamp ${lamp(at)}`} />
         ))}
