@@ -15,17 +15,15 @@ import { UsageSection } from "./usage";
 const BRANCHES_SHOWN = 12;
 
 export function ClusterPage(): JSX.Element {
-  const { cluster, minutes, again } = useCluster();
-  const seen = cluster.data;
+  const { cluster: seen, minutes, error, isAsking, again } = useCluster();
   return (
     <div class="stack metrics">
-      <Title cluster={seen} onAgain={again} />
-      {cluster.error && <Failure error={cluster.error} onRetry={cluster.again} />}
-      {!seen && !cluster.error && <Loading label="Loading the cluster" rows={6} />}
+      <Title cluster={seen} isAsking={isAsking} onAgain={again} />
+      {error && <Failure error={error} onRetry={again} />}
+      {!seen && !error && <Loading label="Loading the cluster" rows={6} />}
       {seen && <Gates cluster={seen} />}
-      {seen && <Now cluster={seen} minutes={minutes.data} />}
-      {minutes.error && <Failure error={minutes.error} onRetry={minutes.again} />}
-      {minutes.data && <Hour minutes={minutes.data} />}
+      {seen && <Now cluster={seen} minutes={minutes} />}
+      {minutes && <Hour minutes={minutes} />}
       {seen && (
         <>
           <div class="metrics-pair">
@@ -44,7 +42,13 @@ export function ClusterPage(): JSX.Element {
   );
 }
 
-function Title({ cluster, onAgain }: { cluster: Cluster | null; onAgain: () => void }) {
+interface TitleProps {
+  cluster: Cluster | null;
+  isAsking: boolean;
+  onAgain: () => void;
+}
+
+function Title({ cluster, isAsking, onAgain }: TitleProps): JSX.Element {
   return (
     <Head
       title="Metrics"
@@ -56,7 +60,7 @@ function Title({ cluster, onAgain }: { cluster: Cluster | null; onAgain: () => v
           : "The cluster at a glance."
       }
     >
-      <Button icon="retry" onClick={onAgain}>
+      <Button icon="retry" onClick={onAgain} disabled={isAsking}>
         Ask again
       </Button>
       <LinkButton href="/metrics" newTab label="For Prometheus, opens a new tab">

@@ -23,7 +23,7 @@ function Sheet({ id, title, head, empty, isEmpty, children }: SheetProps): JSX.E
       {isEmpty ? (
         <p class="muted">{empty}</p>
       ) : (
-        <div class="scroll" tabIndex={0} role="region" aria-label={title}>
+        <div class="scroll" tabIndex={0} role="region" aria-label={`${title}, table`}>
           <table class="table">
             <thead>
               <tr>

@@ -21,7 +21,8 @@ const OF: Record<What, (day: UsageDay) => number> = {
   hours: (day) => day.lane_s / 3600,
 };
 const UNITS: Record<What, string> = { jobs: "jobs", tiles: "tiles", cells: "cells", hours: "h" };
-const NAMED = 5;
+const TONES = [1, 2, 3, 4, 6] as const;
+const NAMED = TONES.length;
 const DAY_MS = 86_400_000;
 
 export function UsageSection(): JSX.Element {
@@ -82,12 +83,12 @@ function partsOf(usage: Usage, of: (day: UsageDay) => number): Part[] {
         .filter((each) => each.day === day && isOf(each.user))
         .reduce((sum, each) => sum + of(each), 0),
     );
-  const parts = named.map((user, index) => ({
+  const parts = named.map((user, index): Part => ({
     name: user,
     values: values((each) => each === user),
-    tone: (index + 1) as Part["tone"],
+    tone: TONES[index] ?? 5,
   }));
   if (ranked.length === named.length) return parts;
   const others = values((each) => !named.includes(each));
-  return [...parts, { name: "others", values: others, tone: 6 }];
+  return [...parts, { name: "others", values: others, tone: 5 }];
 }
