@@ -1,9 +1,10 @@
 // The look and the address are one: what changes here is written there, and the other way round.
-import { signal, useSignalEffect, type Signal } from "@preact/signals";
+import { signal, type Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { link, note } from "../../router";
 import { asQuery, readCamera, readLook, type Look } from "./look";
 import type { Stage } from "./stage";
+import { useWatch } from "./watch";
 
 const WRITTEN_AFTER_MS = 300;
 
@@ -24,7 +25,7 @@ export function useLooking(
   const written = useRef(location.hash);
   const look = useMemo(() => signal(readLook(query)), []);
   const asked = () => ({ ...also, ...asQuery(look.peek(), stage?.target() ?? null) });
-  useSignalEffect(() => {
+  useWatch(() => {
     void [look.value, stage?.rests.value];
     if (!stage?.rests.peek()) return; // not open yet: the address still says where to look
     const timer = setTimeout(() => {
@@ -32,7 +33,7 @@ export function useLooking(
       note(path, asked());
     }, WRITTEN_AFTER_MS);
     return () => clearTimeout(timer);
-  });
+  }, [stage]);
   useEffect(() => {
     if (location.hash === written.current) return;
     written.current = location.hash; // somebody has gone to another address of this view

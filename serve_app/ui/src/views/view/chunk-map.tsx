@@ -101,7 +101,7 @@ const WORDS: Record<ChunkState, string> = {
   running: "Running",
   done: "Done",
   failed: "Failed",
-  skipped: "No tissue",
+  skipped: "No tissue (tiles)",
 };
 
 /** The legend of the map, and what is under the pointer or, without one, under the crosshair. */

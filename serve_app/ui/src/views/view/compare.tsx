@@ -115,7 +115,7 @@ function Key(props: {
         {only}
         {text}
       </span>
-      <strong class="number">{view ? count(view.cells) : "–"}</strong>
+      {!only && <strong class="number">{view ? count(view.cells) : "–"}</strong>}
     </li>
   );
   return (

@@ -32,17 +32,17 @@ export function Crown(props: Props): JSX.Element {
       {job && <Course job={job} />}
       <div class="viewer-acts" role="group" aria-label="The view">
         <Button kind="quiet" icon="rotate" label="Turn by 90° (R)" onClick={() => act("turn")} />
-        <Button kind="quiet" icon="system" label="Full screen (F)" onClick={() => act("full")} />
+        <Button kind="quiet" icon="expand" label="Full screen (F)" onClick={() => act("full")} />
         <Button
           kind="quiet"
-          icon="download"
+          icon="camera"
           label="Save a picture (S)"
           onClick={() => act("snapshot")}
         />
         <Button kind="quiet" icon="link" label="Copy the link (L)" onClick={() => act("link")} />
-        <Button kind="quiet" icon="info" label="Keys (?)" onClick={() => act("help")} />
+        <Button kind="quiet" icon="keys" label="Keys (?)" onClick={() => act("help")} />
         <Button
-          icon="layers"
+          icon="panel"
           label={isPanelShown ? "Close the panel (P)" : "Open the panel (P)"}
           pressed={isPanelShown}
           onClick={() => act("panel")}

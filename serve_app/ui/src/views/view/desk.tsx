@@ -52,7 +52,13 @@ export function Desk(props: DeskProps): JSX.Element {
     first?.job ?? null,
     look.chunks || hasFailed,
   );
-  const hasTissue = useTissue(stage, twin, slideId, views[0], look.tissue);
+  const hasTissue = useTissue({
+    stage,
+    twin,
+    slide: slideId,
+    view: views[0],
+    isWanted: look.tissue,
+  });
   useCellLayers({ stage, twin, views, looking, isCompared: second !== null });
   useTogether(stage, twin);
   useFirstSight(stage, cells[0], query);

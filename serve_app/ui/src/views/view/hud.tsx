@@ -28,7 +28,7 @@ export function ZoomBar({ stage }: { stage: Stage }): JSX.Element {
         onClick={() => stage.zoomBy(1 / 1.5)}
       />
       <hr />
-      <Button kind="quiet" icon="home" label="The whole slide (0)" onClick={() => stage.fit()} />
+      <Button kind="quiet" icon="fit" label="The whole slide (0)" onClick={() => stage.fit()} />
       {presets(stage.slide.mpp).map(({ text, zoom }) => (
         <Preset key={text} stage={stage} text={text} zoom={zoom} />
       ))}

@@ -32,6 +32,11 @@ interface Remembered {
   tilesMatrix: Record<string, Record<string, Record<string, OpenSeadragon.Tile>>>;
 }
 
+/** When a level of tiles is fine enough; its types do not say so either. */
+interface Finest {
+  minPixelRatio: number;
+}
+
 export class Layers {
   private readonly slots = new Map<Role, Slot>(
     ORDER.map((role) => [role, { shown: null, coming: null, wanted: null, only: null }]),
@@ -45,7 +50,8 @@ export class Layers {
     private readonly slide: SlideFacts,
   ) {
     viewer.addHandler("tile-drawing", ({ tiledImage, context }) => {
-      context.imageSmoothingEnabled = this.isSlide(tiledImage);
+      const isTurned = viewer.viewport.getRotation(true) % 90 !== 0;
+      context.imageSmoothingEnabled = isTurned || this.isSlide(tiledImage);
     });
   }
 
@@ -106,6 +112,8 @@ export class Layers {
       success: (event: unknown) => {
         const { item } = event as { item: OpenSeadragon.TiledImage };
         coming.image = item;
+        // Pixels of the screen are no larger than the layer's: lines are crisp, and none is lost.
+        (item as unknown as Finest).minPixelRatio = 1;
         if (!slot.shown) this.take(role, slot, item, layer.key);
         else item.whenFullyLoaded(() => this.take(role, slot, item, layer.key));
       },

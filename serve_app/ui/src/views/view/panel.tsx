@@ -1,11 +1,12 @@
 // The side panel: how cells are drawn, and what else is shown.
+import { useComputed } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
 import { percent, unit, words } from "../../format";
 import { Choice, Field } from "../../parts/basics";
 import type { Looking } from "./address";
 import { ChunkLegend, Holes } from "./chunk-map";
-import { COLOURS, type Style } from "./look";
+import { COLOURS, type Look, type Style } from "./look";
 import { Strip } from "./palettes";
 import { MeasureColours } from "./measure-colours";
 import type { CellsFacts, Chunks } from "./shapes";
@@ -57,12 +58,13 @@ export function Switch(props: {
 
 interface CellsProps {
   looking: Looking;
+  stage: Stage;
   view: CellsFacts;
   /** Each of two jobs has its own colour. */
   isCompared: boolean;
 }
 
-export function CellsSection({ looking, view, isCompared }: CellsProps): JSX.Element {
+export function CellsSection({ looking, stage, view, isCompared }: CellsProps): JSX.Element {
   const { look, set } = looking;
   const now = look.value;
   const isDifference = isCompared && now.mode === "difference";
@@ -89,6 +91,7 @@ export function CellsSection({ looking, view, isCompared }: CellsProps): JSX.Ele
           />
         )}
         <Opacity value={now.opacity} onChange={(opacity) => set({ opacity })} />
+        <Far stage={stage} look={now} />
         {now.style === "density" && !isCompared && (
           <div class="viewer-ends">
             <Strip palette="density" />
@@ -109,6 +112,19 @@ export function CellsSection({ looking, view, isCompared }: CellsProps): JSX.Ele
       </div>
     </Section>
   );
+}
+
+const FAR_UM = 2.5;
+
+/** From afar the service draws density, whatever is wanted. */
+function Far({ stage, look }: { stage: Stage; look: Look }): JSX.Element | null {
+  const isFar = useComputed(() => {
+    const { mpp } = stage.slide;
+    const perPx = (mpp ?? 0) / (stage.camera.value?.zoom ?? 1);
+    return perPx > FAR_UM;
+  });
+  if (!isFar.value || look.style === "density" || !look.cells) return null;
+  return <p class="muted small">From this far their density is shown. Zoom in for single cells.</p>;
 }
 
 function Opacity(props: { value: number; onChange: (value: number) => void }): JSX.Element {

@@ -23,7 +23,7 @@ export function Sections(props: Props): JSX.Element {
   const job = first?.job ?? null;
   return (
     <>
-      {view?.overlay && <CellsSection looking={looking} view={view} isCompared={second !== null} />}
+      {view?.overlay && <CellsSection {...{ looking, stage, view }} isCompared={second !== null} />}
       {job && !view?.overlay && <NoCellsYet {...props} />}
       <LayersSection {...{ looking, stage, chunks, hasTissue }} hasChunks={view?.overlay != null} />
       {job && job.kind === "cell_segmentation" && (

@@ -1,6 +1,7 @@
 // From what is known and how one looks to the layers over the slide.
-import { useSignalEffect } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { send } from "../../api/http";
+import { tried } from "../../parts/dialog";
 import { useLoad } from "../../parts/load";
 import type { Looking } from "./address";
 import { canDiffer } from "./compare";
@@ -10,6 +11,7 @@ import { comparedQuery, tileQuery } from "./look";
 import type { CellsFacts, OverlayFacts, TissueLook } from "./shapes";
 import { differenceSource, pyramidSource } from "./sources";
 import type { Stage } from "./stage";
+import { useWatch } from "./watch";
 
 interface CellLayers {
   stage: Stage | null;
@@ -74,7 +76,7 @@ const across = (overlay: OverlayFacts): number => overlay.width * overlay.l0_per
 
 /** The first job to the left of the divider, the second to the right of it. */
 function useSwipe(stage: Stage | null, looking: Looking, isCompared: boolean): void {
-  useSignalEffect(() => {
+  useWatch(() => {
     const { mode, swipe } = looking.look.value;
     const camera = stage?.camera.value;
     const size = stage?.size.value;
@@ -82,7 +84,7 @@ function useSwipe(stage: Stage | null, looking: Looking, isCompared: boolean): v
     const isSwipe = isCompared && mode === "swipe";
     stage.layers.only("first", isSwipe ? part(camera, size, 0, swipe) : null);
     stage.layers.only("second", isSwipe ? part(camera, size, swipe, 1) : null);
-  });
+  }, [stage, isCompared]);
 }
 
 function part(camera: Camera, size: Size, from: number, to: number): Spot[] {
@@ -97,28 +99,61 @@ function part(camera: Camera, size: Size, from: number, to: number): Spot[] {
 
 const TISSUE_OPACITY = 0.45;
 
-/** Keep the tissue mask over the slide while it is wanted; whether there is one to be had. */
-export function useTissue(
-  stage: Stage | null,
-  twin: Stage | null,
-  slide: string | null,
-  view: CellsFacts | null,
-  isWanted: boolean,
-): boolean {
-  const asked = useLoad<TissueLook>(slide && isWanted ? `/slides/${slide}/tissue` : null).data;
-  const sheet = view?.tissue ?? (asked?.png ? { ...asked, href: asked.png } : null);
-  const href = isWanted ? (sheet?.href ?? null) : null;
-  useEffect(() => {
-    for (const each of [stage, twin]) {
-      const width = (sheet?.width ?? 0) * (sheet?.l0_per_px ?? 0);
-      const layer = href && width ? tissueLayer(href, width) : null;
-      each?.layers.put("tissue", layer);
-    }
-  }, [stage, twin, href]);
-  return slide !== null || view?.tissue != null;
+interface Mask {
+  href: string;
+  /** Level-0 px across it. */
+  width: number;
 }
 
-const tissueLayer = (href: string, width: number): Layer => ({
+interface Tissue {
+  stage: Stage | null;
+  twin: Stage | null;
+  slide: string | null;
+  view: CellsFacts | null;
+  isWanted: boolean;
+}
+
+/** Keep the tissue mask over the slide while it is wanted; whether there is one to be had. */
+export function useTissue({ stage, twin, slide, view, isWanted }: Tissue): boolean {
+  const asked = useLoad<TissueLook>(slide && isWanted ? `/slides/${slide}/tissue` : null).data;
+  const isThere = view !== null && (view.overlay !== null || view.tissue !== null);
+  const own = useMask(isThere && isWanted ? view.job : null);
+  const width = (asked?.width ?? 0) * (asked?.l0_per_px ?? 0);
+  const preview = asked?.png ? { href: asked.png, width } : null;
+  const mask = isWanted ? (own ?? preview) : null;
+  useEffect(() => {
+    const layer = mask && maskLayer(mask);
+    for (const each of [stage, twin]) each?.layers.put("tissue", layer);
+  }, [stage, twin, mask?.href]);
+  return slide !== null || isThere;
+}
+
+/** The mask that a job was planned with. */
+function useMask(job: string | null): Mask | null {
+  const [mask, setMask] = useState<Mask | null>(null);
+  useEffect(() => {
+    if (!job) return;
+    let isGone = false;
+    let href: string | null = null;
+    void tried(async () => {
+      const answer = await send(`/jobs/${job}/tissue`);
+      const perPx = Number(answer.headers.get("X-L0-Per-Px"));
+      const picture = await answer.blob();
+      const { width } = await createImageBitmap(picture);
+      if (isGone) return;
+      href = URL.createObjectURL(picture);
+      setMask({ href, width: width * perPx });
+    });
+    return () => {
+      isGone = true;
+      setMask(null);
+      if (href) URL.revokeObjectURL(href);
+    };
+  }, [job]);
+  return mask;
+}
+
+const maskLayer = ({ href, width }: Mask): Layer => ({
   key: href,
   make: () => ({ type: "image", url: href }),
   width,

@@ -10,10 +10,16 @@ export type Osd = typeof OpenSeadragon;
 
 const MOST_SCREEN_PX = 24; // for one px of the slide: enough to count pixels
 const PAN_SHARE = 0.15;
+const FIT_MARGIN = 0.02;
 
 /** It is large, so it comes only when a slide is looked at. */
 export async function openSeadragon(): Promise<Osd> {
   const loaded = await import("openseadragon");
+  // It would add a style of its own, which the page's policy refuses; view.css has the same.
+  const instead = document.createElement("style");
+  instead.type = "text/plain";
+  instead.dataset["openseadragonMobileCss"] = "in view.css";
+  document.head.append(instead);
   return loaded.default;
 }
 
@@ -122,7 +128,9 @@ export class Stage {
   /** The whole slide. */
   fit(atOnce = false): void {
     const high = this.slide.height / this.slide.width;
-    this.viewer.viewport.fitBounds(new this.osd.Rect(0, 0, 1, high), atOnce);
+    const [x, y] = [FIT_MARGIN, FIT_MARGIN * high];
+    const all = new this.osd.Rect(-x, -y, 1 + 2 * x, high + 2 * y);
+    this.viewer.viewport.fitBounds(all, atOnce);
   }
 
   /** Around the middle. */
