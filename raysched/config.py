@@ -156,6 +156,11 @@ class Config(BaseSettings):
         return self.state / "logs"
 
     @property
+    def reviews(self) -> Path:
+        """Where people's verdicts on samples of results are kept, a folder for each job."""
+        return self.state.absolute() / "reviews"
+
+    @property
     def uploads(self) -> Path:
         """Where uploaded slides lie, a folder for each user."""
         return self.state / "slides"

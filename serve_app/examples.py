@@ -78,6 +78,22 @@ VALUES: Mapping[str, Any] = {
     "working_mpp": 0.4996, "was_seen": True, "backlog_s": 0.0, "starts_in_s": 3.0,
     "ends_in_s": 110.0, "lanes_open": 4, "result_bytes": 94_371_840,
     "result_bytes_from": "measured: your newest results",
+    # chunks, tissue, measurements, reviews
+    "JobChunk.chunk": 3, "JobChunk.tiles": [17, 18, 19, 20], "JobChunk.state": "done",
+    "JobChunk.cells": 814, "JobChunk.failed": [], "tile": 17,
+    "FailedTile.reason": "The tile cannot be read.", "columns": 12, "rows": 8,
+    "tile_width": 2048.0, "Chunks.chunks": [
+        {"chunk": 3, "state": "done", "tiles": [17, 18, 19, 20], "cells": 814, "failed": []}
+    ],
+    "SlideTissue.question": None, "fraction": 0.31, "SlideTissue.width": 1536,
+    "SlideTissue.height": 1024, "l0_per_px": 64.0, "png": "data:image/png;base64,iVBORw0KGgo=",
+    "warnings": ["The tissue is in 412 pieces, as dust or noise is."],
+    "MeasureSummary.name": "area_um2", "MeasureSpan.name": "area_um2",
+    "MeasureSummary.description": "pixels of the mask times the pixel's area",
+    "MeasureSummary.counts": [0, 3, 12, 5], "MeasurePair.counts": [[0, 3], [12, 5]], "bins": 2,
+    "ReviewItem.verdict": "yes", "ReviewItem.cell": 1042, "ReviewItem.tile": None,
+    "VerdictGiven.verdict": "yes", "JobReview.checksum": DIGEST, "note": None,
+    "method": "Wilson 95 %", "engine_version": "3", "seed": 7, "accuracy": 0.94,
     # engines
     "Engine.name": "classical", "version": "3", "package": "raysched", "target_mpp": 0.5,
     "halo_um": 32.0, "UnusableEngine.name": "instanseg",
@@ -92,7 +108,7 @@ VALUES: Mapping[str, Any] = {
     "folder": 0, "Upload.id": SLIDE, "Upload.name": "biopsy-12.svs", "offset": 8_388_608,
     # views
     "SlideView.tile_px": 256, "OverlayView.tile_px": 512, "SlideView.levels": 10,
-    "OverlayView.levels": 10, "l0_per_px": 0.5, "low": 12.5,
+    "OverlayView.levels": 10, "OverlayView.l0_per_px": 0.5, "low": 12.5,
     "CellsView.slide": {"name": "biopsy-12.svs", "width": 98_304, "height": 65_536, "mpp": 0.2498,
                         "mpp_source": "vendor", "tile_px": 256, "levels": 10,
                         "href": f"/api/v1/jobs/{JOB}/tiles/{{z}}/{{x}}/{{y}}"},
@@ -101,7 +117,7 @@ VALUES: Mapping[str, Any] = {
     "OverlayView.href": f"/api/v1/jobs/{JOB}/overlay/{{z}}/{{x}}/{{y}}",
     "TissueView.href": f"/api/v1/jobs/{JOB}/tissue", "CellsView.version": "3f2a90b1-24",
     "MeasureRange.name": "area_um2", "high": 96.5, "Cell.id": 5, "provisional": False,
-    "x": 948.6, "y": 184.6, "tile": 12, "outline": [[944.0, 180.0], [952.0, 180.0], [948.0, 190.0],
+    "Cell.x": 948.6, "Cell.y": 184.6, "outline": [[944.0, 180.0], [952.0, 180.0], [948.0, 190.0],
                                                     [944.0, 180.0]],
     "CellMeasure.name": "area_um2", "value": 30.1,
     # users and keys
@@ -114,6 +130,13 @@ VALUES: Mapping[str, Any] = {
     "acts_for": "ann", "csrf": None, "LoggedIn.id": "ann", "LoggedIn.csrf": DIGEST,
     "used_bytes": 1_288_490_188,
     # the service
+    "Info.version": "0.1.0", "dashboard_url": "http://127.0.0.1:8265", "piece_bytes": 8_388_608,
+    "SharingLimits.max_running_jobs": 4, "max_active_users": 3, "max_jobs_per_user": 50,
+    "max_jobs_per_workflow": 10_000, "slot_tenure_s": 600.0,
+    "mine": False, "SlotHolder.user": None, "SlotWaiter.user": None, "rank": 1,
+    "SlotHolder.mine": True, "SlotHolder.lanes": 2, "slots": 3, "slots_held": 3,
+    "chunk_median_s": 5.1, "chunk_p90_s": 7.9, "ClusterMinute.lanes_busy": 0.87,
+    "requests": 214, "request_median_ms": 6.2, "request_p95_ms": 38.0,
     "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes_busy": 3,
     "Ready.lanes": 4, "Estimate.lanes": 2.0, "BusyUser.lanes": 2,
     "next": None, "Stopping.jobs": 3,

@@ -35,6 +35,7 @@ TAGS = {
     "workflows": "A workflow is what you submit at once: jobs on slides, in order within a branch.",
     "jobs": "A job is one long-running work on one slide.",
     "results": "What a job has made: its files, exchange formats, a report, differences.",
+    "reviews": "A random sample of a result, judged yes or no by you: how right is it?",
     "slides": "Whole-slide images: sent by you, or files of the server that you registered.",
     "uploads": "Slides that are arriving, by the protocol tus 1.0: any client of it will do.",
     "views": "Slides and cells to look at: tiles of deep zoom, pictures, what a click has hit.",
@@ -45,6 +46,7 @@ TAGS = {
     "events": "What changes, as it changes.",
     "cluster": "The whole cluster. For administrators.",
     "service": "Whether the service is well.",
+    "ui": "The web UI: one page, and its files.",
 }
 PARAMETERS = {
     "workflow": "Id of a workflow of yours: `wf-...`.",
@@ -59,6 +61,7 @@ PARAMETERS = {
     "Upload-Checksum": "`sha256` or `sha1`, and the piece's digest in base64.",
     "Tus-Resumable": "Version of the protocol: 1.0.0.",
     "user": "Id of a user.",
+    "name": "One of the web UI's files.",
     "key": "Id of a key or session: its public part.",
     "token": "The token of a one-time link.",
     "state": "Only jobs in this state.",
@@ -105,6 +108,7 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "estimate_workflow": (404,),
     "get_usage": (404,),  # a user that is not there
     "register_slide": (404, 409),
+    "add_sample_slide": (413, 422, 429),  # no room in the quota; the operator's is another file
     "create_upload": (412, 413, 422),
     "head_upload": (412,),
     "send_piece": (400, 412, 415, 423, 460),
@@ -125,6 +129,11 @@ ALSO: Mapping[str, tuple[int, ...]] = {
         ),
         (409, 422),  # a slide that is being checked, results that are just gone; a damaged slide
     ),
+    "get_chunks": (409,),
+    "get_tissue": (409,),
+    "get_measures": (409,),
+    "get_measure_pair": (409, 422),
+    "preview_slide_tissue": (409, 422),
 }
 """What a row of the table cannot tell."""
 NEEDS_RESULTS = ("/jobs/{job}/results", "/jobs/{job}/export", "/jobs/{job}/report")

@@ -23,6 +23,7 @@ from raysched.config import load_config
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.events import ClusterResumed
 from raysched.core.model import LOCAL_USER
+from serve_app import site
 from serve_app.routes import AT_THE_ROOT, ROUTES, Route
 from serve_app.web import create_app
 from tests.http.conftest import Service
@@ -156,8 +157,27 @@ def mine(status: int = 200, **more: Any) -> Row:
     return Row(status, names=lambda _: {}, owned=False, **more)
 
 
+def an_asset() -> dict[str, str]:
+    name = next(name for name in site.files() if name != site.PAGE)
+    return {"name": name.removeprefix("assets/")}
+
+
 def of_slide(world: World) -> dict[str, str]:
     return {"slide": world.slide}
+
+
+def with_review(world: World) -> dict[str, str]:
+    body = {"what": "tiles", "size": 2, "seed": 1, "replace": True}
+    path, headers = f"/jobs/{world.job}/review", world.headers("owner")
+    world.service.bare.post(path, json=body, headers=headers).raise_for_status()
+    return {"job": world.job, "number": "1"}
+
+
+def with_samples(world: World) -> dict[str, str]:
+    """Everybody has the sample already."""
+    for who in ("owner", "other user"):
+        world.service.bare.post("/slides/sample", headers=world.headers(who)).raise_for_status()
+    return {}
 
 
 def of_upload(world: World) -> dict[str, str]:
@@ -206,6 +226,18 @@ ROWS: dict[str, Row] = {
     "get_report": Row(),
     "get_diff": Row(),
     "get_diff_page": Row(),
+    "get_chunks": Row(),
+    "get_tissue": Row(),
+    "get_measures": Row(),
+    "get_measure_pair": Row(
+        names=lambda world: {"job": world.job, "x": "area_um2", "y": "solidity"}
+    ),
+    "preview_slide_tissue": Row(names=of_slide),
+    "begin_review": Row(201, body=lambda _: {"what": "cells", "size": 3, "replace": True}),
+    "get_review": Row(names=with_review),
+    "judge_item": Row(names=with_review, body=lambda _: {"verdict": "yes"}),
+    "delete_review": Row(204, names=with_review),
+    "export_review": Row(names=with_review),
     "describe_uploads": mine(204),
     "list_uploads": mine(),
     "create_upload": mine(
@@ -217,6 +249,7 @@ ROWS: dict[str, Row] = {
     "delete_upload": Row(204, names=of_upload, headers=TUS),
     "list_slides": mine(),
     "register_slide": mine(201, body=lambda _: {"folder": 0, "path": "sample.svs"}),
+    "add_sample_slide": Row(names=with_samples, owned=False),
     "get_slide": Row(names=of_slide),
     "rename_slide": Row(names=of_slide, body=lambda _: {"name": "renamed.svs"}),
     "delete_slide": Row(204, names=lambda world: {"slide": world.new_slide()}),
@@ -240,6 +273,9 @@ ROWS: dict[str, Row] = {
     "get_my_usage": mine(),
     "get_usage": mine(),
     "get_cluster": mine(),
+    "get_cluster_minutes": mine(),
+    "get_queue": mine(),
+    "get_info": mine(),
     "list_users": mine(),
     "create_user": mine(201, body=lambda _: {"id": f"made-{next(COUNT)}"}),
     "get_user": Row(names=of_owner),
@@ -249,6 +285,8 @@ ROWS: dict[str, Row] = {
     "make_user_key": Row(201, names=lambda world: {"user": world.new_user()}, body=lambda _: {}),
     "revoke_user_key": Row(204, names=with_spare_key),
     "follow_login_link": mine(303, query=login_token),
+    "get_page": mine(),
+    "get_asset": Row(names=lambda _: an_asset(), owned=False),
     "healthz": mine(),
     "readyz": mine(),
     "get_metrics": mine(),
@@ -311,7 +349,8 @@ def test_every_route_has_a_row_and_every_row_a_route(service: Service) -> None:
 def test_the_table_asks_for_no_less_than_it_should() -> None:
     """The matrix follows the table; this is what the table is held to."""
     without = {route.handler.__name__ for _, route in TABLE if route.role is None}
-    assert without == {"log_in", "follow_login_link", "healthz", "readyz"}
+    sessions, pages = {"log_in", "follow_login_link"}, {"get_page", "get_asset"}
+    assert without == {*sessions, *pages, "healthz", "readyz"}
     for _, route in TABLE:
         if route.path.startswith(("/users", "/usage", "/cluster")):
             assert route.role is Role.ADMIN, route

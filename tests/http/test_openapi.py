@@ -14,10 +14,14 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import load_config
 from serve_app import (
     account_models,
+    chunk_models,
     estimate_models,
     log_models,
+    measure_models,
     models,
+    queue_models,
     report_models,
+    review_models,
     slide_models,
     view_models,
 )
@@ -30,13 +34,8 @@ from serve_app.web import create_app
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 
 MODULES = (
-    models,
-    account_models,
-    slide_models,
-    log_models,
-    report_models,
-    estimate_models,
-    view_models,
+    *(models, account_models, slide_models, log_models, report_models, estimate_models),
+    *(chunk_models, measure_models, review_models, view_models, queue_models),
 )
 
 
