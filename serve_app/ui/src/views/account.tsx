@@ -80,7 +80,8 @@ function Room({ who }: { who: Me }): JSX.Element {
       {share !== null && <Progress value={share} label="Storage used" />}
       {share !== null && (
         <p class="small muted">
-          {percent(share, share < 0.1 ? 1 : 0)} used, {bytes(free)} free
+          {share > 0 && share < 0.001 ? "less than 0.1 %" : percent(share, share < 0.1 ? 1 : 0)}{" "}
+          used, {bytes(free)} free
         </p>
       )}
       {share !== null && share > NEARLY && (
@@ -134,7 +135,7 @@ function UsageShown({ report }: { report: UsageReport }): JSX.Element {
       ? `${label}: ${duration(seconds)} computed, ${count(jobs)} jobs ended, ` +
         `${count(day.cells)} cells`
       : `${label}: nothing`;
-    return { label, value: seconds / 60, text };
+    return { label, value: seconds, text };
   });
   const sum = (name: "succeeded" | "failed" | "cells" | "lane_s" | "reused") =>
     used.reduce((all, day) => all + day[name], 0);
@@ -147,7 +148,7 @@ function UsageShown({ report }: { report: UsageReport }): JSX.Element {
         <Sum name="Cells" value={count(sum("cells"))} />
         <Sum name="Computed" value={duration(sum("lane_s"))} />
       </dl>
-      <Bars bars={bars} title="Minutes of computing a day (UTC)" every={5} />
+      <Bars bars={bars} title="Time computed for you, by day (UTC)" every={5} said={duration} />
     </>
   );
 }
