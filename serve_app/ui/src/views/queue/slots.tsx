@@ -160,7 +160,9 @@ function standing(seen: Picture): string {
   }
   if (seen.held.some((each) => each.mine)) return "You hold a slot: your jobs take turns.";
   const hasOpen = jobList.value.some((job) => !hasEnded(job));
-  return hasOpen ? "You are not in line." : "You have nothing to compute.";
+  return hasOpen
+    ? "None of your jobs can go on now: each says why."
+    : "You have nothing to compute.";
 }
 
 /** Rounded up to whole minutes: it is a bound, and it moves. */
