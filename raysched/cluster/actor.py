@@ -430,7 +430,9 @@ class SchedulerActor:
 
     async def answered(self, seen: RequestsSeen) -> None:
         """See ``Gateway.answered``."""
-        (await self._current()).minutes.answered(seen)
+        life = await self._current()
+        life.minutes.tick(life.core.state, life.now())  # its minute may just have begun
+        life.minutes.answered(seen)
 
     async def dashboard(self) -> str | None:
         """See ``Gateway.dashboard``."""

@@ -10,7 +10,7 @@ new plan sees no old chunk.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +85,17 @@ class ChunkStore:
         self.folder = staging / f"chunks-{fingerprint[:12]}"
         self._disk = disk
 
-    def receipt(self, chunk: int) -> Receipt | None:
-        """The receipt of a chunk if it is valid: of this plan, and true of the file's bytes."""
+    def receipt(self, chunk: int, *, in_full: bool = True) -> Receipt | None:
+        """The receipt of a chunk if it is valid: of this plan, and true of the file's bytes. Unless
+        in full, of their number only: enough to look at what will be checked before it counts."""
         try:
             receipt = RECEIPT.validate_json(self._receipt_path(chunk).read_bytes())
             if receipt.fingerprint != self._fingerprint or receipt.chunk != chunk:
                 return None
-            if _sha256(self._staging / receipt.file) != receipt.checksum:
+            path = self._staging / receipt.file
+            if path.stat().st_size != receipt.size_bytes:
+                return None
+            if in_full and _sha256(path) != receipt.checksum:
                 return None
         except (FileNotFoundError, ValidationError):
             return None
@@ -149,6 +153,17 @@ class ChunkStore:
         if not receipt.tile_cells[place]:
             return SCHEMA.empty_table().select(list(columns))
         group = sum(1 for cells in receipt.tile_cells[:place] if cells)
+        return next(self._tables(receipt, [group], columns))
+
+    def tables(self, receipt: Receipt, columns: Sequence[str]) -> Iterator[Any]:
+        """The same of all its tiles that have cells, one after another."""
+        return self._tables(
+            receipt, range(sum(1 for cells in receipt.tile_cells if cells)), columns
+        )
+
+    def _tables(
+        self, receipt: Receipt, groups: Iterable[int], columns: Sequence[str]
+    ) -> Iterator[Any]:
         path = self._staging / receipt.file
         try:
             options = pa.ipc.IpcReadOptions(
@@ -156,7 +171,8 @@ class ChunkStore:
                 included_fields=[SCHEMA.get_field_index(name) for name in columns],
             )
             with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
-                return pa.Table.from_batches([reader.get_batch(group)]).select(list(columns))
+                for group in groups:
+                    yield pa.Table.from_batches([reader.get_batch(group)]).select(list(columns))
         except pa.ArrowInvalid as error:
             raise StorageFailed(
                 f"The chunk file {path} is damaged: {error}.",

@@ -22,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -184,19 +185,19 @@ def _chosen(of: range | tuple[int, ...], wish: Wish) -> list[int]:
 
 def _cells(folder: Path, manifest: Manifest, chosen: list[int]) -> tuple[Item, ...]:
     """What is to be looked at of each cell, in the order chosen."""
-    wanted, found = set(chosen), dict[int, Box]()
+    found: dict[int, Box] = {}
     margin = MARGIN_UM / manifest.slide.mpp
     columns = ["id", *(f"{COVERING}.{side}" for side in SIDES)]
     for path in sorted((folder / "cells").glob("part-*.parquet")):
         with whole(path), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(GROUP_CELLS, columns=columns, use_threads=False):
                 ids = batch.column(0).to_numpy()
-                for place in (i for i, cell in enumerate(ids.tolist()) if cell in wanted):
+                for place in np.flatnonzero(np.isin(ids, chosen)).tolist():
                     box = batch.column(1)[place].as_py()
                     x0, y0 = box["xmin"] - margin, box["ymin"] - margin
                     x1, y1 = box["xmax"] + margin, box["ymax"] + margin
                     found[int(ids[place])] = x0, y0, x1, y1
-    if missing := wanted - found.keys():
+    if missing := set(chosen) - found.keys():
         raise damaged(folder, f"there is no cell {min(missing)}")
     return tuple(
         _item(manifest, found[cell], number, cell=cell)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_a_stream_tells_the_queue_at_once_and_whenever_it_looks_otherwise(
     run(folder, monkeypatch, work)
 
 
-def test_an_event_of_the_queue_says_how_far_the_client_has_heard_and_never_further(
+def test_an_event_of_the_queue_brings_how_far_the_client_has_heard(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hubs, "QUEUE_PAUSE_S", 0.0)
@@ -141,17 +142,42 @@ def test_an_event_of_the_queue_says_how_far_the_client_has_heard_and_never_furth
     async def work(here: Here) -> None:
         async with await here.user("ann") as ann:
             async with listening(ann) as stream:
-                await stream.next()
-                before = await queue(ann)
+                begun = await stream.next()
                 await submit(here.http, "x")  # another's
-                while (told := await stream.queue()).data["jobs_open"] == before["jobs_open"]:
-                    pass
+                told = begun
+                for verb in ("pause", "resume") * 10:
+                    if told.id in ("", begun.id):
+                        await here.http.post(f"/cluster/{verb}")
+                        told = await stream.queue()
+                assert told.id not in ("", begun.id)
+                await here.http.post("/cluster/resume")
             await nobody_listens(here)
             job = (await submit(ann, "mine"))["jobs"][0]["id"]
-            async with listening(ann, told.id or None) as stream:
-                events = await stream.until(job, "waiting")
-                assert {each.name for each in events} <= {"job", "reset"}
-                assert bool(told.id) == (events[0].name == "job")
+            async with listening(ann, told.id) as stream:
+                assert [each.name for each in await stream.until(job, "waiting")] == ["job"]
+
+    run(folder, monkeypatch, work)
+
+
+def test_what_comes_after_an_event_of_the_queue_is_newer_than_its_id(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs, "QUEUE_PAUSE_S", 0.0)
+    monkeypatch.setattr(hubs, "PAUSE_S", 0.0)
+
+    async def work(here: Here) -> None:
+        async with await here.user("ann") as ann, listening(ann) as stream:
+            jobs = [(await submit(ann, f"b{n}"))["jobs"][0]["id"] for n in range(5)]
+            pictures, heard, told = 0, 0, set()
+            while told != set(jobs) or not pictures:
+                event = await stream.any()
+                if not event.id:
+                    continue
+                serial = int(event.id.split("-")[1])
+                assert serial >= heard if event.name != "job" else serial > heard
+                heard = serial
+                pictures += event.name == "queue"
+                told |= {event.data["id"]} if event.name == "job" else set()
 
     run(folder, monkeypatch, work)
 
@@ -267,6 +293,7 @@ def test_administrators_see_what_was_submitted_ended_and_asked_this_minute(
         assert minutes[-1]["queue_depth"] == 1
         assert sum(each["requests"] for each in minutes) == 4
         assert any(each["request_p95_ms"] > 0 for each in minutes if each["requests"])
-        assert told["since"] >= told["minutes"][0]["at"]
+        begun, first = (datetime.fromisoformat(at) for at in (told["since"], minutes[0]["at"]))
+        assert begun >= first
 
     run(folder, monkeypatch, work)

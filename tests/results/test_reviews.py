@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import statistics
+import subprocess
+import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -198,28 +201,42 @@ def _judged(review: Review) -> tuple[object, ...]:
     return (first, second.model_copy(update={"verdict": NO, "at": NOW}), *rest)
 
 
-def _judge(top: Path, numbers: range) -> None:
-    store = ReviewStore(top, "job-1", "ann")
-    for number in numbers:
-        store.judge(number, YES if number % 3 else NO, NOW)
-
-
-def test_two_processes_that_judge_at_once_lose_no_verdict(done: Attempt, tmp_path: Path) -> None:
+def test_two_replicas_that_judge_at_once_lose_no_verdict(done: Attempt, tmp_path: Path) -> None:
     top = tmp_path / "reviews"
     review = ReviewStore(top, "job-1", "ann").begin(drawn(done.out, size=60), replace=False)
-    spawn = multiprocessing.get_context("spawn")
-    both = [
-        spawn.Process(target=_judge, args=(top, range(first, review.size + 1, 2)))
-        for first in (1, 2)
-    ]
-    for each in both:
-        each.start()
-    for each in both:
-        each.join()
-        assert each.exitcode == 0
+    together = threading.Barrier(2)
+
+    def judge(first: int) -> None:
+        store = ReviewStore(top, "job-1", "ann")
+        together.wait()
+        for number in range(first, review.size + 1, 2):
+            store.judge(number, YES if number % 3 else NO, NOW)
+
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(judge, (1, 2)))
     told = ReviewStore(top, "job-1", "ann").read()
-    assert told.answered == told.size == 60
-    assert told.yes == 40
+    assert (told.answered, told.yes) == (60, 40)
+
+
+def test_a_review_is_changed_under_a_lock_of_the_file_system(done: Attempt, tmp_path: Path) -> None:
+    seen = []
+
+    class Looks(Disk):
+        def step(self, what: str, path: Path) -> None:
+            code = (
+                "import fcntl, sys; file = open(sys.argv[1], 'ab')\n"
+                "try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+                "except BlockingIOError: print('held')"
+            )
+            lock = str(path if path.is_dir() else path.parent) + "/.lock"
+            asked = [sys.executable, "-c", code, lock]
+            other = subprocess.run(asked, check=True, capture_output=True)
+            seen.append((what, other.stdout.decode().strip()))
+
+    ReviewStore(tmp_path, "job-1", "ann").begin(drawn(done.out), replace=False)
+    ReviewStore(tmp_path, "job-1", "ann", Looks()).judge(1, YES, NOW)
+    assert len(seen) >= 3
+    assert {held for _, held in seen} == {"held"}
 
 
 def test_all_reviews_of_a_job_go_together_and_no_others(done: Attempt, tmp_path: Path) -> None:

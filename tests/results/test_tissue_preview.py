@@ -125,6 +125,8 @@ def test_a_large_mask_becomes_coarser_by_a_whole_factor() -> None:
     assert small[:999, :500].all()
     assert small[999, 0]  # two of its three rows are tissue
     assert small.sum() == 1000 * 500
+    mask[2998] = False
+    assert shown(MaskPicture.of(mask, 16.0)).sum() == 999 * 500  # one of three is not
     whole = MaskPicture.of(mask[:2048, :2048], 16.0)
     assert (whole.width, whole.l0_per_px) == (2048, 16.0)
 

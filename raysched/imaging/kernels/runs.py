@@ -131,23 +131,3 @@ def paint(block: U32, left: int, top: int, ids: U32, runs: I32, runs_at: I32) ->
             if 0 <= y < height:
                 for x in range(max(0, runs[r, 1] - left), min(width, runs[r, 2] - left)):
                     block[y, x] = ids[i]
-
-
-@compiled(
-    "void(u4[:,:], UniTuple(i8, 3), u4[::1], Array(i4, 2, 'C', readonly=True),"
-    "Array(i4, 1, 'C', readonly=True))"
-)
-def paint_every(block: U32, at: tuple[int, int, int], ids: U32, runs: I32, runs_at: I32) -> None:
-    """As ``paint`` into a block that shows every ``step``-th pixel in both directions. ``at``: left
-    and top of the block among all pixels, multiples of ``step``, and ``step``."""
-    height, width = block.shape
-    left, top, step = at
-    for i in range(len(ids) - 1, -1, -1):
-        for r in range(runs_at[i], runs_at[i + 1]):
-            far = runs[r, 0] - top
-            if far % step or not 0 <= far < height * step:
-                continue
-            first = max(0, -((left - runs[r, 1]) // step))
-            end = min(width, -((left - runs[r, 2]) // step))
-            for x in range(first, end):
-                block[far // step, x] = ids[i]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 
@@ -25,12 +26,15 @@ from raysched.results.viewing.sources import (
     Caches,
     Frame,
     Range,
+    alone,
     moved,
     narrowed,
     ranges_of,
 )
 
 BATCH = 65_536
+FEW = 512
+READ_BYTES = 64 * 1024
 
 
 class FinishedCells:
@@ -71,22 +75,25 @@ class FinishedCells:
 
     def density(self) -> Density:
         """As ``CellSource``."""
-        return self._caches.densities.get(self._key, self._density)
+        return self._caches.densities.get(self._key, alone("columns", self._density))
 
     def row(self, cell: int) -> Any:
-        """As ``CellSource``. Reads one row group."""
+        """As ``CellSource``. Reads one row group as far as the cell, a few rows at a time."""
         if not 1 <= cell <= self.cells:
             return None
         places = self._places()
         number = int(np.searchsorted([first for first, _, _ in places], cell, "right")) - 1
         first, path, group = places[number]
 
+        few, place = divmod(cell - first, FEW)
+
         def read() -> Any:
             with _opened(path) as file:
-                return file.read_row_group(group, use_threads=False)
+                batches = file.iter_batches(FEW, row_groups=[group], use_threads=False)
+                return pa.Table.from_batches([next(islice(batches, few, None))])
 
-        table = self._caches.rows.get((*self._key, path.name, group), read)
-        found = table.slice(cell - first, 1)
+        table = self._caches.rows.get((*self._key, path.name, group, few), alone("rows", read))
+        found = table.slice(place, 1)
         if not found.num_rows or found.column("id")[0].as_py() != cell:
             raise StorageFailed(
                 f"Cell {cell} is not in its place in {path}.",
@@ -106,7 +113,8 @@ class FinishedCells:
 
     def _all(self, measure: str) -> F16:
         """A measure of all cells, by id; there is no cell 0."""
-        return self._caches.values.get((*self._key, measure), lambda: self._load(measure))
+        load = alone("columns", lambda: self._load(measure))
+        return self._caches.values.get((*self._key, measure), load)
 
     def _load(self, measure: str) -> F16:
         made = np.full(self.cells + 1, np.nan, np.float16)
@@ -151,9 +159,9 @@ class FinishedCells:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A Parquet file. Raises ``Moved``, ``StorageFailed``."""
+    """A Parquet file, read bit by bit. Raises ``Moved``, ``StorageFailed``."""
     try:
-        with storage(path), pq.ParquetFile(path) as file:
+        with storage(path), pq.ParquetFile(path, buffer_size=READ_BYTES) as file:
             yield file
     except StorageFailed:
         if path.exists():

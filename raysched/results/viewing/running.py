@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysched.results.chunks import SCHEMA, Receipt, flat
-from raysched.results.runs import I32, U32
+from raysched.results.runs import I32, U32, spans
 from raysched.results.schema import MEASURES
 from raysched.results.staging import load_plan
 from raysched.results.storage import Disk
@@ -31,6 +31,7 @@ from raysched.results.viewing.sources import (
     Caches,
     Frame,
     Range,
+    alone,
     moved,
     narrowed,
     ranges_of,
@@ -40,7 +41,8 @@ LOOK_EVERY_S = 0.5
 RANGE_TILES = 16
 """So many tiles, evenly spread over those that are done, say between which values colours lie."""
 
-Mask = tuple[U32, I32, I32]
+Mask = tuple[I32, U32]
+"""Runs of a tile's cells, and the id of the cell that each is of."""
 
 
 class RunningCells:
@@ -84,7 +86,7 @@ class RunningCells:
             if time.monotonic() - self._looked_at < LOOK_EVERY_S:
                 return
             for chunk in self._new_chunks():
-                receipt = self._store.receipt(chunk)
+                receipt = self._store.receipt(chunk, in_full=False)
                 if receipt is None:
                     continue
                 for position, tile in enumerate(self._plan.chunks[chunk]):
@@ -166,14 +168,13 @@ class RunningCells:
             raise moved() from None
 
     def _count(self, chunk: int) -> None:
-        for position, tile in enumerate(self._plan.chunks[chunk]):
-            if self._receipts[chunk].tile_cells[position]:
-                table = self._table(tile, ["inside", "ref_x", "ref_y"])
-                inside = table.column("inside").to_numpy()
-                self._counts.add(
-                    table.column("ref_x").to_numpy()[inside],
-                    table.column("ref_y").to_numpy()[inside],
-                )
+        columns = ["inside", "ref_x", "ref_y"]
+        try:
+            for table in self._store.tables(self._receipts[chunk], columns):
+                inside, x, y = (table.column(name).to_numpy() for name in columns)
+                self._counts.add(x[inside], y[inside])
+        except FileNotFoundError:
+            raise moved() from None
 
     def _values(self, tile: int) -> F16:
         """All measures of all cells that a tile reported: (measures, n)."""
@@ -184,7 +185,7 @@ class RunningCells:
             measured = measures_of(self._table(tile, MEASURED), self._plan.grid)
             return np.stack([narrowed(measured[name]) for name in MEASURES])
 
-        return self._caches.values.get((*self._key, tile), load)
+        return self._caches.values.get((*self._key, tile), alone("masks", load))
 
     def _mask(self, tile: int) -> Mask:
         """The cells that a tile owns: ids and runs."""
@@ -198,9 +199,9 @@ class RunningCells:
             runs, at = flat(table.column("runs"), 3, np.int32)
             place = table.column("place").to_numpy().astype(np.int64)
             ids = ((tile << self._place_bits | place) + 1).astype(np.uint32)
-            return ids, runs, at
+            return runs.copy(), np.repeat(ids, np.diff(at))
 
-        mask: Mask = self._caches.masks.get((*self._key, tile), load)
+        mask: Mask = self._caches.masks.get((*self._key, tile), alone("masks", load))
         return mask
 
     # --- painting ---------------------------------------------------------------------------------
@@ -220,12 +221,26 @@ class RunningCells:
                     yield y * plan.columns + x
 
     def _paint(self, level: int, row: int, column: int, tiles: tuple[int, ...]) -> U32 | None:
-        from raysched.imaging.kernels import runs as kernel
-
         height, width = self.frame.sizes()[level]
         y, x = row * BLOCK_PX, column * BLOCK_PX
         block = np.zeros((min(BLOCK_PX, height - y), min(BLOCK_PX, width - x)), np.uint32)
-        step = 1 << level
         for tile in reversed(tiles):  # so that a lower id is painted later and wins
-            kernel.paint_every(block, (x * step, y * step, step), *self._mask(tile))
+            _paint_every(block, (x << level, y << level), 1 << level, self._mask(tile))
         return block if block.any() else None
+
+
+def _paint_every(block: U32, corner: tuple[int, int], step: int, mask: Mask) -> None:
+    """Write cells into a block that shows every ``step``-th pixel both ways, from ``corner`` (x, y)
+    among all pixels on; where cells meet the first wins. Without the compiled kernels: they would
+    take 80 MB of a process that needs nothing else of them."""
+    height, width = block.shape
+    runs, ids = mask
+    down, across = runs[:, 0] - corner[1], runs[:, 1:] - corner[0]
+    seen = (down >= 0) & (down < height * step) & (down % step == 0)
+    seen &= (across[:, 1] > 0) & (across[:, 0] < width * step)
+    down, ids = down[seen] // step, ids[seen]
+    ends = -(-across[seen] // step)  # the first pixel shown at or after each end
+    first, last = ends[:, 0].clip(0, width), ends[:, 1].clip(0, width)
+    lengths = np.maximum(last - first, 0)
+    rows, values = np.repeat(down, lengths), np.repeat(ids, lengths)
+    block[rows[::-1], spans(first, lengths)[::-1]] = values[::-1]

@@ -26,7 +26,7 @@ BAND_PX = 1_000_000
 """Pixels of the slide that are in memory at once while a picture is made smaller."""
 MOST_READ_PX = 64_000_000
 IDLE = 8
-CACHE_BYTES = 32 * 1024 * 1024
+CACHE_BYTES = 16 * 1024 * 1024
 
 Key = tuple[Path, str]
 

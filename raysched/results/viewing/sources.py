@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,11 @@ from raysched.imaging.geometry import Rect
 from raysched.results.labels import CHUNK_PX, level_sizes
 from raysched.results.runs import U32
 from raysched.results.schema import CELLS, MEASURES
+from raysched.results.threads import thread
 from raysched.results.viewing.bounded import Bounded
 from raysched.results.viewing.density import Density
 
+T = TypeVar("T")
 F16 = npt.NDArray[np.float16]
 U8 = npt.NDArray[np.uint8]
 
@@ -104,13 +106,13 @@ class CellSource(Protocol):
 
 
 class Caches:
-    """What is kept of the cells of all jobs that are looked at in one process: about 110 MB."""
+    """What is kept of the cells of all jobs that are looked at in one process: about 60 MB."""
 
     def __init__(self) -> None:
-        self.blocks: Bounded[Any, U32 | None] = Bounded(32 * MB, _bytes)
-        self.values: Bounded[Any, F16] = Bounded(36 * MB, _bytes)
-        self.masks: Bounded[Any, Any] = Bounded(24 * MB, lambda mask: sum(map(_bytes, mask)))
-        self.rows: Bounded[Any, Any] = Bounded(16 * MB, lambda table: int(table.nbytes) + 64)
+        self.blocks: Bounded[Any, U32 | None] = Bounded(16 * MB, _bytes)
+        self.values: Bounded[Any, F16] = Bounded(20 * MB, _bytes)
+        self.masks: Bounded[Any, Any] = Bounded(12 * MB, lambda mask: sum(map(_bytes, mask)))
+        self.rows: Bounded[Any, Any] = Bounded(4 * MB, lambda table: int(table.nbytes) + 64)
         self.densities: Bounded[Any, Density] = Bounded(8 * MB, lambda each: _bytes(each.places))
         self.ranges: Bounded[Any, tuple[Range, ...]] = Bounded(256)
 
@@ -118,6 +120,12 @@ class Caches:
 def _bytes(array: Any) -> int:
     """What is held of it; a key and its place take some as well."""
     return 200 + (0 if array is None else int(array.nbytes))
+
+
+def alone(what: str, work: Callable[[], T]) -> Callable[[], T]:
+    """The same, done in the one thread that reads ``what``: what decoding takes it takes once, for
+    each thread keeps its memory for the next time."""
+    return lambda: thread(f"viewer {what}").submit(work).result()
 
 
 def region(source: CellSource, level: int, rect: Rect) -> U32:

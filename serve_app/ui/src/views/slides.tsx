@@ -12,7 +12,7 @@ import { FoldersDialog } from "./slides/folders";
 import * as list from "./slides/list";
 import { hasSample, takeSample } from "./slides/sample";
 import { found, isAsked, Tools, type Wanted, wantedOf } from "./slides/search";
-import { listLeft, send } from "./slides/sending";
+import { listLeft, send, sendings } from "./slides/sending";
 import "./slides/slides.css";
 import { Table } from "./slides/table";
 import { DropHere, Uploads } from "./slides/uploads";
@@ -81,6 +81,9 @@ function AllSlides({ wanted }: { wanted: Wanted }): JSX.Element {
         )}
       </Head>
       <Uploads />
+      <p class="unseen" role="status">
+        {sendings.value.length > 0 ? `${sendings.value.length} uploads on their way` : ""}
+      </p>
       {list.trouble.value && (
         <Failure error={list.trouble.value} onRetry={() => void list.refresh()} />
       )}

@@ -1,7 +1,8 @@
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import type { Job } from "../../api/types";
 import { count, duration, number, percent } from "../../format";
 import { Notice } from "../../parts/basics";
+import { Figure, Figures } from "../../parts/figures";
 import { JobPicture } from "../../parts/job-picture";
 import { link } from "../../router";
 import { isSegmentation } from "./card";
@@ -20,7 +21,7 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
   const cells = measures?.cells ?? job.cells;
   const tiles = manifest?.counts?.tissue_tiles ?? job.tiles_total;
   return (
-    <section class="headline" aria-label="In short">
+    <section class="headline" aria-label="Headline">
       <a class="headline-picture card" href={link(["view", job.id])} title="See it in the viewer">
         <JobPicture
           job={job.id}
@@ -28,7 +29,7 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
           hasPreview={job.state === "succeeded"}
         />
       </a>
-      <dl class="figures">
+      <Figures label="In short">
         {isSegmentation(job) && (
           <>
             <Figure name="Cells" value={count(cells)}>
@@ -58,33 +59,13 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
             {job.reused ? "by an equal job" : "of lanes"}
           </Figure>
         )}
-      </dl>
+      </Figures>
       {failed.length > 0 && <Holes failed={failed} />}
     </section>
   );
 }
 
 const sum = (values: number[]) => values.reduce((all, each) => all + each, 0);
-
-interface FigureProps {
-  name: string;
-  value: string;
-  unit?: string;
-  children?: ComponentChildren;
-}
-
-function Figure({ name, value, unit, children }: FigureProps): JSX.Element {
-  return (
-    <div class="figure card">
-      <dt>{name}</dt>
-      <dd>
-        <span class="figure-value">{value}</span>
-        {unit && <span class="figure-unit"> {unit}</span>}
-        <span class="figure-note muted small">{children}</span>
-      </dd>
-    </div>
-  );
-}
 
 /** Tiles that could not be read: the result has no cells there. */
 function Holes({ failed }: { failed: { tile: number; reason: string }[] }): JSX.Element {

@@ -44,7 +44,7 @@ export function Picture({ item, shelf, isOutlined }: Props): JSX.Element {
 }
 
 /** The very cell: its outline, or with outlines off four corners around it. */
-function Shape(props: { item: Item; cell: CellShape; isOutlined: boolean }): JSX.Element {
+export function Shape(props: { item: Item; cell: CellShape; isOutlined: boolean }): JSX.Element {
   const { item, cell, isOutlined } = props;
   const { x, y, width, height } = item;
   const points = cell.outline.map(([px, py]) => `${px},${py}`).join(" ");

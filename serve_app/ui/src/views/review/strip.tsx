@@ -12,8 +12,10 @@ interface Props {
 export function Strip({ items, current, onItem }: Props): JSX.Element {
   const list = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const mark = list.current?.querySelector('[aria-current="true"]');
-    mark?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const mark = list.current?.querySelector<HTMLElement>('[aria-current="true"]');
+    if (!list.current || !mark) return;
+    const top = mark.offsetTop - list.current.offsetTop;
+    list.current.scrollTop = top - list.current.clientHeight / 2;
   }, [current]);
   return (
     <div ref={list} class="judge-strip" role="group" aria-label="All items">

@@ -1,16 +1,19 @@
 // What the answers say, and those that were "no", which may be looked at again.
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import { url } from "../../api/http";
 import { count, percent, time } from "../../format";
 import { Button, Choice, Empty } from "../../parts/basics";
+import { useLoad } from "../../parts/load";
 import { mayChange } from "../../session";
-import { useState } from "preact/hooks";
 import { AccuracyBar } from "./accuracy";
 import type { Answers } from "./answers";
 import { wilson } from "./interval";
-import type { Item } from "./types";
+import { Shape } from "./picture";
+import type { CellShape, Item } from "./types";
 
 const FRAME_PX = 320;
+const FRAMES = 48;
 
 export function Summary(props: { answers: Answers; onItem: (item: number) => void }): JSX.Element {
   const { answers, onItem } = props;
@@ -58,6 +61,7 @@ type Which = "no" | "yes" | "open";
 function Film(props: { answers: Answers; onItem: (item: number) => void }): JSX.Element {
   const { answers, onItem } = props;
   const [which, setWhich] = useState<Which>("no");
+  const [most, setMost] = useState(FRAMES);
   const all = answers.items.value;
   const of = (each: Which) => all.filter((item) => (item.verdict ?? "open") === each);
   const shown = of(which);
@@ -80,10 +84,15 @@ function Film(props: { answers: Answers; onItem: (item: number) => void }): JSX.
         <Empty icon="review" title={NONE[which]} />
       ) : (
         <ul class="film">
-          {shown.map((item) => (
+          {shown.slice(0, most).map((item) => (
             <Frame key={item.number} answers={answers} item={item} onItem={onItem} />
           ))}
         </ul>
+      )}
+      {shown.length > most && (
+        <div class="row centred">
+          <Button onClick={() => setMost(most + FRAMES)}>Show more</Button>
+        </div>
       )}
     </section>
   );
@@ -105,11 +114,15 @@ function Frame({ answers, item, onItem }: FrameProps): JSX.Element {
   const { x, y, width, height } = item;
   const source = url(`/jobs/${answers.job}/picture`, { x, y, width, height, most_px: FRAME_PX });
   const name = item.cell === null ? `tile ${item.tile}` : `cell ${item.cell}`;
+  const cell = useLoad<CellShape>(
+    item.cell === null ? null : `/jobs/${answers.job}/cells/${item.cell}`,
+  );
   const other = item.verdict === "yes" ? "no" : "yes";
   return (
     <li>
       <button type="button" class="film-picture" onClick={() => onItem(item.number)}>
         <img src={source} alt={`Number ${item.number}, ${name}: look at it again`} loading="lazy" />
+        {cell.data && <Shape item={item} cell={cell.data} isOutlined />}
       </button>
       <div class="row apart">
         <span class="small muted">

@@ -4,7 +4,7 @@ import type { Slide } from "../../api/types";
 import { bytes, time } from "../../format";
 import { State } from "../../parts/basics";
 import { link } from "../../router";
-import { Actions, dimensions, Mpp, Picture } from "./facts";
+import { Actions, dimensions, levelsOf, Mpp, Picture } from "./facts";
 import { Rename } from "./rename";
 
 export function Cards({ slides }: { slides: readonly Slide[] }): JSX.Element {
@@ -35,7 +35,10 @@ function Card({ slide }: { slide: Slide }): JSX.Element {
         <Said slide={slide} />
       </div>
       <footer>
-        <span class="small muted">{time(slide.uploaded_at)}</span>
+        <span class="small muted truncate">
+          {time(slide.uploaded_at)}
+          {slide.source === "server" && " · server"}
+        </span>
         <Actions slide={slide} onRename={() => setRenaming(true)} />
       </footer>
     </li>
@@ -58,15 +61,15 @@ function Said({ slide }: { slide: Slide }): JSX.Element {
       </div>
     );
   }
-  const levels = `${slide.levels.length} ${slide.levels.length === 1 ? "level" : "levels"}`;
+  const levels = levelsOf(slide);
   return (
     <>
-      <p class="small">
-        {dimensions(slide)} <Mpp slide={slide} />
+      <p class="small slide-said">
+        <span>{dimensions(slide)}</span>
+        <Mpp slide={slide} />
       </p>
-      <p class="small muted">
+      <p class="small muted truncate">
         {[bytes(slide.size_bytes), slide.vendor, levels].filter(Boolean).join(" · ")}
-        {slide.source === "server" && " · on the server"}
       </p>
     </>
   );

@@ -55,11 +55,10 @@ function Top({ slide }: { slide: Slide }): JSX.Element {
   return (
     <header class="head detail-head">
       <div class="detail-title">
-        {renaming ? (
-          <Rename slide={slide} onDone={() => setRenaming(false)} />
-        ) : (
-          <h1 title={slide.name}>{slide.name}</h1>
-        )}
+        <h1 title={slide.name} class={renaming ? "unseen" : ""}>
+          {slide.name}
+        </h1>
+        {renaming && <Rename slide={slide} onDone={() => setRenaming(false)} />}
         {slide.state !== "ready" && <State state={slide.state} />}
       </div>
       <Actions slide={slide} onRename={() => setRenaming(true)} words />

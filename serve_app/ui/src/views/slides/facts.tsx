@@ -54,6 +54,9 @@ export function Mpp({ slide }: { slide: Slide }): JSX.Element | null {
 export const dimensions = (slide: Slide): string =>
   slide.width && slide.height ? `${count(slide.width)} × ${count(slide.height)} px` : "–";
 
+export const levelsOf = (slide: Slide): string =>
+  `${slide.levels.length} ${slide.levels.length === 1 ? "level" : "levels"}`;
+
 interface ActionProps {
   slide: Slide;
   onRename: () => void;

@@ -5,7 +5,7 @@ import { ask, asApiError, type ApiError } from "../../api/http";
 import type { FolderEntry, Slide, SlideFolders } from "../../api/types";
 import { bytes } from "../../format";
 import { Button, Empty, Failure, Loading } from "../../parts/basics";
-import { Dialog, say, sayError } from "../../parts/dialog";
+import { Dialog, sayError } from "../../parts/dialog";
 import { Icon } from "../../parts/icons";
 import { put } from "./list";
 
@@ -177,7 +177,6 @@ function Entry({ folder, entry }: { folder: number; entry: FolderEntry }): JSX.E
       const json = { folder, path: entry.path };
       put(await ask<Slide>("/slides", { method: "POST", json }));
       setState("taken");
-      say(`${entry.name} is one of your slides now.`);
     } catch (error) {
       setState("");
       sayError(asApiError(error));

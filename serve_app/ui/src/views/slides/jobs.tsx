@@ -109,7 +109,7 @@ function Files({ job }: { job: Job }): JSX.Element {
       {data.exports.map((each) => (
         <li key={each.href}>
           <a href={each.href} download>
-            {each.name}
+            {each.name.replace(job.id, "")}
           </a>
           <span class="muted number">
             {each.exact ? "" : "about "}

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask, asApiError } from "../../api/http";
 import type { Slide } from "../../api/types";
 import { Button } from "../../parts/basics";
@@ -13,7 +13,11 @@ export function Rename({ slide, onDone }: { slide: Slide; onDone: () => void }):
   const [stem, setStem] = useState(slide.name.slice(0, dot > 0 ? dot : undefined));
   const [busy, setBusy] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.select(), []);
+  useLayoutEffect(() => {
+    const before = document.activeElement;
+    input.current?.select(); // at once: what is typed next is the name
+    return () => before instanceof HTMLElement && before.isConnected && before.focus();
+  }, []);
   const name = stem.trim() + extension;
   const keep = async (event: Event) => {
     event.preventDefault();

@@ -6,6 +6,7 @@ import { DetailedError, Upload as Tus, type UploadOptions } from "tus-js-client"
 import { API, ApiError, ask, asApiError, csrf } from "../../api/http";
 import type { Upload, UploadList } from "../../api/types";
 import { say, sayError } from "../../parts/dialog";
+import { view } from "../../router";
 import { me, refreshMe } from "../../session";
 import { refresh } from "./list";
 
@@ -126,6 +127,12 @@ function options(number: number, file: File, on?: Upload): UploadOptions {
     onBeforeRequest: (request) => {
       if (csrf.value) request.setHeader("X-CSRF-Token", csrf.value);
     },
+    onAfterResponse: (_, answer) => {
+      // While the service is started anew, what stands before it answers 404 to everything: that is
+      // no word of the service's, and no reason to begin from the first byte.
+      const isOurs = answer.getHeader("X-Request-Id");
+      if (answer.getStatus() >= 400 && !isOurs) throw new Error("The service is not there.");
+    },
     onUploadUrlAvailable: () => change(number, { upload: idOf(carriers.get(number)?.url ?? null) }),
     onProgress: (sent) => {
       const isOn = ["sending", "lost"].includes(find(number)?.state ?? "");
@@ -202,7 +209,7 @@ async function arrived(number: number): Promise<void> {
   await refresh();
   const one = find(number);
   drop(number);
-  if (one) say(`${one.name} has arrived.`, "good");
+  if (one && view.value !== "slides") say(`${one.name} has arrived.`); // there it is seen
   await Promise.all([refreshMe(), listLeft()]).catch((error: unknown) =>
     sayError(asApiError(error)),
   );

@@ -4,7 +4,7 @@ import type { Slide } from "../../api/types";
 import { bytes, time } from "../../format";
 import { State } from "../../parts/basics";
 import { link } from "../../router";
-import { Actions, dimensions, Mpp, mppSource, Picture } from "./facts";
+import { Actions, dimensions, levelsOf, Mpp, mppSource, Picture } from "./facts";
 import { Rename } from "./rename";
 
 export function Table({ slides }: { slides: readonly Slide[] }): JSX.Element {
@@ -17,8 +17,6 @@ export function Table({ slides }: { slides: readonly Slide[] }): JSX.Element {
             <th class="number">File</th>
             <th class="number">Size</th>
             <th>Pixel size</th>
-            <th>Vendor</th>
-            <th class="number">Levels</th>
             <th>Uploaded</th>
             <th>State</th>
             <th>
@@ -52,15 +50,22 @@ function Row({ slide }: { slide: Slide }): JSX.Element {
           )}
         </div>
       </td>
-      <td class="number nowrap">{bytes(slide.size_bytes)}</td>
-      <td class="number nowrap">{dimensions(slide)}</td>
+      <td class="number nowrap">
+        {bytes(slide.size_bytes)}
+        <div class="small muted">{slide.vendor}</div>
+      </td>
+      <td class="number nowrap">
+        {dimensions(slide)}
+        {slide.levels.length > 0 && <div class="small muted">{levelsOf(slide)}</div>}
+      </td>
       <td class="nowrap">
         <Mpp slide={slide} />
         {slide.mpp != null && <div class="small muted">{mppSource(slide.mpp_source)}</div>}
       </td>
-      <td>{slide.vendor ?? "–"}</td>
-      <td class="number">{slide.levels.length || "–"}</td>
-      <td class="nowrap">{time(slide.uploaded_at)}</td>
+      <td class="nowrap">
+        {time(slide.uploaded_at)}
+        {slide.source === "server" && <div class="small muted">from the server</div>}
+      </td>
       <td>
         <span title={slide.why?.message}>
           <State state={slide.state} />

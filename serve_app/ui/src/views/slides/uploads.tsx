@@ -36,6 +36,9 @@ function saidOf(of: Sending): string {
   return `${amount}, ${bytes(Math.round(of.rate))}/s, ${duration(Math.max(rest, 1))} left`;
 }
 
+/** What the file itself is at fault for: trying again changes nothing. */
+const NEVER = [400, 415, 422];
+
 function OnItsWay({ of }: { of: Sending }): JSX.Element {
   const share = of.size > 0 ? of.sent / of.size : 1;
   const isRefused = of.state === "refused";
@@ -72,7 +75,7 @@ function OnItsWay({ of }: { of: Sending }): JSX.Element {
             onClick={() => sending.resume(of.number)}
           />
         )}
-        {isRefused && (
+        {isRefused && !NEVER.includes(of.error?.status ?? 0) && (
           <Button icon="retry" onClick={() => sending.resume(of.number)}>
             Try again
           </Button>
@@ -134,13 +137,20 @@ function Left({ of }: { of: Upload }): JSX.Element {
         <Button icon="folder" onClick={() => chooser.current?.click()}>
           Choose the same file to go on
         </Button>
-        <Button kind="quiet" onClick={() => void tried(() => sending.discard(of))}>
+        <Button kind="quiet" onClick={() => void discard(of)}>
           Discard
         </Button>
       </div>
       <Progress value={share} label={`Unfinished upload of ${of.name}`} />
     </article>
   );
+}
+
+async function discard(of: Upload): Promise<void> {
+  const text = `${bytes(of.offset)} have arrived and will be deleted.`;
+  const isMuch = of.offset > LARGE_BYTES;
+  if (isMuch && !(await confirmed(`Discard ${of.name}?`, text, "Discard it"))) return;
+  await tried(() => sending.discard(of));
 }
 
 /** Where files are dropped: all of the view. */
