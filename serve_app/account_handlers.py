@@ -29,9 +29,10 @@ from serve_app.account_models import (
 from serve_app.desk import At, Desk
 from serve_app.doorman import Doorman
 from serve_app.handlers import IdempotencyKey
-from serve_app.identity import COOKIE, csrf_of
+from serve_app.identity import COOKIE, MARK, csrf_of
 
 AFTER_LOGIN = "/"
+"""The web UI."""
 HOUR_S = 3600.0
 NOT_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
@@ -63,6 +64,7 @@ async def log_out(at: At, response: Response) -> None:
     if who.kind is KeyKind.SESSION:
         await at.accounts.revoke(who.user, who.key)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(MARK, path="/", samesite="strict")
 
 
 async def _session(request: Request, text: str) -> tuple[Secret, Caller]:
@@ -74,17 +76,19 @@ async def _session(request: Request, text: str) -> tuple[Secret, Caller]:
 
 
 def _set_cookie(request: Request, response: Response, session: Secret) -> None:
+    """The session for the server alone, and a mark that tells the page that there is one."""
     serve = request.app.state.config.serve
     response.headers.update(NOT_KEPT)
-    response.set_cookie(
-        COOKIE,
-        session.text,
-        max_age=round(serve.session_hours * HOUR_S),
-        path="/",
-        secure=serve.secure_cookie or request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )
+    for name, value in ((COOKIE, session.text), (MARK, "yes")):
+        response.set_cookie(
+            name,
+            value,
+            max_age=round(serve.session_hours * HOUR_S),
+            path="/",
+            secure=serve.secure_cookie or request.url.scheme == "https",
+            httponly=name == COOKIE,
+            samesite="strict",
+        )
 
 
 # --- oneself --------------------------------------------------------------------------------------

@@ -20,6 +20,9 @@ from raysched.errors import Forbidden, NotFound, Unauthorized
 from serve_app.doorman import Doorman
 
 COOKIE = "raysched_session"
+MARK = "raysched_logged_in"
+"""A cookie without a secret, beside the session's: the page need not ask in vain whether there is
+one, which a browser would report as an error."""
 CSRF_HEADER = "X-CSRF-Token"
 ON_BEHALF_HEADER = "X-User-ID"
 SAFE = {"GET", "HEAD", "OPTIONS"}

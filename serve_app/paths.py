@@ -83,7 +83,8 @@ def _is_model(name: str, config: Config) -> bool:
 
 def server_folders(config: Config) -> tuple[Path, ...]:
     """The folders of the service whose paths are nobody else's business, with and without links."""
-    folders = (*slide_folders(config), config.uploads.absolute(), config.state.absolute())
+    kept = (config.uploads, config.state, config.cache, *filter(None, [config.samples]))
+    folders = (*slide_folders(config), *(folder.absolute() for folder in kept))
     return (*folders, *(folder.resolve() for folder in folders))
 
 

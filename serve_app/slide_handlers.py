@@ -32,7 +32,9 @@ from serve_app.slides.checking import ensure_checked
 from serve_app.slides.folders import SLIDES, find_below, listed
 from serve_app.slides.names import checked_name
 from serve_app.slides.record import SlideRecord
+from serve_app.slides.sample import SampleShelf
 from serve_app.slides.store import CONTENT, THUMBNAIL, new_id
+from serve_app.slides.uploads import Uploads
 
 
 async def list_slides(at: At, limit: Limit = PAGE_USUAL, cursor: Cursor = None) -> Slides:
@@ -83,6 +85,20 @@ def _registered(at: At, body: ServerSlide) -> SlideRecord:
     at.slides.add(record)
     ensure_checked(at.slides, record)
     return record
+
+
+async def add_sample_slide(at: At, response: Response) -> Slide:
+    """Make the sample slide one of yours, to try things on: 201, or 200 when you have it already.
+    It counts against your quota as an upload does. Where it cannot be had, it is a synthetic one.
+    """
+    quota = await at.quota()
+    shelf = SampleShelf(at.config.samples, at.config.cache)
+    uploads = Uploads(at.slides, at.config.serve.upload_hours * 3600.0)
+    record, is_new = await asyncio.to_thread(shelf.give, at.slides, uploads, quota)
+    await asyncio.to_thread(ensure_checked, at.slides, record)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/api/v1/slides/{record.id}"
+    return Slide.of(record)
 
 
 async def rename_slide(at: At, slide: str, body: SlideChange) -> Slide:

@@ -14,10 +14,17 @@ import pytest
 from typer import Typer
 
 ROOT = Path(__file__).parent.parent
-CODE = sorted([*(ROOT / "raysched").rglob("*.py"), *(ROOT / "serve_app").rglob("*.py")])
+UI = ROOT / "serve_app" / "ui"
+CODE = sorted(
+    path
+    for top in ("raysched", "serve_app")
+    for path in (ROOT / top).rglob("*.py")
+    if "node_modules" not in path.parts
+)
 ALL_PYTHON = sorted([*CODE, *(ROOT / "tests").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")])
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COLUMNS, MAX_PARAMETERS = 500, 60, 100, 6
+MAX_UI_LINES = 400
 
 # Who may know whom: the first prefix that fits a module gives what it may import of ours.
 MAY_KNOW = {
@@ -54,7 +61,7 @@ MAY_KNOW["raysched.client"] = (
     *("raysched.results.exports.formats", "raysched.client"),
     *("serve_app.models", "serve_app.account_models", "serve_app.slide_models"),
     *("serve_app.download_models", "serve_app.log_models", "serve_app.report_models"),
-    *("serve_app.estimate_models", "serve_app.slides.record"),
+    *("serve_app.queue_models", "serve_app.estimate_models", "serve_app.slides.record"),
 )
 # Third parties that only one place may know; serve_app may use Ray's Serve.
 ONLY_IN = {
@@ -210,6 +217,52 @@ def test_every_layer_knows_only_what_is_below_it() -> None:
 
 def test_files_functions_and_lines_stay_small() -> None:
     faults = [f for path in ALL_PYTHON for f in size_faults(path.read_text(), module_of(path))]
+    assert faults == []
+
+
+def ui_faults(text: str, name: str) -> list[str]:
+    """What the web UI's sources keep to, beside what their compiler and formatter check."""
+    lines = text.splitlines()
+    faults = [f"{name} has {len(lines)} lines"] if len(lines) > MAX_UI_LINES else []
+    faults += [
+        f"{name}:{number} {what}"
+        for number, line in enumerate(lines, start=1)
+        for what, pattern in UI_BANNED.items()
+        if re.search(pattern, line)
+    ]
+    return faults
+
+
+UI_BANNED = {
+    "asks by alert, confirm or prompt: use parts/dialog": r"(?<![\w.])(alert|confirm|prompt)\(",
+    "asks another host": r"""["'`(]https?://(?!www\.w3\.org/)""",
+    "has a raw colour: use those of tokens.css": r"^(?!\s*(//|\*)).*:\s*#[0-9a-f]{3,8}\b.*;$",
+    "gives up on types": r"[:<]\s*any\b|@ts-(ignore|nocheck)",
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if (confirm('sure?')) go();",
+        'load("https://cdn.example/x.js")',
+        "  color: #fff;",
+        "const x: any = 1;",
+    ],
+)
+def test_each_rule_of_the_web_ui_refuses_what_it_is_for(line: str) -> None:
+    assert len(ui_faults(line, "made_up")) == 1
+
+
+def test_the_web_ui_keeps_its_rules() -> None:
+    sources = [path for path in (UI / "src").rglob("*") if path.suffix in {".ts", ".tsx", ".css"}]
+    assert len(sources) > 20
+    faults = [
+        fault
+        for path in sources
+        if path.name != "tokens.css"
+        for fault in ui_faults(path.read_text(), path.relative_to(UI).as_posix())
+    ]
     assert faults == []
 
 

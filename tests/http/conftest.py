@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from raysched.cluster.accounts import Accounts
 from raysched.cluster.session import Session, connect
 from raysched.config import Config, load_config
 
-BUDGETS = ("default", "create", "upload", "export", "strangers")
+BUDGETS = ("default", "create", "upload", "export", "tiles", "strangers")
 GENEROUS = {f"{each}_{rest}": 100_000 for each in BUDGETS for rest in ("burst", "per_s")}
 """Tests ask faster than people do."""
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}
@@ -68,12 +69,11 @@ class Service:
             assert time.monotonic() < deadline, f"still {view['state']}: {view}"
 
 
-@pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Iterator[Service]:
+@contextmanager
+def real_service(folder: Path, sample_slide: Path, **settings: Any) -> Iterator[Service]:
     """Ray, the scheduler and HTTP on a free port, with a slide folder and a state of their own."""
     from serve_app.service import serving
 
-    folder = tmp_path_factory.mktemp("service")
     slides = folder / "slides"
     slides.mkdir()
     (slides / "sample.svs").write_bytes(sample_slide.read_bytes())
@@ -81,8 +81,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         state=folder / "state",
         cluster={"lanes": 2, "address": None},
         serve={"port": 0, "slide_folders": [slides]},
-        reuse={"most_gb_per_user": 0},  # tests submit the same slide again and again
-        limits=GENEROUS,
+        **settings,
     )
     with (
         connect(config) as session,
@@ -94,6 +93,15 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
         assert key is not None
         http.headers["Authorization"] = f"Bearer {key.text}"
         yield Service(config, session, slides, http, bare)
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Iterator[Service]:
+    """A service for all tests of this folder."""
+    reuse = {"most_gb_per_user": 0}  # tests submit the same slide again and again
+    folder = tmp_path_factory.mktemp("service")
+    with real_service(folder, sample_slide, reuse=reuse, limits=GENEROUS) as made:
+        yield made
 
 
 @pytest.fixture

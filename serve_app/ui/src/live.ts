@@ -61,6 +61,14 @@ export function start(): void {
   for (const name of listeners.keys()) attach(opened, name);
 }
 
+// A connection that hangs is not noticed by itself: with the network back, begin one anew.
+addEventListener("online", () => {
+  if (!source) return;
+  source.close();
+  source = null;
+  start();
+});
+
 export function stop(): void {
   source?.close();
   source = null;

@@ -13,8 +13,15 @@ onLoggedOut.call = () => {
   csrf.value = null;
 };
 
+/** The mark that comes and goes with the session's own cookie, which scripts cannot see. */
+const MARK = "raysched_logged_in=yes";
+
 /** Ask who is logged in. Throws `ApiError` unless that is answered. */
 export async function refreshMe(): Promise<void> {
+  if (!document.cookie.split("; ").includes(MARK)) {
+    me.value = null;
+    return;
+  }
   try {
     const found = await ask<Me>("/me");
     csrf.value = found.csrf;

@@ -20,7 +20,9 @@ export class ApiError extends Error {
 }
 
 /** Whether the last request reached the service. */
-export const online = signal(true);
+export const online = signal(navigator.onLine);
+addEventListener("offline", () => (online.value = false));
+addEventListener("online", () => (online.value = true));
 
 /** Sent with every change that a session makes; set by `session.ts`. */
 export const csrf = signal<string | null>(null);

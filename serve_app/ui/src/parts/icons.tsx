@@ -13,6 +13,12 @@ const PATHS = {
   users:
     "M7.5 9a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2 17c0-3 2.5-5 5.5-5s5.5 2 5.5 5M13 3.5a3 3 0 0 1 0 5.5M14.5 12.3c2 .6 3.5 2.3 3.5 4.7",
   upload: "M10 13V3M6 7l4-4 4 4M3 13v4h14v-4",
+  edit: "M4 13.5V16h2.5L15.5 7 13 4.5zM11.5 6 14 8.5",
+  folder: "M3 5h5l2 2h7v9H3z",
+  grid: "M3 3h6v6H3zM11 3h6v6h-6zM3 11h6v6H3zM11 11h6v6h-6z",
+  key: "M7 9a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM10 10.5 17 3.5M13.5 7l2.5 2.5",
+  pause: "M7 5v10M13 5v10",
+  play: "M6 4l10 6-10 6z",
   download: "M10 3v10M6 9l4 4 4-4M3 13v4h14v-4",
   trash: "M4 6h12M8 6V4h4v2M5.5 6l.7 11h7.6l.7-11M8.5 9v5M11.5 9v5",
   close: "M5 5l10 10M15 5L5 15",
@@ -41,6 +47,9 @@ const PATHS = {
   keys: "M2 5h16v10H2zM5 8v.1M8 8v.1M11 8v.1M14 8v.1M6 12h8",
   panel: "M3 4h14v12H3zM12.5 4v12",
   user: "M10 10a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM4 17c0-3 2.7-5 6-5s6 2 6 5",
+  more: "M4.5 10v.1M10 10v.1M15.5 10v.1",
+  undo: "M7 4 3.5 7.5 7 11M3.5 7.5H12a4.5 4.5 0 0 1 0 9H8",
+  redo: "M13 4l3.5 3.5L13 11M16.5 7.5H8a4.5 4.5 0 0 0 0 9h4",
 } as const;
 
 export type IconName = keyof typeof PATHS;

@@ -28,6 +28,14 @@ export function Login(): JSX.Element {
         <Brand />
         <h1>Log in</h1>
         <p class="muted">Segment every cell of your slides, together on one cluster.</p>
+        {/* Password managers keep a key under a name. */}
+        <input
+          class="unseen"
+          name="username"
+          autocomplete="username"
+          tabIndex={-1}
+          aria-hidden="true"
+        />
         <Field
           label="Your key"
           hint={

@@ -1,0 +1,155 @@
+// The slide of the chosen job before anything is computed: its tissue as the job would find it, its
+// pixel size, or the question for it.
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, ask, asApiError } from "../../api/http";
+import { Icon } from "../../parts/icons";
+import { link } from "../../router";
+import { number, percent } from "../../format";
+import { SettingField } from "./field";
+import { specified, type Job } from "./graph";
+import { MPP } from "./schema";
+import { slideById, slideName, thumbnail } from "./slides";
+import { draft, edit, invalid } from "./state";
+
+/** What `GET /slides/{slide}/tissue` answers. */
+interface Tissue {
+  mpp: number | null;
+  mpp_source: string | null;
+  question: string | null;
+  tissue_mm2: number | null;
+  fraction: number | null;
+  warnings: string[];
+  png: string | null;
+}
+
+const LATER_MS = 350;
+
+interface Seen {
+  of: string;
+  data: Tissue | null;
+  error: ApiError | null;
+}
+
+/** The tissue of a slide under a job's settings, asked for once they rest. */
+function useTissue(job: Job): { data: Tissue | null; error: ApiError | null; isOld: boolean } {
+  const known = slideById.value.get(job.spec.slide);
+  const query = { ...(job.spec["tissue"] as object | undefined), mpp: job.spec["mpp"] as number };
+  const wanted = known?.state === "ready" ? JSON.stringify([known.id, query]) : "";
+  const isValid = ![...invalid.value.keys()].some((at) => at.startsWith(`${job.id}/tissue.`));
+  const [seen, setSeen] = useState<Seen>({ of: "", data: null, error: null });
+  const first = useRef(true);
+  useEffect(() => {
+    if (!wanted || !isValid || !known) return;
+    const stop = new AbortController();
+    const load = () =>
+      ask<Tissue>(`/slides/${known.id}/tissue`, { query, signal: stop.signal }).then(
+        (data) => setSeen({ of: wanted, data, error: null }),
+        (error: unknown) =>
+          stop.signal.aborted || setSeen({ of: wanted, data: null, error: asApiError(error) }),
+      );
+    const timer = setTimeout(load, first.current ? 0 : LATER_MS);
+    first.current = false;
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
+  }, [wanted, isValid]);
+  return { data: seen.data, error: seen.error, isOld: seen.of !== wanted };
+}
+
+export function Preview({ job }: { job: Job }): JSX.Element {
+  const slide = slideById.value.get(job.spec.slide);
+  const { data, error, isOld } = useTissue(job);
+  const small = thumbnail(job.spec.slide);
+  const mpp = (job.spec["mpp"] as number | undefined) ?? data?.mpp ?? slide?.mpp ?? null;
+  const source = job.spec["mpp"] != null ? "given here" : (data?.mpp_source ?? slide?.mpp_source);
+  const isAsked = slide?.state === "ready" && mpp === null;
+  // Not there on an older service: the thumbnail and the estimate say enough.
+  const failed = error && error.status !== 404 && error.code !== "mpp_missing" ? error : null;
+  return (
+    <aside class="preview" aria-label={`The slide ${slideName(job.spec.slide)}`}>
+      <div class={isOld && small ? "preview-picture is-old" : "preview-picture"}>
+        {small ? (
+          <>
+            <img src={small} alt={`The slide ${slideName(job.spec.slide)} as a whole`} />
+            {data?.png && <img class="preview-mask" src={data.png} alt="Its tissue, coloured" />}
+          </>
+        ) : (
+          <span class="preview-none">
+            <Icon name="slides" size={28} />
+          </span>
+        )}
+      </div>
+      <p class="preview-name truncate" title={slideName(job.spec.slide)}>
+        {slide ? (
+          <a href={link(["slides"], { q: slide.name })}>{slide.name}</a>
+        ) : (
+          slideName(job.spec.slide)
+        )}
+      </p>
+      <dl class="facts">
+        {slide?.width && (
+          <>
+            <dt>Size</dt>
+            <dd>
+              {slide.width.toLocaleString("en")} × {slide.height?.toLocaleString("en")} px
+            </dd>
+          </>
+        )}
+        <dt>Pixel size</dt>
+        <dd>{mpp === null ? "not known" : `${number(mpp, 4)} µm, ${sourceInWords(source)}`}</dd>
+        {data?.tissue_mm2 != null && (
+          <>
+            <dt>Tissue</dt>
+            <dd>
+              {number(data.tissue_mm2)} mm²
+              {data.fraction != null && `, ${percent(data.fraction)} of the slide`}
+            </dd>
+          </>
+        )}
+      </dl>
+      {isAsked && <Question job={job} text={data?.question ?? null} />}
+      {data?.warnings.map((text) => (
+        <p key={text} class="preview-warning small">
+          <Icon name="warning" size={16} /> {text}
+        </p>
+      ))}
+      {failed && (
+        <p class="preview-warning small" role="alert">
+          <Icon name="warning" size={16} /> {failed.message} {failed.remedy}
+        </p>
+      )}
+    </aside>
+  );
+}
+
+const SOURCES: Record<string, string> = {
+  vendor: "from the scanner",
+  tiff: "from the file",
+  ome: "from the file's OME data",
+  user: "given here",
+  given: "given here",
+};
+
+const sourceInWords = (source: string | null | undefined): string =>
+  source ? (SOURCES[source] ?? source.replaceAll("_", " ")) : "from the slide";
+
+/** The pixel size is missing: without it areas mean nothing, so the job would wait for it. */
+function Question({ job, text }: { job: Job; text: string | null }): JSX.Element {
+  const at = `${job.id}/mpp`;
+  return (
+    <div class="question">
+      <strong>How large is a pixel of this slide?</strong>
+      <p class="small">{text ?? "The file does not say. The job would stop and ask for it."}</p>
+      <SettingField
+        at={at}
+        setting={MPP}
+        value={job.spec["mpp"] ?? undefined}
+        onValue={(value) =>
+          edit(specified(draft.value, job.id, { mpp: value ?? undefined }), null, at)
+        }
+      />
+    </div>
+  );
+}
