@@ -66,8 +66,8 @@ def test_an_upload_that_was_cut_off_goes_on_where_it_was_after_the_page_was_left
     page.route("**/uploads/*", cut_off)
     page.set_input_files(CHOOSER, large_slide)
     expect(page.get_by_text("the connection is lost")).to_be_visible()
-    page.unroute("**/uploads/*")
     page.reload()
+    page.unroute("**/uploads/*")
     watched.faults.clear()  # the browser reports what was cut off
     expect(page.get_by_text("and not finished: 8.0 MB of")).to_be_visible()
     watched.picture("upload-left")
@@ -86,8 +86,8 @@ def test_another_file_does_not_go_on_with_an_upload(
     page.route("**/uploads/*", lambda route: route.abort())
     page.set_input_files(CHOOSER, large_slide)
     expect(page.get_by_text("the connection is lost")).to_be_visible()
-    page.unroute("**/uploads/*")
     page.reload()
+    page.unroute("**/uploads/*")
     watched.faults.clear()  # the browser reports what was cut off
     other = large_slide.with_name("other") / large_slide.name
     other.parent.mkdir()
