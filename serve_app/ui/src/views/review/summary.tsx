@@ -129,12 +129,9 @@ function Frame({ answers, item, onItem }: FrameProps): JSX.Element {
           {item.number} · {name}
         </span>
         {item.verdict && mayChange.value && (
-          <Button
-            kind="quiet"
-            label={`Number ${item.number}: change to ${other}`}
-            onClick={() => answers.answer(item.number, other)}
-          >
+          <Button kind="quiet" onClick={() => answers.answer(item.number, other)}>
             {item.verdict === "no" ? "It is right" : "It is wrong"}
+            <span class="unseen">: number {item.number}</span>
           </Button>
         )}
       </div>
