@@ -11,6 +11,7 @@ import type { Answers } from "./answers";
 import { wilson } from "./interval";
 import { Shape } from "./picture";
 import type { CellShape, Item } from "./types";
+import "./summary.css";
 
 const FRAME_PX = 320;
 const FRAMES = 48;
