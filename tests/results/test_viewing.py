@@ -20,7 +20,9 @@ from PIL import Image
 from raysched.errors import InvalidSetting, NotFound
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import open_slide
+from raysched.results.manifest import MANIFEST
 from raysched.results.schema import CELLS, MEASURES
+from raysched.results.staging import TISSUE, load_plan
 from raysched.results.viewing.density import Counts, Density
 from raysched.results.viewing.drawing import (
     FINER,
@@ -30,10 +32,10 @@ from raysched.results.viewing.drawing import (
     overlay_tile,
     region_picture,
 )
-from raysched.results.viewing.palettes import Palette, Style, colours
+from raysched.results.viewing.palettes import Palette, Style, colours, ramp
 from raysched.results.viewing.png import blank_png
 from raysched.results.viewing.sources import CellSource, cell_at, narrowed
-from raysched.results.viewing.viewer import Viewer
+from raysched.results.viewing.viewer import Viewer, tissue_size
 from tests.results.conftest import Attempt
 
 LOOKS = {
@@ -116,11 +118,12 @@ def picture(source: CellSource, z: int, look: Look) -> Any:
     return whole
 
 
-def outlined(ids: Any) -> Any:
-    """Which pixels of cells have a neighbour that is not of theirs."""
-    around = np.pad(ids, 1)
+def outlined(ids: Any, far: int = 1) -> Any:
+    """Which pixels of cells have one at most so far in a row or column that is not of theirs."""
+    around = np.pad(ids, far)
     height, width = ids.shape
-    shifts = [(0, 1), (2, 1), (1, 0), (1, 2)]
+    steps = [step for step in range(-far, far + 1) if step]
+    shifts = [(far + step, far) for step in steps] + [(far, far + step) for step in steps]
     parts = [around[dy : dy + height, dx : dx + width] for dy, dx in shifts]
     return (ids > 0) & np.any([part != ids for part in parts], axis=0)
 
@@ -160,8 +163,16 @@ def test_the_finest_levels_divide_the_pixels_of_the_labels(
     for finer in (1, 2):
         ids, beyond = divided(ids), 2 << finer
         drawn = picture(finished, z + finer, LOOKS["outline"])
-        wanted = outlined(ids)[beyond:-beyond, beyond:-beyond]
+        wanted = outlined(ids, far=finer)[beyond:-beyond, beyond:-beyond]
         assert ((drawn[..., 3] > 0) == wanted).all()
+
+
+def test_a_density_fades_to_nothing_without_an_edge() -> None:
+    for palette in Palette:
+        alpha = ramp(palette)[:, 3].astype(int)
+        assert (alpha[0], alpha[1], alpha[-1]) == (0, 0, 205)
+        assert np.diff(alpha).min() >= 0
+        assert np.diff(alpha).max() <= 3
 
 
 def test_dividing_pixels_rounds_corners_and_keeps_everything_else() -> None:
@@ -297,6 +308,19 @@ def test_a_new_chunk_is_added_to_what_was_read_before(sample: Looked, tmp_path: 
     again = dict(tiles_by_place(source, z, LOOKS["fill"]))
     assert again != drawn
     assert sum(again[at] == drawn[at] for at in drawn) > 0
+
+
+def test_the_tissue_mask_is_known_of_a_plan_and_of_results_that_keep_it(
+    sample: Looked, tmp_path: Path
+) -> None:
+    plan = load_plan(sample.staged)
+    height, width = plan.tissue.mask.shape
+    wanted = width, height, plan.tissue.w_per_px * plan.plan.grid.l0_per_w
+    assert tissue_size(sample.staged) == wanted
+    (tmp_path / MANIFEST).write_bytes((sample.out / MANIFEST).read_bytes())
+    assert tissue_size(tmp_path) is None
+    (tmp_path / TISSUE).write_bytes((sample.staged / TISSUE).read_bytes())
+    assert tissue_size(tmp_path) == wanted
 
 
 # --- clicks ---------------------------------------------------------------------------------------

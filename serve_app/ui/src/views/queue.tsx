@@ -78,10 +78,18 @@ function Mine({ query }: { query: URLSearchParams }): JSX.Element {
         <Filters query={query} groups={all} />
         <Clearing ended={isFiltered(query) ? [] : ended} all={all} />
       </div>
-      {shown.length > 0 ? <Lanes groups={shown} /> : <NoneShown isFiltered={isFiltered(query)} />}
+      {shown.length > 0 ? (
+        <Lanes groups={shown} isWhole={showsWholes(query)} />
+      ) : (
+        <NoneShown isFiltered={isFiltered(query)} />
+      )}
     </>
   );
 }
+
+/** Whether workflows are shown with all of their jobs. */
+const showsWholes = (query: URLSearchParams): boolean =>
+  ["branch", "state", "slide"].every((name) => !query.get(name));
 
 /** Out of the picture, not out of the world. */
 function Clearing({ ended, all }: { ended: Group[]; all: readonly Group[] }): JSX.Element {

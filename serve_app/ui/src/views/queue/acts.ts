@@ -1,7 +1,7 @@
 // What can be done to jobs, workflows and the cluster from here.
 import { batch } from "@preact/signals";
 import { ask } from "../../api/http";
-import type { Job, Workflow } from "../../api/types";
+import type { Gates, Job, Workflow } from "../../api/types";
 import { forgetWorkflow, take } from "../../live";
 import { confirmed, say, tried } from "../../parts/dialog";
 import { picture } from "./picture";
@@ -69,7 +69,6 @@ export async function hold(gate: Gate): Promise<void> {
   const [title, text, yes] = GATES[gate];
   if (!(await confirmed(title, text, yes, gate !== "resume"))) return;
   await tried(async () => {
-    type Gates = { paused_at: string | null; draining_at: string | null };
     const now = await post<Gates>(`/cluster/${gate}`);
     const seen = picture.value;
     if (seen && seen !== "absent") picture.value = { ...seen, ...now };

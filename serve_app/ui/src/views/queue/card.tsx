@@ -72,23 +72,25 @@ function useNear(item: { current: HTMLElement | null }): boolean {
   return near;
 }
 
+/** A small picture of the slide; of a file that is nobody's slide once it has been opened. */
 export function Thumb({ job }: Props): JSX.Element {
   const [failed, fail] = useState(false);
-  const shown = job.slide_id && !failed;
+  const source = pictureOf(job);
   return (
     <span class="q-thumb">
-      {shown ? (
-        <img
-          src={`${API}/slides/${encodeURIComponent(job.slide_id ?? "")}/thumbnail`}
-          alt=""
-          loading="lazy"
-          onError={() => fail(true)}
-        />
+      {source && !failed ? (
+        <img src={source} alt="" loading="lazy" onError={() => fail(true)} />
       ) : (
         <Icon name="slides" size={18} />
       )}
     </span>
   );
+}
+
+function pictureOf(job: Job): string | null {
+  if (job.slide_id) return `${API}/slides/${encodeURIComponent(job.slide_id)}/thumbnail`;
+  if (job.tiles_total === null) return null;
+  return `${API}/jobs/${encodeURIComponent(job.id)}/tiles/0/0/0`;
 }
 
 function Kind({ job }: Props): JSX.Element {

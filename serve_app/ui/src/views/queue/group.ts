@@ -12,6 +12,8 @@ export interface Group {
   id: string;
   jobs: Job[];
   branches: Branch[];
+  /** How many of its jobs have not ended, also where only some are shown. */
+  left: number;
   open: boolean;
   submittedAt: string;
 }
@@ -80,11 +82,13 @@ function groupOf(id: string, members: Job[]): Group {
     if (known) known.push(job);
     else branches.set(job.branch, [job]);
   }
+  const left = members.filter((job) => !hasEnded(job)).length;
   return {
     id,
     jobs: members,
     branches: [...branches].map(([name, line]) => ({ name, jobs: line })),
-    open: members.some((job) => !hasEnded(job)),
+    left,
+    open: left > 0,
     submittedAt: members[0]?.submitted_at ?? "",
   };
 }

@@ -27,7 +27,7 @@ function widen(key: string): void {
   widened.value = next;
 }
 
-export function Lanes({ groups }: { groups: Group[] }): JSX.Element {
+export function Lanes({ groups, isWhole }: { groups: Group[]; isWhole: boolean }): JSX.Element {
   const shown = groups.slice(0, many.value);
   const left = groups.length - shown.length;
   return (
@@ -36,6 +36,7 @@ export function Lanes({ groups }: { groups: Group[] }): JSX.Element {
         <Flow
           key={group.id}
           group={group}
+          isWhole={isWhole}
           isOpen={opened.value.get(group.id) ?? opens(group, at)}
         />
       ))}
@@ -48,14 +49,22 @@ export function Lanes({ groups }: { groups: Group[] }): JSX.Element {
   );
 }
 
+interface FlowProps {
+  group: Group;
+  isOpen: boolean;
+  /** Nothing of it was filtered out. */
+  isWhole: boolean;
+}
+
 /** What goes on is open, also what needs a look; of the rest the first. */
 const opens = (group: Group, at: number): boolean =>
   group.open || at === 0 || group.jobs.some((job) => job.state === "failed");
 
-function Flow({ group, isOpen }: { group: Group; isOpen: boolean }): JSX.Element {
+function Flow({ group, isOpen, isWhole }: FlowProps): JSX.Element {
   const body = useId();
   const name = nameOf(group.id);
   const counted = tally(group.jobs);
+  const missing = missingOf(group, isWhole);
   return (
     <section class={`q-flow${group.open ? " open" : ""}`} aria-label={`${name}, ${group.id}`}>
       <header>
@@ -71,18 +80,25 @@ function Flow({ group, isOpen }: { group: Group; isOpen: boolean }): JSX.Element
         </button>
         <span class="muted small q-when">{time(group.submittedAt)}</span>
         <Share counted={counted} all={group.jobs.length} />
-        <span class="small q-tally">{inWords(counted)}</span>
+        <span class="small q-tally">
+          {inWords(counted)}
+          {missing > 0 && <span class="muted">{` · ${count(missing)} older`}</span>}
+        </span>
         {mayChange.value && <FlowActs group={group} name={name} />}
       </header>
       <div id={body} hidden={!isOpen}>
-        {isOpen && <Body group={group} />}
+        {isOpen && <Body group={group} isWhole={isWhole} />}
       </div>
     </section>
   );
 }
 
-function Body({ group }: { group: Group }): JSX.Element {
-  const missing = (jobsOf(group.id) ?? 0) - group.jobs.length;
+/** Jobs that ended long ago are not among those that this page holds. */
+const missingOf = (group: Group, isWhole: boolean): number =>
+  isWhole ? (jobsOf(group.id) ?? 0) - group.jobs.length : 0;
+
+function Body({ group, isWhole }: { group: Group; isWhole: boolean }): JSX.Element {
+  const missing = missingOf(group, isWhole);
   return (
     <>
       {group.branches.map((branch) => (
@@ -99,10 +115,13 @@ function Body({ group }: { group: Group }): JSX.Element {
 }
 
 function FlowActs({ group, name }: { group: Group; name: string }): JSX.Element {
-  const left = group.jobs.filter((job) => !hasEnded(job)).length;
-  if (left > 0) {
+  if (group.open) {
     return (
-      <Button kind="quiet" icon="stop" onClick={() => void cancelWorkflow(group.id, name, left)}>
+      <Button
+        kind="quiet"
+        icon="stop"
+        onClick={() => void cancelWorkflow(group.id, name, group.left)}
+      >
         Cancel
       </Button>
     );

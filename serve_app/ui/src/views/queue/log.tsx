@@ -2,30 +2,12 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { asApiError, ask, type ApiError } from "../../api/http";
-import type { Job } from "../../api/types";
+import type { Job, JobLog, LogLine } from "../../api/types";
 import { count } from "../../format";
 import { hasEnded } from "../../live";
 import { Button, Choice, Failure } from "../../parts/basics";
 import { say, tried } from "../../parts/dialog";
 import { keepAsFile, wholeLog } from "./log-text";
-
-export interface LogLine {
-  at: string;
-  level: string;
-  source: "engine" | "system";
-  logger: string;
-  message: string;
-  attempt: number | null;
-  stage: string | null;
-  chunk: number | null;
-  run: string | null;
-}
-
-interface Page {
-  lines: LogLine[];
-  next: string;
-  complete: boolean;
-}
 
 const PAGE = 200;
 const PAGES_AT_ONCE = 5;
@@ -111,10 +93,10 @@ interface Reading {
   again: boolean;
 }
 
-async function readOn(job: string, at: Reading, took: (page: Page) => boolean): Promise<void> {
+async function readOn(job: string, at: Reading, took: (page: JobLog) => boolean): Promise<void> {
   for (let page = 0; page < PAGES_AT_ONCE; page++) {
     at.again = false;
-    const found = await ask<Page>(`/jobs/${encodeURIComponent(job)}/log`, {
+    const found = await ask<JobLog>(`/jobs/${encodeURIComponent(job)}/log`, {
       query: { limit: PAGE, level: at.level, cursor: at.cursor },
     });
     if (!took(found)) return;

@@ -165,7 +165,7 @@ function Facts({ job }: { job: Job }): JSX.Element {
         <dl class="facts">
           <Fact name="Job" value={<code>{job.id}</code>} />
           <Fact name="Workflow" value={<code>{job.workflow}</code>} />
-          <Fact name="Attempt" value={job.attempt || "not begun"} />
+          <Fact name="Attempt" value={job.started_at ? job.attempt : "not begun"} />
           <Fact name="Chunks" value={ofAll(job.chunks_done, job.chunks_total)} />
           <Fact name="Tiles" value={ofAll(job.tiles_done, job.tiles_total)} />
           {job.tiles_failed > 0 && <Fact name="Tiles lost" value={count(job.tiles_failed)} />}

@@ -2,53 +2,20 @@
 import { signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ApiError, ask } from "../../api/http";
-import type { Job, Jobs } from "../../api/types";
+import type { Job, Jobs, QueuePicture } from "../../api/types";
 import { hear, jobs } from "../../live";
-
-export interface Holder {
-  mine: boolean;
-  user: string | null;
-  since: string;
-  parked: boolean;
-  lanes: number;
-  jobs_running: number;
-}
-
-export interface Waiter {
-  mine: boolean;
-  user: string | null;
-  rank: number;
-  since: string;
-}
-
-export interface Picture {
-  at: string;
-  slots: number;
-  slots_held: number;
-  held: Holder[];
-  users_waiting: number;
-  waiting: Waiter[];
-  lanes_open: number;
-  lanes_busy: number;
-  jobs_open: number;
-  jobs_running: number;
-  max_running_jobs: number;
-  me: { rank: number | null; share: number; share_used: number; jobs_open: number };
-  paused_at: string | null;
-  draining_at: string | null;
-}
 
 const ASK_AT_MOST_EVERY_MS = 4000;
 const PLACES = 200;
 
 /** `null`: not known yet; `"absent"`: this service does not tell it. */
-export const picture = signal<Picture | "absent" | null>(null);
+export const picture = signal<QueuePicture | "absent" | null>(null);
 
 /** Keeps the picture while a view is shown. */
 export function usePicture(): void {
   usePlaces();
   useEffect(() => {
-    const stop = hear("queue", (data) => see(data as Picture));
+    const stop = hear("queue", (data) => see(data as QueuePicture));
     void refresh();
     return stop;
   }, []);
@@ -56,14 +23,14 @@ export function usePicture(): void {
 
 async function refresh(): Promise<void> {
   try {
-    see(await ask<Picture>("/queue"));
+    see(await ask<QueuePicture>("/queue"));
   } catch (error) {
     // Any other failure is shown by the jobs' own list, and the next event brings the picture.
     if (error instanceof ApiError && error.status === 404) picture.value = "absent";
   }
 }
 
-function see(next: Picture): void {
+function see(next: QueuePicture): void {
   const before = picture.value;
   picture.value = next;
   if (before === null || before === "absent" || standing(before) === standing(next)) return;
@@ -85,7 +52,7 @@ function usePlaces(): void {
 }
 
 /** What moves the places of jobs that wait. */
-function standing(seen: Picture): string {
+function standing(seen: QueuePicture): string {
   const holders = seen.held.map((each) => [each.mine, each.parked]);
   return JSON.stringify([seen.me.rank, seen.users_waiting, holders, seen.paused_at]);
 }

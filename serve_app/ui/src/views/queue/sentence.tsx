@@ -4,6 +4,7 @@ import type { Job } from "../../api/types";
 import { duration } from "../../format";
 import { hasEnded, jobs } from "../../live";
 import { numberOf } from "./group";
+import { nameOf } from "./names";
 import { jobLink } from "./places";
 
 const JOB = /(job-[0-9a-z]+-\d+)/;
@@ -18,14 +19,14 @@ function current(text: string): string {
   });
 }
 
-export function Sentence({ text }: { text: string }): JSX.Element {
+export function Sentence({ text, of }: { text: string; of: Job }): JSX.Element {
   const parts = current(text)
     .replace(/\bjob (job-)/g, "$1")
     .split(JOB);
   return (
     <>
       {parts.map((part, at) =>
-        at % 2 ? <Named key={at} id={part} /> : at === 0 ? cap(part) : part,
+        at % 2 ? <Named key={at} id={part} of={of} /> : at === 0 ? cap(part) : part,
       )}
     </>
   );
@@ -33,11 +34,14 @@ export function Sentence({ text }: { text: string }): JSX.Element {
 
 const cap = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function Named({ id }: { id: string }): JSX.Element {
-  const slide = jobs.value?.get(id)?.slide;
+/** A branch may hold jobs of several workflows: those of another are named with it. */
+function Named({ id, of }: { id: string; of: Job }): JSX.Element {
+  const found = jobs.value?.get(id);
+  const other = found && found.workflow !== of.workflow ? ` of “${nameOf(found.workflow)}”` : "";
+  const slide = found?.slide;
   return (
     <a href={jobLink(id)} title={slide ? `${slide} (${id})` : id}>
-      job {numberOf(id)}
+      {`job ${numberOf(id)}${other}`}
     </a>
   );
 }
@@ -47,7 +51,7 @@ export function Why({ job, brief }: { job: Job; brief?: boolean }): JSX.Element 
   const { sentence, eta_s: eta } = job.why;
   return (
     <p class={brief ? "q-why q-clamp four" : "q-why"} title={brief ? sentence : undefined}>
-      <Sentence text={sentence} />
+      <Sentence text={sentence} of={job} />
       {eta != null && !/about/.test(sentence) && (
         <span class="muted">{` · about ${duration(Math.max(1, Math.round(eta)))}`}</span>
       )}

@@ -1,5 +1,6 @@
 // On top: who holds the slots, who waits for one, and what the lanes do.
 import type { JSX } from "preact";
+import type { QueuePicture, SlotHolder, SlotWaiter } from "../../api/types";
 import { count, duration, time } from "../../format";
 import { hasEnded, jobList } from "../../live";
 import { Button, Notice } from "../../parts/basics";
@@ -7,7 +8,7 @@ import { Icon } from "../../parts/icons";
 import { isAdmin } from "../../session";
 import { hold } from "./acts";
 import { useNow } from "./clock";
-import { picture, type Holder, type Picture, type Waiter } from "./picture";
+import { picture } from "./picture";
 
 const FREE_SHOWN = 3;
 const WAITERS_SHOWN = 8;
@@ -29,7 +30,7 @@ export function Slots(): JSX.Element | null {
   );
 }
 
-function Gates({ seen }: { seen: Picture }): JSX.Element | null {
+function Gates({ seen }: { seen: QueuePicture }): JSX.Element | null {
   if (!seen.paused_at && !seen.draining_at) return null;
   return (
     <div class="stack tight q-gates" role="status">
@@ -49,7 +50,7 @@ function Gates({ seen }: { seen: Picture }): JSX.Element | null {
   );
 }
 
-function GateButtons({ seen }: { seen: Picture }): JSX.Element {
+function GateButtons({ seen }: { seen: QueuePicture }): JSX.Element {
   const isHeld = seen.paused_at !== null || seen.draining_at !== null;
   return (
     <div class="q-admin" role="group" aria-label="Administration">
@@ -64,7 +65,7 @@ function GateButtons({ seen }: { seen: Picture }): JSX.Element {
   );
 }
 
-function Seats({ seen }: { seen: Picture }): JSX.Element {
+function Seats({ seen }: { seen: QueuePicture }): JSX.Element {
   const now = useNow();
   const free = Math.max(seen.slots - seen.slots_held, 0);
   const boxes = free <= FREE_SHOWN ? free : 1;
@@ -94,9 +95,9 @@ function since(iso: string, now: number): string {
   return passed < 60 ? "now" : duration(Math.floor(passed / 60) * 60);
 }
 
-const whose = (each: Holder | Waiter) => (each.mine ? "You" : (each.user ?? "Somebody"));
+const whose = (each: SlotHolder | SlotWaiter) => (each.mine ? "You" : (each.user ?? "Somebody"));
 
-function Seat({ each, now }: { each: Holder; now: number }): JSX.Element {
+function Seat({ each, now }: { each: SlotHolder; now: number }): JSX.Element {
   const held = since(each.since, now);
   const lanes = each.lanes === 1 ? "1 lane" : `${each.lanes} lanes`;
   return (
@@ -123,7 +124,7 @@ function Seat({ each, now }: { each: Holder; now: number }): JSX.Element {
   );
 }
 
-function Queue({ seen }: { seen: Picture }): JSX.Element {
+function Queue({ seen }: { seen: QueuePicture }): JSX.Element {
   const first = seen.waiting.slice(0, WAITERS_SHOWN);
   const mine = seen.waiting.find((each) => each.mine);
   const shown = mine && !first.includes(mine) ? [...first.slice(0, -1), mine] : first;
@@ -149,7 +150,7 @@ function Queue({ seen }: { seen: Picture }): JSX.Element {
   );
 }
 
-function standing(seen: Picture): string {
+function standing(seen: QueuePicture): string {
   if (seen.me.rank !== null) {
     const waits = jobList.value.filter(
       (job) => job.why.reason === "waiting_for_slot" && job.why.eta_s !== null,
@@ -160,13 +161,15 @@ function standing(seen: Picture): string {
   }
   if (seen.held.some((each) => each.mine)) return "You hold a slot: your jobs take turns.";
   const hasOpen = jobList.value.some((job) => !hasEnded(job));
-  return hasOpen ? "You are not in line." : "You have nothing to compute.";
+  return hasOpen
+    ? "None of your jobs can go on now: each says why."
+    : "You have nothing to compute.";
 }
 
 /** Rounded up to whole minutes: it is a bound, and it moves. */
 const roughly = (s: number) => (s < 60 ? duration(Math.ceil(s)) : duration(Math.ceil(s / 60) * 60));
 
-function Lanes({ seen }: { seen: Picture }): JSX.Element {
+function Lanes({ seen }: { seen: QueuePicture }): JSX.Element {
   const mine = seen.held.find((each) => each.mine)?.lanes ?? 0;
   const lamp = (at: number) => (at < mine ? "mine" : at < seen.lanes_busy ? "busy" : "");
   const yours = mine > 0 ? `, ${mine} for you` : "";
