@@ -19,10 +19,11 @@ pytestmark = [
 
 
 def submitted(http: httpx.Client, name: str, *branches: str) -> dict[str, Any]:
-    """A workflow with one job of the sample per name of a branch."""
+    """A workflow with one job of the sample per name of a branch; no two compute the same."""
+    usual = {"slide": "sample.svs", "tile_px": 512, "chunk_tiles": 1}
     jobs = [
-        {"slide": "sample.svs", "branch": branch, "tile_px": 512, "chunk_tiles": 1}
-        for branch in branches
+        {**usual, "branch": branch, "params": {"likeness": 0.4 + number / 100}}
+        for number, branch in enumerate(branches)
     ]
     made = http.post("/workflows", json={"name": name, "jobs": jobs}).raise_for_status()
     workflow: dict[str, Any] = made.json()
