@@ -216,6 +216,7 @@ def test_a_review_goes_with_the_results(how: str, with_job: Callable[[Work], Non
             await here.http.post(f"/jobs/{job}/review", json=CELLS),
         ):
             assert said(answer) == (404, "not_found")
+            assert how == "workflow" or "were deleted on" in answer.json()["detail"]
         assert not folder.exists()
 
     with_job(work)

@@ -34,6 +34,8 @@ class Moved(NotReady):
     """What was looked at has gone since: a job has ended and its chunks are results now, or
     results were deleted."""
 
+    code = "moved"
+
 
 def moved() -> Moved:
     """It, in words."""

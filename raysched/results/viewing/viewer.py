@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
 
 from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.results.manifest import MANIFEST, Manifest, TissueManifest, read_provenance
 from raysched.results.schema import GEOMETRY, MEASURES
-from raysched.results.staging import PLANNED, Staged, load_any_plan, read_receipt
+from raysched.results.staging import PLANNED, TISSUE, Staged, load_any_plan, read_receipt
 from raysched.results.viewing.bounded import Bounded
 from raysched.results.viewing.finished import FinishedCells
 from raysched.results.viewing.running import RunningCells
@@ -44,11 +45,18 @@ class Cell:
 
 
 def tissue_size(folder: Path) -> tuple[int, int, float] | None:
-    """Width, height and level-0 px per px of the tissue mask that a folder holds: that of a tissue
-    mask's results, or the one that an unfinished job was planned with. None where there is none."""
+    """Width, height and level-0 px per px of the tissue mask that a folder holds: results of either
+    kind, or what an unfinished job was planned with. None where none is kept."""
     found = read_provenance(folder)
     if isinstance(found, TissueManifest):
         return found.mask_width, found.mask_height, found.mask_mpp / found.slide.mpp
+    if found is not None:
+        try:
+            with np.load(folder / TISSUE, allow_pickle=False) as parts:
+                height, width = (int(side) for side in parts["shape"])
+                return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
+        except FileNotFoundError:
+            return None
     receipt = read_receipt(folder)
     if receipt is None:
         return None

@@ -10,6 +10,7 @@ import { confirmed, Dialog, say, tried } from "./dialog";
 import { useLoad } from "./load";
 import "./keys.css";
 
+const SHOWN = 8;
 export const ROLES: readonly Role[] = ["read-only", "user", "admin"];
 export const ROLE_TEXTS: Record<Role, string> = {
   "read-only": "may look",
@@ -69,6 +70,7 @@ export function MakeKey({ path, most, onMade, onClose }: MakeProps): JSX.Element
             <input
               {...ids}
               required
+              autofocus
               maxLength={100}
               value={name}
               onInput={(event) => setName(event.currentTarget.value)}
@@ -131,9 +133,15 @@ export function KeyList(props: { path: string; most: Role; current?: string }): 
   const [asking, setAsking] = useState(false);
   const [made, setMade] = useState<NewKey | null>(null);
   const [withOld, setWithOld] = useState(false);
+  const [isLong, setLong] = useState(false);
   if (error) return <Failure error={error} onRetry={again} />;
   if (!data) return <Loading rows={3} label="Loading the keys" />;
-  const shown = (data.keys as Key[]).filter((key) => withOld || !ended(key)).reverse();
+  const rank = (key: Key) => (key.id === current ? 0 : key.kind === "api" ? 1 : 2);
+  const all = (data.keys as Key[])
+    .filter((key) => withOld || !ended(key))
+    .reverse()
+    .sort((a, b) => rank(a) - rank(b));
+  const shown = isLong ? all : all.slice(0, SHOWN);
   const old = data.keys.filter(ended).length;
   const revoke = async (key: Key) => {
     if (await revoked(path, key, key.id === current)) again();
@@ -145,6 +153,11 @@ export function KeyList(props: { path: string; most: Role; current?: string }): 
         <Button icon="key" onClick={() => setAsking(true)}>
           Make a key
         </Button>
+        {all.length > shown.length && (
+          <Button kind="quiet" onClick={() => setLong(true)}>
+            Show all {all.length}
+          </Button>
+        )}
         {old > 0 && (
           <label class="row small">
             <input
@@ -196,7 +209,7 @@ interface TableProps {
 function KeyTable({ keys, current, onRevoke }: TableProps): JSX.Element {
   if (keys.length === 0) return <p class="muted keys-none">No key opens anything at present.</p>;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Keys and sessions">
+    <div class="scroll" tabIndex={0} role="region" aria-label="Table of keys">
       <table class="table keys">
         <thead>
           <tr>

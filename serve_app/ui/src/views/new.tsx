@@ -21,7 +21,10 @@ import * as state from "./new/state";
 import { busy, submitAtOnce } from "./new/submit";
 import { TextTab } from "./new/text";
 import type { ViewProps } from ".";
+import "./new/board.css";
+import "./new/card.css";
 import "./new/new.css";
+import "./new/settings.css";
 
 type Tab = "board" | "json";
 
@@ -230,34 +233,34 @@ function LaidOut(props: LaidOutProps): JSX.Element {
       </Head>
       {props.error && <Failure error={props.error} onRetry={props.onRetry} />}
       <div class="laid-out">
-        <div class="stack laid-out-main">
-          {tab === "json" ? (
-            <TextTab />
-          ) : (
-            <>
-              <section class="card board-card" aria-labelledby="branches-title">
-                <div class="board-head">
-                  <h2 id="branches-title" class="unseen">
-                    Branches
-                  </h2>
-                  <WorkflowName />
-                  <Button icon="plus" onClick={props.onAdd}>
-                    Add jobs
-                  </Button>
-                </div>
-                <Board />
-                <p class="small muted board-about">
-                  A branch runs its jobs in order, branches run side by side. Drag a card, or its
-                  dot to a card that waits for it; by keyboard, Alt with the arrow keys.
-                </p>
-              </section>
-              {job && engines.length > 0 && <Inspector key={job.id} job={job} engines={engines} />}
-            </>
-          )}
-        </div>
+        {tab === "json" ? <TextTab /> : <BoardCard onAdd={props.onAdd} />}
         <EstimatePanel />
+        {tab === "board" && job && engines.length > 0 && (
+          <Inspector key={job.id} job={job} engines={engines} />
+        )}
       </div>
     </>
+  );
+}
+
+function BoardCard({ onAdd }: { onAdd: () => void }): JSX.Element {
+  return (
+    <section class="card board-card" aria-labelledby="branches-title">
+      <div class="board-head">
+        <h2 id="branches-title" class="unseen">
+          Branches
+        </h2>
+        <WorkflowName />
+        <Button icon="plus" onClick={onAdd}>
+          Add jobs
+        </Button>
+      </div>
+      <Board />
+      <p class="small muted board-about">
+        A branch runs its jobs in order; branches run side by side. Drag a card to move it, or its
+        dot to a card that should wait for it. By keyboard: Alt with the arrow keys, or the menu.
+      </p>
+    </section>
   );
 }
 

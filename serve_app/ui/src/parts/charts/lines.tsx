@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { number } from "../../format";
 import { Below, Beside } from "./axes";
 import { Chart } from "./chart";
 import { ceiling, markText, scale, ticks } from "./scale";
@@ -35,7 +36,7 @@ export function Lines(props: Props): JSX.Element {
   const seen = lines.flatMap((line) => line.values.filter((value) => value != null));
   const most = props.most ?? ceiling(Math.max(...seen, 0));
   const words = (value: number | null | undefined) =>
-    value == null ? "–" : `${markText(value)} ${unit}`;
+    value == null ? "–" : `${number(value)} ${unit}`;
   return (
     <>
       <Legend items={lines.map((line) => [line.name, line.tone] as const)} />

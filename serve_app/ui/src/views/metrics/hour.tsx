@@ -36,8 +36,8 @@ export function Hour({ minutes }: { minutes: Minutes }): JSX.Element {
             unit="s"
             at={at}
             lines={[
-              line("half of them", 1, (each) => each.wait_median_s),
-              line("9 of 10", 2, (each) => each.wait_p90_s),
+              line("median", 1, (each) => each.wait_median_s),
+              line("90 %", 2, (each) => each.wait_p90_s),
             ]}
           />
         </Panel>
@@ -47,8 +47,8 @@ export function Hour({ minutes }: { minutes: Minutes }): JSX.Element {
             unit="s"
             at={at}
             lines={[
-              line("half of them", 1, (each) => each.chunk_median_s),
-              line("9 of 10", 2, (each) => each.chunk_p90_s),
+              line("median", 1, (each) => each.chunk_median_s),
+              line("90 %", 2, (each) => each.chunk_p90_s),
             ]}
           />
         </Panel>
@@ -58,8 +58,8 @@ export function Hour({ minutes }: { minutes: Minutes }): JSX.Element {
             unit="ms"
             at={at}
             lines={[
-              line("half of them", 1, (each) => each.request_median_ms),
-              line("19 of 20", 2, (each) => each.request_p95_ms),
+              line("median", 1, (each) => each.request_median_ms),
+              line("95 %", 2, (each) => each.request_p95_ms),
             ]}
           />
         </Panel>

@@ -26,14 +26,16 @@ export function ClusterPage(): JSX.Element {
       {minutes && <Hour minutes={minutes} />}
       {seen && (
         <>
-          <div class="metrics-pair">
-            <Branches cluster={seen} />
-            <Lanes cluster={seen} />
-          </div>
           <Users cluster={seen} />
           <div class="metrics-pair">
-            <Nodes cluster={seen} />
-            <Journal cluster={seen} />
+            <div class="stack">
+              <Branches cluster={seen} />
+              <Service cluster={seen} />
+            </div>
+            <div class="stack">
+              <Lanes cluster={seen} />
+              <Nodes cluster={seen} />
+            </div>
           </div>
         </>
       )}
@@ -121,7 +123,7 @@ function Now({ cluster, minutes }: { cluster: Cluster; minutes: Minutes | null }
         {number(last?.cells)} cells / min
       </Figure>
       <Figure name="Requests" value={number(last?.requests)} unit="/ min">
-        {last?.request_median_ms != null && `${number(last.request_median_ms, 2)} ms, half of them`}
+        {last?.request_median_ms != null && `median ${number(last.request_median_ms, 2)} ms`}
       </Figure>
     </Figures>
   );
@@ -149,7 +151,7 @@ function Branches({ cluster }: { cluster: Cluster }): JSX.Element {
   );
 }
 
-function Journal({ cluster }: { cluster: Cluster }): JSX.Element {
+function Service({ cluster }: { cluster: Cluster }): JSX.Element {
   const info = useLoad<Info>("/info");
   const { journal, scheduler } = cluster;
   return (

@@ -104,6 +104,10 @@ function Slot({ user }: { user: Cluster["users"][number] }): JSX.Element {
   );
 }
 
+/** Without its domain; an IP address as it is. */
+const shortHost = (host: string): string =>
+  /^[\d.]+$/.test(host) ? host : (host.split(".")[0] ?? host);
+
 export function Lanes({ cluster }: Props): JSX.Element {
   const { lanes, lanes_open } = cluster;
   const hosts = new Map(cluster.nodes.map((node) => [node.id, node.host]));
@@ -118,7 +122,7 @@ export function Lanes({ cluster }: Props): JSX.Element {
       {lanes.map(({ id, node, work }) => (
         <tr key={id}>
           <td class="mono">{id.replace(/^raysched-/, "")}</td>
-          <td>{hosts.get(node) ?? node}</td>
+          <td title={hosts.get(node)}>{shortHost(hosts.get(node) ?? node)}</td>
           <td>
             {work ? (
               <>
@@ -166,7 +170,8 @@ export function Nodes({ cluster }: Props): JSX.Element {
       {nodes.map((node) => (
         <tr key={node.id}>
           <td>
-            {node.host} <span class="muted mono">{node.id}</span>
+            <span title={node.host}>{shortHost(node.host)}</span>{" "}
+            <span class="muted mono">{node.id}</span>
             {node.holds_state && <div class="muted small">the scheduler and its state</div>}
           </td>
           <td>

@@ -121,8 +121,9 @@ function BranchName({ lane }: { lane: Lane }): JSX.Element {
 }
 
 function Arrows({ layout }: { layout: Layout }): JSX.Element {
-  const found = arrows(layout);
   const now = drag.value;
+  const carried = now?.kind === "card" ? now.id : null; // its arrows would point at nothing
+  const found = arrows(layout).filter(({ from, to }) => from !== carried && to !== carried);
   const from = now?.kind === "link" ? layout.placed.get(now.id) : null;
   const over = now?.kind === "link" && now.over ? layout.placed.get(now.over) : null;
   return (
@@ -134,8 +135,8 @@ function Arrows({ layout }: { layout: Layout }): JSX.Element {
             viewBox="0 0 8 8"
             refX="7"
             refY="4"
-            markerWidth="8"
-            markerHeight="8"
+            markerWidth="5"
+            markerHeight="5"
             orient="auto"
           >
             <path d="M0 0L8 4L0 8z" />

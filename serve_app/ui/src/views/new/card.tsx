@@ -8,7 +8,7 @@ import { copies, lanes, stepped, title, type Step } from "./graph";
 import { CARD, type Layout, type Placed } from "./layout";
 import { duplicate, openMenu, remove, waiting } from "./menu";
 import { slideName, thumbnail } from "./slides";
-import { attempt, draft, invalid, selected } from "./state";
+import { attempt, chosen, draft, invalid, selected } from "./state";
 
 interface CardProps {
   placed: Placed;
@@ -31,7 +31,7 @@ export function Card({ placed, board, layout }: CardProps): JSX.Element {
   const classes = [
     "jobcard",
     job.spec.kind === "tissue_mask" ? "of-tissue" : "of-cells",
-    selected.value === job.id && "is-selected",
+    chosen.value?.id === job.id && "is-selected",
     isCarried && "is-carried",
     isAimedAt && (now.refused ? "is-refused" : "is-aimed"),
   ];
@@ -82,14 +82,13 @@ const isGrip = (target: EventTarget | null): boolean =>
 
 function Face({ placed: { job } }: { placed: Placed }): JSX.Element {
   const small = thumbnail(job.spec.slide);
-  const isSelected = selected.value === job.id;
+  const isSelected = chosen.value?.id === job.id;
   return (
     <button
       type="button"
       class="jobcard-face"
       data-job={job.id}
       aria-pressed={isSelected}
-      aria-label={inWords(job.id)}
       aria-keyshortcuts="Alt+ArrowLeft Alt+ArrowRight Alt+ArrowUp Alt+ArrowDown Delete D"
       onClick={() => (selected.value = job.id)}
       onKeyDown={(event) => onKey(event, job.id)}
@@ -101,6 +100,7 @@ function Face({ placed: { job } }: { placed: Placed }): JSX.Element {
         <strong class="truncate">{title(draft.value, job)}</strong>
         <span class="truncate small muted">{slideName(job.spec.slide)}</span>
         <Facts job={job} />
+        <span class="unseen">{inWords(job.id)}</span>
       </span>
     </button>
   );
@@ -127,7 +127,7 @@ function Facts({ job }: { job: Placed["job"] }): JSX.Element {
   );
 }
 
-/** "cells on biopsy.svs, branch usual, 1 of 2, waits for tissue". */
+/** What the place of a card tells the eye: ", branch usual, 1 of 2, waits for tissue". */
 function inWords(id: string): string {
   const now = draft.value;
   const lane = lanes(now).find((each) => each.jobs.some((job) => job.id === id));
@@ -136,8 +136,7 @@ function inWords(id: string): string {
   const at = `${lane.jobs.indexOf(job) + 1} of ${lane.jobs.length}`;
   const needs = waiting(now, job);
   const waits = needs.length ? `, waits for ${needs.join(", ")}` : "";
-  const kind = job.spec.kind === "tissue_mask" ? "tissue" : "cells";
-  return `${title(now, job)}: ${kind} on ${slideName(job.spec.slide)}, branch ${lane.branch}, ${at}${waits}`;
+  return `, branch ${lane.branch}, ${at}${waits}`;
 }
 
 function onKey(event: KeyboardEvent, id: string): void {

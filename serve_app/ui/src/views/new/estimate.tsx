@@ -89,8 +89,10 @@ export function EstimatePanel(): JSX.Element {
           <div class="notice bad">
             <Icon name="warning" />
             <div>
-              <strong>{error.message}</strong>
-              <p>{error.remedy}</p>
+              <strong>{error.message.replace(/^body\./, "")}</strong>
+              <p>
+                {error.facts["faults"] ? "The JSON of the draft shows the place." : error.remedy}
+              </p>
             </div>
           </div>
         ) : data ? (

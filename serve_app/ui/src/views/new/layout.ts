@@ -2,7 +2,7 @@
 // drop marks always agree.
 import { columns, lanes, type Draft, type Job, type Lane } from "./graph";
 
-export const CARD = { width: 204, height: 84 };
+export const CARD = { width: 216, height: 84 };
 export const GAP = 44;
 export const LANE = 108;
 export const HEAD = 148;

@@ -49,7 +49,7 @@ export function Picker({ picked, onPick, empty }: PickerProps): JSX.Element {
             <Icon name="search" size={18} />
             <input
               type="search"
-              placeholder={`Search ${count(all.length)}${moreSlides.value ? "+" : ""} slides`}
+              placeholder={`Search ${slidesInWords(all.length)}`}
               value={text}
               onInput={(event) => setText(event.currentTarget.value)}
             />
@@ -96,6 +96,9 @@ export function Picker({ picked, onPick, empty }: PickerProps): JSX.Element {
     </div>
   );
 }
+
+const slidesInWords = (many: number): string =>
+  many === 1 ? "1 slide" : `${count(many)}${moreSlides.value ? " of your" : ""} slides`;
 
 export function NoSlides({ onBrowse }: { onBrowse: () => void }): JSX.Element {
   return (

@@ -17,12 +17,12 @@ export const draft = computed(() => history.value.now);
 export const canUndo = computed(() => history.value.past.length > 0);
 export const canRedo = computed(() => history.value.future.length > 0);
 
-/** The job whose settings are shown. */
+/** The job that was chosen last; it may be gone. */
 export const selected = signal<string | null>(null);
-export const chosen = computed<Job | null>(() => {
-  const id = selected.value;
-  return (id === null ? undefined : jobOf(draft.value, id)) ?? null;
-});
+/** The job whose settings are shown: there is one while there are jobs. */
+export const chosen = computed<Job | null>(
+  () => jobOf(draft.value, selected.value ?? "") ?? draft.value.jobs[0] ?? null,
+);
 
 /** What was typed and is not valid, by "job/field": the draft keeps the value before. */
 export const invalid = signal<ReadonlyMap<string, string>>(new Map());

@@ -32,7 +32,7 @@ export function TextTab(): JSX.Element {
     }
     mark(JSON_TEXT, wrong ? `the JSON: ${wrong.what}` : null);
   };
-  const faults = fault ? [fault] : ofService(text);
+  const faults = fault ? [fault] : ofService();
   const show = (each: Fault) => {
     const [from, to] =
       each.at === undefined ? located(text, each.where ?? "") : [each.at, each.at + 1];
@@ -98,12 +98,12 @@ interface Told {
 }
 
 /** What the service says of the draft, by its paths in the text. */
-function ofService(text: string): Fault[] {
+function ofService(): Fault[] {
   const { error } = asked.value;
   if (!error || error.status !== 422 || !draft.value.jobs.length) return [];
   const told = error.facts["faults"] as Told[] | undefined;
   if (!Array.isArray(told))
-    return [{ what: `${error.message} ${error.remedy}`, where: guess(text, error.message) }];
+    return [{ what: `${error.message} ${error.remedy}`, where: guess(error.message) }];
   const faults = told.map(({ where, what }) => ({
     what: `${what}.`,
     where: where.replace(/^body\.?/, ""),
@@ -113,17 +113,15 @@ function ofService(text: string): Fault[] {
 }
 
 /** An error that names a value of the text is shown at it. */
-function guess(text: string, message: string): string {
+function guess(message: string): string {
   const named = /parameters: ([a-z0-9_]+)|job ([A-Za-z0-9._-]+)/.exec(message);
   const [field, name] = [named?.[1], named?.[2]];
-  const at = draft.value.jobs.findIndex(
-    (job) =>
-      (name !== undefined && job.name === name) ||
-      (field !== undefined && field in ((job.spec["params"] ?? {}) as object)),
-  );
-  if (at < 0) return "";
-  const path = field ? `jobs.${at}.params.${field}` : `jobs.${at}`;
-  return located(text, path)[1] ? path : `jobs.${at}`;
+  for (const [at, job] of draft.value.jobs.entries()) {
+    if (name !== undefined && job.name === name) return `jobs.${at}`;
+    const group = ["params", "sweep"].find((each) => field! in ((job.spec[each] ?? {}) as object));
+    if (field !== undefined && group) return `jobs.${at}.${group}.${field}`;
+  }
+  return "";
 }
 
 async function copy(text: string): Promise<void> {

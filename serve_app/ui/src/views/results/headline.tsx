@@ -36,7 +36,7 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
               {measures && !measures.complete && "so far"}
             </Figure>
             <Figure name="Density" value={number(measures?.density_per_mm2, 4)} unit="/ mm²">
-              cells per mm² of tissue
+              of tissue
             </Figure>
           </>
         )}

@@ -12,6 +12,7 @@ import { Actions, dimensions, mppSource, Picture } from "./facts";
 import { SlideJobs } from "./jobs";
 import { put, slides } from "./list";
 import { Rename } from "./rename";
+import "./detail.css";
 
 export function SlideDetail({ id }: { id: string }): JSX.Element {
   const { data, error, again } = useLoad<Slide>(`/slides/${encodeURIComponent(id)}`);

@@ -8,6 +8,7 @@ import { Button, Empty, Failure, Loading } from "../../parts/basics";
 import { Dialog, sayError } from "../../parts/dialog";
 import { Icon } from "../../parts/icons";
 import { put } from "./list";
+import "./folders.css";
 
 const PAGE = 100;
 

@@ -17,7 +17,7 @@ export function Table({ slides }: { slides: readonly Slide[] }): JSX.Element {
             <th class="number">File</th>
             <th class="number">Size</th>
             <th>Pixel size</th>
-            <th>Uploaded</th>
+            <th class="slide-when">Uploaded</th>
             <th>State</th>
             <th>
               <span class="unseen">Actions</span>
@@ -62,7 +62,7 @@ function Row({ slide }: { slide: Slide }): JSX.Element {
         <Mpp slide={slide} />
         {slide.mpp != null && <div class="small muted">{mppSource(slide.mpp_source)}</div>}
       </td>
-      <td class="nowrap">
+      <td class="nowrap slide-when">
         {time(slide.uploaded_at)}
         {slide.source === "server" && <div class="small muted">from the server</div>}
       </td>

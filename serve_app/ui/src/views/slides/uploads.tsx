@@ -8,6 +8,7 @@ import { confirmed, tried } from "../../parts/dialog";
 import { Icon } from "../../parts/icons";
 import * as sending from "./sending";
 import type { Sending } from "./sending";
+import "./uploads.css";
 
 export function Uploads(): JSX.Element | null {
   const now = sending.sendings.value;

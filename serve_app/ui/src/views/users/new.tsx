@@ -52,6 +52,7 @@ export function NewUserDialog({ onMade, onClose }: Props): JSX.Element {
             <input
               {...ids}
               required
+              autofocus
               pattern={ID}
               maxLength={32}
               autocomplete="off"

@@ -32,11 +32,6 @@ interface Remembered {
   tilesMatrix: Record<string, Record<string, Record<string, OpenSeadragon.Tile>>>;
 }
 
-/** When a level of tiles is fine enough; its types do not say so either. */
-interface Finest {
-  minPixelRatio: number;
-}
-
 export class Layers {
   private readonly slots = new Map<Role, Slot>(
     ORDER.map((role) => [role, { shown: null, coming: null, wanted: null, only: null }]),
@@ -112,8 +107,9 @@ export class Layers {
       success: (event: unknown) => {
         const { item } = event as { item: OpenSeadragon.TiledImage };
         coming.image = item;
-        // Pixels of the screen are no larger than the layer's: lines are crisp, and none is lost.
-        (item as unknown as Finest).minPixelRatio = 1;
+        // Its pixels are no smaller than the screen's: lines are crisp, and none is lost. And they
+        // do not fade in: what takes another's place must be there at once.
+        Object.assign(item, { minPixelRatio: 1, blendTime: 0 });
         if (!slot.shown) this.take(role, slot, item, layer.key);
         else item.whenFullyLoaded(() => this.take(role, slot, item, layer.key));
       },

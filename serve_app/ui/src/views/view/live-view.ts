@@ -1,7 +1,7 @@
 // What is known of a job that is looked at: itself, from the events, and its cells, asked for anew
 // whenever it has got further, at most about once a second.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { online, type ApiError } from "../../api/http";
+import { ask, asApiError, online, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
 import { hasEnded, jobs, link } from "../../live";
 import { useLoad } from "../../parts/load";
@@ -40,7 +40,7 @@ export function useLiveJob(id: string | null): LiveJob {
   const asked = useLoad<Job>(isUntold ? `/jobs/${id}` : null);
   const job = told ?? asked.data;
   const beat = usePaced(job ? `${id} ${job.state} ${job.chunks_done} ${job.checksum ?? ""}` : "");
-  const view = useLoad<CellsFacts>(id && `/jobs/${id}/view`);
+  const view = useFollowed<CellsFacts>(id && `/jobs/${id}/view`);
   useAgain(beat, view.again);
   useReturn(view.again);
   const isBehind = job?.state === "succeeded" && view.data?.complete === false;
@@ -54,7 +54,7 @@ export function useLiveJob(id: string | null): LiveJob {
 
 /** The chunks of a job, while they are wanted. */
 export function useChunks(id: string | null, job: Job | null, isWanted: boolean): Chunks | null {
-  const loaded = useLoad<Chunks>(id && isWanted ? `/jobs/${id}/chunks` : null);
+  const loaded = useFollowed<Chunks>(id && isWanted ? `/jobs/${id}/chunks` : null);
   const beat = usePaced(job ? `${job.state} ${job.chunks_done} ${job.tiles_done}` : "");
   const isOpen = job !== null && !hasEnded(job);
   useAgain(beat, loaded.again);
@@ -64,6 +64,42 @@ export function useChunks(id: string | null, job: Job | null, isWanted: boolean)
     return () => clearInterval(timer);
   }, [isWanted, isOpen]);
   return isWanted ? loaded.data : null;
+}
+
+interface Followed<T> {
+  data: T | null;
+  error: ApiError | null;
+  again: () => void;
+}
+
+/** As `useLoad`, for what is asked for again and again: one request at a time, and each is let end, so
+ *  that a slow service is still heard. */
+function useFollowed<T>(path: string | null): Followed<T> {
+  const [state, set] = useState<{ data: T | null; error: ApiError | null }>({
+    data: null,
+    error: null,
+  });
+  const course = useRef({ path, isBusy: false, isWanted: false });
+  const go = async () => {
+    const now = course.current;
+    now.isWanted = true;
+    while (now.path !== null && now.isWanted && !now.isBusy) {
+      [now.isBusy, now.isWanted] = [true, false];
+      const answer = await ask<T>(now.path).then(
+        (data) => ({ data, error: null }),
+        (error: unknown) => ({ error: asApiError(error) }),
+      );
+      now.isBusy = false;
+      if (now === course.current) set((old) => ({ ...old, ...answer }));
+    }
+  };
+  useEffect(() => {
+    course.current = { path, isBusy: false, isWanted: false };
+    if (path === null) set({ data: null, error: null });
+    else void go();
+    return () => (course.current = { path: null, isBusy: false, isWanted: false });
+  }, [path]);
+  return { ...state, again: () => void go() };
 }
 
 function useAgain(beat: string, again: () => void): void {

@@ -15,11 +15,11 @@ const FIT_MARGIN = 0.02;
 /** It is large, so it comes only when a slide is looked at. */
 export async function openSeadragon(): Promise<Osd> {
   const loaded = await import("openseadragon");
-  // It would add a style of its own, which the page's policy refuses; view.css has the same.
-  const instead = document.createElement("style");
-  instead.type = "text/plain";
-  instead.dataset["openseadragonMobileCss"] = "in view.css";
-  document.head.append(instead);
+  // It would add a style of its own, which the page's policy refuses; view.css has the same. What it
+  // looks for is found, but is no element of HTML.
+  const found = document.createElementNS("urn:raysched", "style");
+  found.setAttribute("data-openseadragon-mobile-css", "in view.css");
+  document.head.append(found);
   return loaded.default;
 }
 
