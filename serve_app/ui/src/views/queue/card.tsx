@@ -15,6 +15,7 @@ import { bucketOf, numberOf } from "./group";
 import { jobLink } from "./places";
 import { Why } from "./sentence";
 import { Track } from "./track";
+import "./card.css";
 
 const MARGIN = "300px";
 
