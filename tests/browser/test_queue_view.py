@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -113,6 +114,14 @@ def test_others_in_the_queue_are_named_to_the_administrator_alone(
         http.post(f"/workflows/{workflow}/cancel").raise_for_status()
 
 
+@pytest.fixture
+def resumed(service: Service) -> Iterator[None]:
+    """Whatever comes of a pause, it ends with its test."""
+    yield
+    service.http.post("/cluster/resume").raise_for_status()
+
+
+@pytest.mark.usefixtures("resumed")
 def test_a_pause_is_asked_for_twice_and_said_to_everybody(
     opened: Opening, service: Service
 ) -> None:
