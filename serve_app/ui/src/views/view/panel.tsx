@@ -2,6 +2,7 @@
 import { useComputed } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
+import type { ApiError } from "../../api/http";
 import { percent, unit, words } from "../../format";
 import { Choice, Field } from "../../parts/basics";
 import type { Looking } from "./address";
@@ -208,10 +209,11 @@ interface LayersProps {
   chunks: Chunks | null;
   hasTissue: boolean;
   hasChunks: boolean;
+  error: ApiError | null;
 }
 
 export function LayersSection(props: LayersProps): JSX.Element {
-  const { looking, stage, chunks, hasTissue, hasChunks } = props;
+  const { looking, stage, chunks, hasTissue, hasChunks, error } = props;
   const { look, set } = looking;
   return (
     <Section title="On the slide">
@@ -232,6 +234,11 @@ export function LayersSection(props: LayersProps): JSX.Element {
         />
       )}
       {!hasTissue && !hasChunks && <p class="muted small">Nothing is known of its tissue yet.</p>}
+      {error && look.value.chunks && (
+        <p class="field-error">
+          {error.message} {error.remedy}
+        </p>
+      )}
       {chunks && look.value.chunks && <ChunkLegend stage={stage} chunks={chunks} />}
       {chunks && !look.value.chunks && <Holes stage={stage} chunks={chunks} />}
     </Section>
