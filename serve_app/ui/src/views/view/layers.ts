@@ -1,7 +1,7 @@
 // What lies over the slide. A new version of a layer loads unseen beneath the old one's tiles and takes
 // its place when all of it is there: cells appear while a job runs, and nothing flickers.
 import type OpenSeadragon from "openseadragon";
-import type { Spot } from "./geometry";
+import { LEAST_ENLARGED, type Spot } from "./geometry";
 import type { SlideFacts } from "./shapes";
 import type { Osd } from "./stage";
 
@@ -9,7 +9,6 @@ import type { Osd } from "./stage";
 const ORDER = ["tissue", "first", "second"] as const;
 export type Role = (typeof ORDER)[number];
 
-const LEAST_ENLARGED = 0.7;
 const CRISP_FROM = 0.97;
 
 export interface Layer {

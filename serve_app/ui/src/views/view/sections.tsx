@@ -32,6 +32,7 @@ export function Sections(props: Props): JSX.Element {
       <LayersSection
         {...{ looking, stage, chunks, hasTissue }}
         error={props.error}
+        isOver={job !== null && hasEnded(job)}
         hasChunks={view?.overlay != null}
       />
       {job && job.kind === "cell_segmentation" && (
