@@ -71,6 +71,7 @@ export function CellsSection(props: CellsProps): JSX.Element {
   const { look, set } = looking;
   const now = look.value;
   const isDifference = isCompared && now.mode === "difference";
+  const isMixed = isCompared && now.mode === "both"; // two densities over each other tell nothing
   return (
     <Section
       title="Cells"
@@ -88,8 +89,8 @@ export function CellsSection(props: CellsProps): JSX.Element {
         {!isDifference && (
           <Choice
             label="How cells are drawn"
-            options={STYLES}
-            value={now.style}
+            options={isMixed ? STYLES.filter(([style]) => style !== "density") : STYLES}
+            value={isMixed && now.style === "density" ? "outline" : now.style}
             onChange={(style) => set({ style })}
           />
         )}
