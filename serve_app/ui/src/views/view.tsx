@@ -10,6 +10,8 @@ import { Desk } from "./view/desk";
 import { useLiveJob } from "./view/live-view";
 import type { SlideFacts } from "./view/shapes";
 import "./view/view.css";
+import "./view/around.css";
+import "./view/panel.css";
 
 export function ViewView({ path, query }: ViewProps): JSX.Element {
   const [job, other] = path;

@@ -104,8 +104,12 @@ const WORDS: Record<ChunkState, string> = {
   skipped: "No tissue (tiles)",
 };
 
+const wordOf = (state: ChunkState, isOver: boolean): string =>
+  isOver && state === "waiting" ? "Never begun" : WORDS[state];
+
 /** The legend of the map, and what is under the pointer or, without one, under the crosshair. */
-export function ChunkLegend({ stage, chunks }: { stage: Stage; chunks: Chunks }): JSX.Element {
+export function ChunkLegend(props: { stage: Stage; chunks: Chunks; isOver: boolean }): JSX.Element {
+  const { stage, chunks, isOver } = props;
   const many = useMemo(() => tally(chunks), [chunks]);
   return (
     <>
@@ -113,24 +117,25 @@ export function ChunkLegend({ stage, chunks }: { stage: Stage; chunks: Chunks })
         {CHUNK_STATES.map((state) => (
           <li key={state}>
             <span class={`swatch ${state}`} />
-            {WORDS[state]}
+            {wordOf(state, isOver)}
             <strong class="number">{count(many[state])}</strong>
           </li>
         ))}
       </ul>
-      <Probe stage={stage} chunks={chunks} />
+      <Probe {...props} />
       <Holes stage={stage} chunks={chunks} />
     </>
   );
 }
 
-function Probe({ stage, chunks }: { stage: Stage; chunks: Chunks }): JSX.Element {
+function Probe(props: { stage: Stage; chunks: Chunks; isOver: boolean }): JSX.Element {
+  const { stage, chunks, isOver } = props;
   const spot = stage.pointer.value ?? stage.camera.value;
   const place = spot && placeAt(chunks, spot);
   if (!place) return <p class="viewer-probe muted small">Point at the slide to ask a chunk.</p>;
   const { chunk, tile, reason } = place;
   const what = chunk
-    ? `Chunk ${chunk.chunk}: ${WORDS[chunk.state].toLowerCase()}, ${count(chunk.cells)} cells`
+    ? `Chunk ${chunk.chunk}: ${wordOf(chunk.state, isOver).toLowerCase()}, ${count(chunk.cells)} cells`
     : "No tissue: not segmented";
   return (
     <p class="viewer-probe small">

@@ -91,8 +91,7 @@ function Chooser(props: { job: Job; other: string | null; looking: Looking }): J
           )}
           {others.map((each) => (
             <option key={each.id} value={each.id}>
-              {count(each.cells)} cells · {each.engine ?? "usual engine"} · {time(each.ended_at)} ·{" "}
-              {each.id}
+              {count(each.cells)} cells · {time(each.ended_at)} · {each.id}
             </option>
           ))}
         </select>

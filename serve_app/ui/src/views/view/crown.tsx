@@ -7,10 +7,8 @@ import { link } from "../../router";
 import type { Job } from "../../api/types";
 import type { DeskProps } from "./desk";
 import type { Action } from "./keys";
-import type { Stage } from "./stage";
 
 interface Props extends DeskProps {
-  stage: Stage | null;
   act: (action: Action) => void;
   isPanelShown: boolean;
 }

@@ -82,6 +82,15 @@ export function seen(camera: Camera, size: Size): Spot[] {
   return corners.map(([x, y]) => seenAt(camera, size, { x, y }));
 }
 
+/** Layers are shown by pixels that are no smaller than this, in those of the screen. */
+export const LEAST_ENLARGED = 0.7;
+
+/** How large a pixel is, in level-0 px, of the level of a layer that is shown at a zoom. */
+export function shownPx(zoom: number, finest: number): number {
+  const halvings = Math.ceil(Math.log2(LEAST_ENLARGED / (zoom * finest)));
+  return finest * 2 ** Math.max(halvings, 0);
+}
+
 /** Points of SVG. */
 export const points = (spots: readonly Spot[]): string =>
   spots.map(({ x, y }) => `${x},${y}`).join(" ");

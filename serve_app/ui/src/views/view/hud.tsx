@@ -1,6 +1,7 @@
 // What floats over the slide: zoom, scale bar, pointer, navigator.
 import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
+import { online } from "../../api/http";
 import { count } from "../../format";
 import { Button } from "../../parts/basics";
 import { points, scaleBar, seen, tileAddress, zoomAt, zoomText } from "./geometry";
@@ -74,6 +75,29 @@ export function Scale({ stage }: { stage: Stage }): JSX.Element | null {
           {count(Math.round(at.x))}, {count(Math.round(at.y))} px
         </span>
       </p>
+    </div>
+  );
+}
+
+/** Tiles of the slide that could not be had, and why there may be holes. */
+export function Missing({ stage }: { stage: Stage }): JSX.Element | null {
+  const many = stage.missing.value;
+  if (!many) return null;
+  return (
+    <div class="viewer-missing viewer-float" role="status">
+      <p>
+        <strong>
+          {many === 1 ? "A tile of the slide" : `${count(many)} tiles of the slide`} could not be
+          read.
+        </strong>
+        <br />
+        {online.value
+          ? "The file may be damaged there; cells beside the holes are shown as they are."
+          : "The connection is lost: they come back by themselves."}
+      </p>
+      <Button icon="retry" onClick={() => stage.revive()}>
+        Try again
+      </Button>
     </div>
   );
 }

@@ -1,13 +1,15 @@
 // What lies over the slide. A new version of a layer loads unseen beneath the old one's tiles and takes
 // its place when all of it is there: cells appear while a job runs, and nothing flickers.
 import type OpenSeadragon from "openseadragon";
-import type { Spot } from "./geometry";
+import { LEAST_ENLARGED, type Spot } from "./geometry";
 import type { SlideFacts } from "./shapes";
 import type { Osd } from "./stage";
 
 /** From the bottom to the top. */
 const ORDER = ["tissue", "first", "second"] as const;
 export type Role = (typeof ORDER)[number];
+
+const CRISP_FROM = 0.97;
 
 export interface Layer {
   /** Layers of one key look the same. */
@@ -44,9 +46,11 @@ export class Layers {
     private readonly viewer: OpenSeadragon.Viewer,
     private readonly slide: SlideFacts,
   ) {
-    viewer.addHandler("tile-drawing", ({ tiledImage, context }) => {
+    viewer.addHandler("tile-drawing", ({ tiledImage, context, tile, rendered }) => {
       const isTurned = viewer.viewport.getRotation(true) % 90 !== 0;
-      context.imageSmoothingEnabled = isTurned || this.isSlide(tiledImage);
+      const enlarged = ((tile.size?.x ?? 0) * devicePixelRatio) / rendered.canvas.width;
+      // Cells keep their pixels, but none of a thin line may fall between those of the screen.
+      context.imageSmoothingEnabled = isTurned || enlarged < CRISP_FROM || this.isSlide(tiledImage);
     });
   }
 
@@ -107,9 +111,9 @@ export class Layers {
       success: (event: unknown) => {
         const { item } = event as { item: OpenSeadragon.TiledImage };
         coming.image = item;
-        // Its pixels are no smaller than the screen's: lines are crisp, and none is lost. And they
-        // do not fade in: what takes another's place must be there at once.
-        Object.assign(item, { minPixelRatio: 1, blendTime: 0 });
+        // Lines are about a pixel wide at any zoom. And nothing fades in: what takes another's
+        // place must be there at once.
+        Object.assign(item, { minPixelRatio: LEAST_ENLARGED, blendTime: 0 });
         if (!slot.shown) this.take(role, slot, item, layer.key);
         else item.whenFullyLoaded(() => this.take(role, slot, item, layer.key));
       },

@@ -52,8 +52,14 @@ export function useLiveJob(id: string | null): LiveJob {
   return { job, view: view.data, error: view.error ?? asked.error, again: view.again, beat };
 }
 
+const NO_CHUNKS = { data: null, error: null };
+
 /** The chunks of a job, while they are wanted. */
-export function useChunks(id: string | null, job: Job | null, isWanted: boolean): Chunks | null {
+export function useChunks(
+  id: string | null,
+  job: Job | null,
+  isWanted: boolean,
+): { data: Chunks | null; error: ApiError | null } {
   const loaded = useFollowed<Chunks>(id && isWanted ? `/jobs/${id}/chunks` : null);
   const beat = usePaced(job ? `${job.state} ${job.chunks_done} ${job.tiles_done}` : "");
   const isOpen = job !== null && !hasEnded(job);
@@ -63,7 +69,7 @@ export function useChunks(id: string | null, job: Job | null, isWanted: boolean)
     const timer = setInterval(loaded.again, 2 * PACE_MS); // a chunk that begins is not told of
     return () => clearInterval(timer);
   }, [isWanted, isOpen]);
-  return isWanted ? loaded.data : null;
+  return isWanted ? loaded : NO_CHUNKS;
 }
 
 interface Followed<T> {

@@ -135,11 +135,11 @@ export function tileQuery(look: Look, version: string): string {
 
 /** The same for one of two jobs: each has a colour, and a palette for where density is drawn. */
 export function comparedQuery(look: Look, version: string, which: "first" | "second"): string {
-  const isDensity = look.style === "density";
-  const style = look.mode === "difference" ? "fill" : look.style;
+  const isMixed = look.mode === "both" && look.style === "density";
+  const style = look.mode === "difference" ? "fill" : isMixed ? "outline" : look.style;
   const query = new URLSearchParams({ style });
   query.set("palette", which === "first" ? "viridis" : "magma");
-  if (!isDensity) query.set("colour", which === "first" ? FIRST_COLOUR : SECOND_COLOUR);
+  if (style !== "density") query.set("colour", which === "first" ? FIRST_COLOUR : SECOND_COLOUR);
   query.set("v", version);
   return query.toString();
 }

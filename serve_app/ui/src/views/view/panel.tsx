@@ -2,11 +2,13 @@
 import { useComputed } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
+import type { ApiError } from "../../api/http";
 import { percent, unit, words } from "../../format";
 import { Choice, Field } from "../../parts/basics";
 import type { Looking } from "./address";
 import { ChunkLegend, Holes } from "./chunk-map";
-import { COLOURS, type Look, type Style } from "./look";
+import { shownPx } from "./geometry";
+import { COLOURS, type Style } from "./look";
 import { Strip } from "./palettes";
 import { MeasureColours } from "./measure-colours";
 import type { CellsFacts, Chunks } from "./shapes";
@@ -64,10 +66,12 @@ interface CellsProps {
   isCompared: boolean;
 }
 
-export function CellsSection({ looking, stage, view, isCompared }: CellsProps): JSX.Element {
+export function CellsSection(props: CellsProps): JSX.Element {
+  const { looking, view, isCompared } = props;
   const { look, set } = looking;
   const now = look.value;
   const isDifference = isCompared && now.mode === "difference";
+  const isMixed = isCompared && now.mode === "both"; // two densities over each other tell nothing
   return (
     <Section
       title="Cells"
@@ -85,13 +89,13 @@ export function CellsSection({ looking, stage, view, isCompared }: CellsProps): 
         {!isDifference && (
           <Choice
             label="How cells are drawn"
-            options={STYLES}
-            value={now.style}
+            options={isMixed ? STYLES.filter(([style]) => style !== "density") : STYLES}
+            value={isMixed && now.style === "density" ? "outline" : now.style}
             onChange={(style) => set({ style })}
           />
         )}
         <Opacity value={now.opacity} onChange={(opacity) => set({ opacity })} />
-        <Far stage={stage} look={now} />
+        <Far {...props} />
         {now.style === "density" && !isCompared && (
           <div class="viewer-ends">
             <Strip palette="density" />
@@ -117,13 +121,14 @@ export function CellsSection({ looking, stage, view, isCompared }: CellsProps): 
 const FAR_UM = 2.5;
 
 /** From afar the service draws density, whatever is wanted. */
-function Far({ stage, look }: { stage: Stage; look: Look }): JSX.Element | null {
+function Far({ looking, stage, view }: CellsProps): JSX.Element | null {
+  const { cells, style } = looking.look.value;
+  const finest = view.overlay?.l0_per_px ?? 1;
   const isFar = useComputed(() => {
     const { mpp } = stage.slide;
-    const perPx = (mpp ?? 0) / (stage.camera.value?.zoom ?? 1);
-    return perPx > FAR_UM;
+    return (mpp ?? 0) * shownPx(stage.camera.value?.zoom ?? 1, finest) > FAR_UM;
   });
-  if (!isFar.value || look.style === "density" || !look.cells) return null;
+  if (!isFar.value || style === "density" || !cells) return null;
   return <p class="muted small">From this far their density is shown. Zoom in for single cells.</p>;
 }
 
@@ -208,10 +213,13 @@ interface LayersProps {
   chunks: Chunks | null;
   hasTissue: boolean;
   hasChunks: boolean;
+  error: ApiError | null;
+  /** The job has ended: nothing waits any more. */
+  isOver: boolean;
 }
 
 export function LayersSection(props: LayersProps): JSX.Element {
-  const { looking, stage, chunks, hasTissue, hasChunks } = props;
+  const { looking, stage, chunks, hasTissue, hasChunks, error, isOver } = props;
   const { look, set } = looking;
   return (
     <Section title="On the slide">
@@ -232,7 +240,12 @@ export function LayersSection(props: LayersProps): JSX.Element {
         />
       )}
       {!hasTissue && !hasChunks && <p class="muted small">Nothing is known of its tissue yet.</p>}
-      {chunks && look.value.chunks && <ChunkLegend stage={stage} chunks={chunks} />}
+      {error && look.value.chunks && (
+        <p class="field-error">
+          {error.message} {error.remedy}
+        </p>
+      )}
+      {chunks && look.value.chunks && <ChunkLegend {...{ stage, chunks, isOver }} />}
       {chunks && !look.value.chunks && <Holes stage={stage} chunks={chunks} />}
     </Section>
   );

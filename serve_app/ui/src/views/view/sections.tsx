@@ -1,7 +1,9 @@
 // What the panel holds, by what is looked at.
 import type { JSX } from "preact";
+import type { ApiError } from "../../api/http";
 import { LinkButton, Notice } from "../../parts/basics";
 import { count, number } from "../../format";
+import { hasEnded } from "../../live";
 import { link } from "../../router";
 import type { Looking } from "./address";
 import { CompareSection } from "./compare";
@@ -15,6 +17,8 @@ interface Props extends DeskProps {
   stage: Stage;
   chunks: Chunks | null;
   hasTissue: boolean;
+  /** Why there is no chunk map. */
+  error: ApiError | null;
 }
 
 export function Sections(props: Props): JSX.Element {
@@ -25,7 +29,12 @@ export function Sections(props: Props): JSX.Element {
     <>
       {view?.overlay && <CellsSection {...{ looking, stage, view }} isCompared={second !== null} />}
       {job && !view?.overlay && <NoCellsYet {...props} />}
-      <LayersSection {...{ looking, stage, chunks, hasTissue }} hasChunks={view?.overlay != null} />
+      <LayersSection
+        {...{ looking, stage, chunks, hasTissue }}
+        error={props.error}
+        isOver={job !== null && hasEnded(job)}
+        hasChunks={view?.overlay != null}
+      />
       {job && job.kind === "cell_segmentation" && (
         <CompareSection
           job={job}
@@ -51,18 +60,21 @@ function NoCellsYet({ first }: Props): JSX.Element | null {
   const job = first?.job;
   if (!job) return null;
   const isMask = job.kind === "tissue_mask";
+  const title = hasEnded(job) ? "It ended without cells." : "No cells yet.";
+  const why = `${job.why.sentence.charAt(0).toUpperCase()}${job.why.sentence.slice(1)}`;
   return (
     <Section title="Cells">
-      <Notice>
-        <strong>{isMask ? "This job finds tissue, not cells." : "No cells yet."}</strong>
-        <p>{isMask ? "Switch the tissue mask on." : `${job.why.sentence}.`}</p>
+      <Notice tone={job.state === "failed" ? "bad" : job.question ? "warn" : "info"}>
+        <strong>{isMask ? "This job finds tissue, not cells." : title}</strong>
+        <p>{isMask ? "Switch the tissue mask on." : why}</p>
+        {job.failure && <p class="muted">{job.failure.remedy}</p>}
         {job.question && <a href={link(["queue"])}>Answer its question in the queue</a>}
       </Notice>
     </Section>
   );
 }
 
-function SlideSection({ slide, stage }: Props): JSX.Element {
+function SlideSection({ slide }: Props): JSX.Element {
   return (
     <Section title="Slide">
       <dl class="facts">
@@ -87,14 +99,6 @@ function SlideSection({ slide, stage }: Props): JSX.Element {
           </>
         )}
       </dl>
-      {stage.missing.value > 0 && (
-        <p class="field-error">
-          {count(stage.missing.value)} tiles of the slide could not be read.{" "}
-          <button type="button" class="button" onClick={() => stage.revive()}>
-            Try again
-          </button>
-        </p>
-      )}
     </Section>
   );
 }

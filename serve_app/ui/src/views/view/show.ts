@@ -97,7 +97,7 @@ function part(camera: Camera, size: Size, from: number, to: number): Spot[] {
   return corners.map(([x, y]) => seenAt(camera, size, { x: x * size.width, y: y * size.height }));
 }
 
-const TISSUE_OPACITY = 0.45;
+const TISSUE_OPACITY = 0.8;
 
 interface Mask {
   href: string;

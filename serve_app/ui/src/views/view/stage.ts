@@ -30,6 +30,7 @@ const SETTINGS: OpenSeadragon.Options = {
   keyboardNavEnabled: false,
   animationTime: 0.35,
   blendTime: 0.1,
+  preserveImageSizeOnResize: true, // opening the panel does not change the zoom
   immediateRender: false,
   minZoomImageRatio: 0.6,
   visibilityRatio: 0.2,
@@ -54,7 +55,7 @@ export class Stage {
   /** Tiles of the slide that could not be had. */
   readonly missing = signal(0);
   readonly layers: Layers;
-  onClick: (spot: Spot) => void = () => {};
+  onClick: (spot: Spot) => unknown = () => {};
   private readonly viewer: OpenSeadragon.Viewer;
 
   constructor(
@@ -82,8 +83,8 @@ export class Stage {
     viewer.addHandler("update-viewport", () => this.read());
     viewer.addHandler("animation-finish", () => this.rests.value++);
     viewer.addHandler("resize", () => this.read());
-    viewer.addHandler("tile-load-failed", ({ tiledImage }) => {
-      if (this.layers.isSlide(tiledImage)) this.missing.value++;
+    viewer.addHandler("tile-load-failed", ({ tiledImage, maxReached }) => {
+      if (maxReached && this.layers.isSlide(tiledImage)) this.missing.value++;
     });
     viewer.addHandler("canvas-click", (event) => {
       const camera = this.camera.value;

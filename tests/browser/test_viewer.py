@@ -1,0 +1,143 @@
+"""The viewer: cells on their slide."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Opening, Watched, new_key
+from tests.http.conftest import Service
+
+pytestmark = [
+    pytest.mark.http,
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
+]
+SCALE = ".viewer-scale"
+GREEN = """() => {
+  const canvas = document.querySelector(".viewer-osd canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let found = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    found += data[at] < 60 && data[at + 1] > 200 && data[at + 2] < 140;
+  }
+  return found;
+}"""
+"""How many pixels of the picture have the colour of the cells."""
+
+
+@pytest.fixture(scope="module")
+def job(service: Service) -> dict[str, Any]:
+    """One of a user of its own, with the key."""
+    key = new_key(service, "vera")
+    with service.client(key) as vera:
+        return {"key": key, **submit(vera)}
+
+
+def submit(user: httpx.Client, **options: Any) -> dict[str, Any]:
+    body = {"jobs": [{"slide": "sample.svs", **options}]}
+    made: dict[str, Any] = user.post("/workflows", json=body).raise_for_status().json()["jobs"][0]
+    return made
+
+
+def looking_at(opened: Opening, job: dict[str, Any], query: str = "") -> Watched:
+    watched = opened()
+    watched.log_in(job["key"])
+    watched.go(f"view/{job['id']}{query}")
+    expect(watched.page.locator(SCALE)).to_be_visible()
+    return watched
+
+
+def when_it_has_ended(page: Page) -> None:
+    expect(page.locator(".viewer-course")).to_contain_text("succeeded", timeout=120_000)
+
+
+def until_green(page: Page) -> None:
+    page.wait_for_function(f"() => ({GREEN})() > 200")
+
+
+def a_cell(service: Service, job: dict[str, Any]) -> dict[str, Any]:
+    with service.client(job["key"]) as user:
+        found: dict[str, Any] = user.get(f"/jobs/{job['id']}/cells/408").raise_for_status().json()
+    return found
+
+
+def test_a_cell_that_is_clicked_tells_its_own_numbers(
+    opened: Opening, service: Service, job: dict[str, Any]
+) -> None:
+    watched = looking_at(opened, job)
+    page = watched.page
+    when_it_has_ended(page)
+    cell = a_cell(service, job)
+    watched.go(f"view/{job['id']}?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4")
+    until_green(page)
+    page.get_by_role("application").click()  # in the middle
+    expect(page.get_by_role("heading", name=f"Cell {cell['id']}")).to_be_visible()
+    area = next(each["value"] for each in cell["measures"] if each["name"] == "area_um2")
+    expect(page.locator(".viewer-numbers")).to_contain_text(f"{area:.4g}")
+    watched.picture("viewer")
+    page.keyboard.press("Escape")
+    expect(page.locator(".viewer-cell")).to_have_count(0)
+
+
+def test_an_address_shows_exactly_what_was_seen(opened: Opening, job: dict[str, Any]) -> None:
+    page = looking_at(opened, job).page
+    when_it_has_ended(page)
+    for key in "4rot":  # 40x, turned, filled, the tissue mask
+        page.keyboard.press(key)
+    expect(page.locator(SCALE)).to_contain_text("40\u00d7")
+    page.wait_for_function("() => location.hash.includes('rotation=90')")
+    address, seen = page.url, page.locator(SCALE).inner_text()
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.locator(SCALE)).to_have_text(re.compile("40\u00d7"))
+    assert page.locator(SCALE).inner_text() == seen
+    expect(page.get_by_role("radio", name="Fill")).to_be_checked()
+    expect(page.get_by_role("switch", name="Tissue mask")).to_be_checked()
+
+
+def test_no_cell_that_was_shown_is_missing_in_a_later_picture_of_a_running_job(
+    opened: Opening, service: Service, job: dict[str, Any]
+) -> None:
+    with service.client(job["key"]) as user:
+        running = submit(user, tile_px=256, chunk_tiles=1, branch="live")
+    watched = looking_at(opened, job | running, "?x=1110&y=1480&zoom=0.45&style=fill")
+    page = watched.page
+    page.evaluate(
+        f"""() => {{
+          window.seen = [];
+          const look = () => {{
+            window.seen.push(({GREEN})());
+            setTimeout(look, 100);
+          }};
+          look();
+        }}"""
+    )
+    when_it_has_ended(page)
+    until_green(page)
+    seen = page.evaluate("() => window.seen")
+    dark = [(one, two) for one, two in pairwise(seen) if two < 0.8 * one]
+    assert dark == []
+    watched.faults[:] = [each for each in watched.faults if "willReadFrequently" not in each]
+
+
+def test_two_jobs_of_one_slide_are_compared_in_one_picture(
+    opened: Opening, service: Service, job: dict[str, Any]
+) -> None:
+    with service.client(job["key"]) as user:
+        fewer = submit(user, params={"likeness": 0.7}, branch="fewer")
+    watched = looking_at(opened, job | fewer)
+    page = watched.page
+    when_it_has_ended(page)
+    watched.go(f"view/{job['id']}")
+    when_it_has_ended(page)
+    page.get_by_label("With another job of this slide").select_option(fewer["id"])
+    page.wait_for_url(f"**/view/{job['id']}/{fewer['id']}*")
+    expect(page.locator(".viewer-figures")).to_contain_text("matched")
+    page.get_by_text("Side by side").click()
+    expect(page.get_by_role("application")).to_have_count(2)
