@@ -91,6 +91,8 @@ class LimitSettings(Section):
     upload_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
     export_burst: int = Field(default=30, ge=1, le=1_000_000)
     export_per_s: float = Field(default=10.0, gt=0, le=1_000_000)
+    tiles_burst: int = Field(default=2000, ge=1, le=1_000_000)
+    tiles_per_s: float = Field(default=400.0, gt=0, le=1_000_000)
     strangers_burst: int = Field(default=100, ge=1, le=1_000_000)
     strangers_per_s: float = Field(default=50.0, gt=0, le=1_000_000)
     requests_per_user: int = Field(default=40, ge=1, le=1000)
@@ -152,6 +154,11 @@ class Config(BaseSettings):
     def logs(self) -> Path:
         """Where what jobs have said is kept, a folder for each job."""
         return self.state / "logs"
+
+    @property
+    def reviews(self) -> Path:
+        """Where people's verdicts on samples of results are kept, a folder for each job."""
+        return self.state.absolute() / "reviews"
 
     @property
     def uploads(self) -> Path:

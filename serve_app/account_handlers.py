@@ -32,6 +32,7 @@ from serve_app.handlers import IdempotencyKey
 from serve_app.identity import COOKIE, MARK, csrf_of
 
 AFTER_LOGIN = "/"
+"""The web UI."""
 HOUR_S = 3600.0
 NOT_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 

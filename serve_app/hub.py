@@ -6,6 +6,9 @@ when that is too much, it is dropped and the listener is told to list anew (``re
 anything else that may have been missed. So memory is bounded by listeners, not by their speed.
 
 The last changes are kept for listeners that come back with the mark of what they have seen.
+
+A second watcher asks for the picture of the queue, once a second at most and only while somebody
+listens; each listener has the latest, and takes the names out of it.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ from dataclasses import dataclass, field
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.news import Change, Mark, News
 from raysched.core.model import UserId
+from raysched.core.picture import Picture
 from raysched.errors import RayschedError
 
 log = logging.getLogger(__name__)
 
 WATCH_S = 10.0
 PAUSE_S = 0.2  # between two questions: what changes meanwhile is told once
+QUEUE_PAUSE_S = 1.0
 RETRY_S = 1.0
 LINGER_S = 60.0
 """How long the watcher goes on without listeners, so that one who comes back misses nothing."""
@@ -41,6 +46,7 @@ class Listener:
     """Set when something was missed: from this mark on nothing is."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: dict[str, Change] = field(default_factory=dict)
+    _picture: Picture | None = None
 
     def start_anew(self, mark: Mark) -> None:
         """Whatever waits is of no use: list again, and go on from this mark."""
@@ -57,6 +63,16 @@ class Listener:
         self.news.set()
         if len(self._waiting) > self.most:
             self.start_anew(mark)
+
+    def show(self, picture: Picture) -> None:
+        """The queue looks otherwise now."""
+        self._picture = picture
+        self.news.set()
+
+    def take_picture(self) -> Picture | None:
+        """The queue, if it looks otherwise than when it was last taken."""
+        picture, self._picture = self._picture, None
+        return picture
 
     def take(self) -> tuple[Mark | None, list[Change]]:
         """What waits: where to start anew, if that is so, and the changes after it."""
@@ -82,6 +98,8 @@ class Hub:
         self._mark: Mark | None = None
         self._listeners: dict[Listener, None] = {}
         self._watcher: asyncio.Task[None] | None = None
+        self._picture: Picture | None = None
+        self._queue_watcher: asyncio.Task[None] | None = None
 
     @property
     def mark(self) -> Mark | None:
@@ -106,6 +124,10 @@ class Hub:
             self._catch_up(listener, seen, self._mark)
         if self._watcher is None:  # its first answer resets whoever listens by then
             self._watcher = asyncio.create_task(self._watch(), name="watching the scheduler")
+        if self._picture is not None:
+            listener.show(self._picture)
+        if self._queue_watcher is None:
+            self._queue_watcher = asyncio.create_task(self._watch_queue(), name="the queue")
         return listener
 
     def leave(self, listener: Listener) -> None:
@@ -142,6 +164,28 @@ class Hub:
         self._recent.clear()
         if self._listeners:
             self._watcher = asyncio.create_task(self._watch(), name="watching the scheduler")
+
+    async def _watch_queue(self) -> None:
+        """Ask how the queue looks again and again, while anybody listens."""
+        seen: int | None = None
+        while self._listeners:
+            try:
+                picture = await self._gateway.queue(seen, WATCH_S)
+            except RayschedError as error:
+                log.info("The queue cannot be watched: %s", error.message)
+                await asyncio.sleep(RETRY_S)
+                continue
+            except Exception:  # a fault of ours must not end the other events
+                log.exception("Watching the queue failed; it begins anew.")
+                await asyncio.sleep(RETRY_S)
+                continue
+            seen = picture.revision
+            if picture != self._picture:
+                self._picture = picture
+                for listener in self._listeners:
+                    listener.show(picture)
+            await asyncio.sleep(QUEUE_PAUSE_S)
+        self._queue_watcher = self._picture = None
 
     def _take(self, news: News) -> None:
         self._mark = news.upto

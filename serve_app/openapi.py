@@ -35,8 +35,10 @@ TAGS = {
     "workflows": "A workflow is what you submit at once: jobs on slides, in order within a branch.",
     "jobs": "A job is one long-running work on one slide.",
     "results": "What a job has made: its files, exchange formats, a report, differences.",
+    "reviews": "A random sample of a result, judged yes or no by you: how right is it?",
     "slides": "Whole-slide images: sent by you, or files of the server that you registered.",
     "uploads": "Slides that are arriving, by the protocol tus 1.0: any client of it will do.",
+    "views": "Slides and cells to look at: tiles of deep zoom, pictures, what a click has hit.",
     "engines": "What finds cells.",
     "sessions": "Logging in, for browsers. Programs send their key with each request.",
     "me": "Who you are, and your own keys.",
@@ -70,6 +72,10 @@ PARAMETERS = {
     "all": "Also what Ray itself counts.",
     "branch": "Only jobs of this branch.",
     "kind": "Only jobs of this kind.",
+    "z": "Level of the tile: 0 is the coarsest.",
+    "x": "Column of the tile.",
+    "y": "Row of the tile.",
+    "cell": "Id of a cell, as the overlay has it.",
 }
 """Parameters whose handlers say no more of them than their name."""
 ERRORS = {
@@ -116,6 +122,18 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     "follow_login_link": (401,),
     "get_diff": (409, 422),
     "get_diff_page": (409, 422),
+    **dict.fromkeys(
+        (
+            *("get_slide_view", "get_slide_tile", "get_job_view", "get_job_tile"),
+            *("get_overlay_tile", "get_cell_at", "get_cell", "get_picture"),
+        ),
+        (409, 422),  # a slide that is being checked, results that are just gone; a damaged slide
+    ),
+    "get_chunks": (409,),
+    "get_tissue": (409,),
+    "get_measures": (409,),
+    "get_measure_pair": (409, 422),
+    "preview_slide_tissue": (409, 422),
 }
 """What a row of the table cannot tell."""
 NEEDS_RESULTS = ("/jobs/{job}/results", "/jobs/{job}/export", "/jobs/{job}/report")

@@ -102,11 +102,12 @@ class UsageReport(Shown):
         table = csv.writer(text)
         table.writerow(UsageDay.model_fields)
         for each in self.days:
-            table.writerow(_harmless(value) for value in each.model_dump(mode="json").values())
+            table.writerow(harmless(value) for value in each.model_dump(mode="json").values())
         return text.getvalue()
 
 
-def _harmless(value: object) -> object:
+def harmless(value: object) -> object:
+    """A cell of a table that no spreadsheet takes for a formula."""
     is_formula = isinstance(value, str) and value.startswith(FORMULA)
     return f"'{value}" if is_formula else value
 

@@ -41,6 +41,8 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if scope["path"] not in QUIET:
+                    scope["app"].state.request_minutes.count(time.monotonic() - begun)
             await send(message)
 
         with about(request=request_id(Headers(scope=scope).get(REQUEST_ID, ""))):

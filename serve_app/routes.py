@@ -13,17 +13,23 @@ from raysched.cluster.limiter import Budget
 from raysched.core.accounts import Role
 from raysched.results.exports.formats import KINDS
 from serve_app import account_handlers as accounts
+from serve_app import chunk_handlers as chunks
 from serve_app import download_handlers as out
 from serve_app import handlers as do
 from serve_app import log_handlers as logs
+from serve_app import measure_handlers as measures
+from serve_app import queue_handlers as queue
 from serve_app import report_handlers as reports
+from serve_app import review_handlers as reviews
 from serve_app import site
 from serve_app import slide_handlers as slides
 from serve_app import upload_handlers as uploads
+from serve_app import view_handlers as view
 from serve_app import work_handlers as work
 from serve_app.body import MAX_BODY_BYTES, MAX_LOGIN_BYTES, MAX_PIECE_BYTES
 from serve_app.guard import Bounds, guarded
 from serve_app.report_models import UsageReport
+from serve_app.review_models import JobReview
 
 ANY_ERROR: dict[int | str, dict[str, Any]] = {"default": {"description": "Any error."}}
 """Stands in for FastAPI's own 422, until `serve_app.openapi` says which errors there are."""
@@ -65,6 +71,9 @@ EXPORT_MEDIA = ["application/gzip", *dict.fromkeys(kind.media_type for kind in K
 USAGE: dict[int | str, dict[str, Any]] = {
     200: {"model": UsageReport, "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
+REVIEW: dict[int | str, dict[str, Any]] = {
+    200: {"model": JobReview, "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 KNOWN_SAMPLE: dict[int | str, dict[str, Any]] = {200: {"description": "You have it already."}}
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
@@ -79,7 +88,7 @@ SIZE_ONLY: dict[int | str, dict[str, Any]] = {
 NO_BODY: dict[int | str, dict[str, Any]] = {200: {"description": "In the headers.", "content": {}}}
 
 READ, USE, ADMIN, OPEN = Role.READ_ONLY, Role.USER, Role.ADMIN, None
-EXPORT, UPLOAD = Budget.EXPORT, Budget.UPLOAD
+EXPORT, UPLOAD, TILES = Budget.EXPORT, Budget.UPLOAD, Budget.TILES
 
 ROUTES = (
     Route("POST", "/workflows", USE, do.create_workflow, 201, "workflows", KNOWN_KEY,
@@ -115,6 +124,19 @@ ROUTES = (
     Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results", budget=EXPORT),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
+    Route("GET", "/jobs/{job}/chunks", READ, chunks.get_chunks),
+    Route("GET", "/jobs/{job}/tissue", READ, chunks.get_tissue, 200, "results",
+          _streams("image/png")),
+    Route("GET", "/jobs/{job}/measures", READ, measures.get_measures, tag="results",
+          budget=EXPORT),
+    Route("GET", "/jobs/{job}/measures/{x}/by/{y}", READ, measures.get_measure_pair,
+          tag="results", budget=EXPORT),
+    Route("POST", "/jobs/{job}/review", USE, reviews.begin_review, 201, "reviews", budget=EXPORT),
+    Route("GET", "/jobs/{job}/review", READ, reviews.get_review, tag="reviews"),
+    Route("DELETE", "/jobs/{job}/review", USE, reviews.delete_review, 204, "reviews"),
+    Route("PUT", "/jobs/{job}/review/{number}", USE, reviews.judge_item, tag="reviews"),
+    Route("GET", "/jobs/{job}/review/export", READ, reviews.export_review, 200, "reviews",
+          REVIEW, EXPORT),
     Route("OPTIONS", "/uploads", READ, uploads.describe_uploads, 204, "uploads"),
     Route("GET", "/uploads", READ, uploads.list_uploads, tag="uploads"),
     Route("POST", "/uploads", USE, uploads.create_upload, 201, "uploads", budget=UPLOAD),
@@ -132,11 +154,27 @@ ROUTES = (
     Route("DELETE", "/slides/{slide}", USE, slides.delete_slide, 204, "slides"),
     Route("GET", "/slides/{slide}/thumbnail", READ, slides.get_thumbnail, 200, "slides",
           _streams("image/png")),
+    Route("GET", "/slides/{slide}/tissue", READ, chunks.preview_slide_tissue, tag="slides",
+          budget=EXPORT),
     Route("GET", "/slides/{slide}/file", READ, slides.get_slide_file, 200, "slides",
           PART | _streams("application/octet-stream", "application/zip"), EXPORT),
+    Route("GET", "/slides/{slide}/view", READ, view.get_slide_view, tag="views"),
+    Route("GET", "/slides/{slide}/tiles/{z}/{x}/{y}", READ, view.get_slide_tile, 200, "views",
+          _streams("image/jpeg"), TILES),
+    Route("GET", "/jobs/{job}/view", READ, view.get_job_view, tag="views"),
+    Route("GET", "/jobs/{job}/tiles/{z}/{x}/{y}", READ, view.get_job_tile, 200, "views",
+          _streams("image/jpeg"), TILES),
+    Route("GET", "/jobs/{job}/overlay/{z}/{x}/{y}", READ, view.get_overlay_tile, 200, "views",
+          _streams("image/png"), TILES),
+    Route("GET", "/jobs/{job}/cells/at", READ, view.get_cell_at, tag="views", budget=TILES),
+    Route("GET", "/jobs/{job}/cells/{cell}", READ, view.get_cell, tag="views", budget=TILES),
+    Route("GET", "/jobs/{job}/picture", READ, view.get_picture, 200, "views",
+          _streams("image/jpeg"), TILES),
     Route("GET", "/slide-folders", READ, slides.list_slide_folders, tag="slides"),
     Route("GET", "/events", READ, work.stream_events, 200, "events",
           _streams("text/event-stream")),
+    Route("GET", "/queue", READ, queue.get_queue, tag="events"),
+    Route("GET", "/info", READ, queue.get_info, tag="service"),
     Route("POST", "/me/cancel", USE, work.cancel_mine, tag="me"),
     Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
     Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
@@ -150,6 +188,7 @@ ROUTES = (
     Route("GET", "/me/usage", READ, reports.get_my_usage, 200, "me", USAGE, EXPORT),
     Route("GET", "/usage", ADMIN, reports.get_usage, 200, "cluster", USAGE, EXPORT),
     Route("GET", "/cluster", ADMIN, reports.get_cluster, tag="cluster"),
+    Route("GET", "/cluster/minutes", ADMIN, queue.get_cluster_minutes, tag="cluster"),
     Route("GET", "/users", ADMIN, accounts.list_users, tag="users"),
     Route("POST", "/users", ADMIN, accounts.create_user, 201, "users"),
     Route("GET", "/users/{user}", ADMIN, accounts.get_user, tag="users"),

@@ -1,6 +1,7 @@
 """``GET /events``: one caller's changes as server-sent events, until they go away.
 
-Every event has an id, which the client sends back as ``Last-Event-ID`` when it comes again. A
+Every event of a change has an id, which the client sends back as ``Last-Event-ID`` when it comes
+again; one of the queue brings, as its id, how far the client has heard, where that is known. A
 stream ends by itself when its key opens nothing any more, and after an hour; clients come back.
 """
 
@@ -17,11 +18,13 @@ from starlette.types import Receive, Scope, Send
 from raysched.cluster.limiter import Budget
 from raysched.cluster.news import Change, Mark
 from raysched.core.model import UserId
+from raysched.core.picture import Picture
 from raysched.errors import LimitReached, RayschedError, RequestError
 from serve_app.hub import Hub, Listener
 from serve_app.identity import ask_who
 from serve_app.models import Job
 from serve_app.places import Places
+from serve_app.queue_models import QueuePicture
 
 HEARTBEAT_S = 15.0
 LONGEST_S = 3600.0
@@ -42,9 +45,11 @@ def id_of(mark: Mark) -> str:
     return f"{mark.epoch}-{mark.serial}"
 
 
-def event(name: str, mark: Mark, data: bytes) -> bytes:
-    """One event as it goes over the wire. ``data`` has no line breaks: it is JSON."""
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (id_of(mark).encode(), name.encode(), data)
+def event(name: str, mark: Mark | None, data: bytes) -> bytes:
+    """One event as it goes over the wire, without an id if there is no mark. ``data`` has no line
+    breaks: it is JSON."""
+    heard = b"id: %s\n" % id_of(mark).encode() if mark is not None else b""
+    return heard + b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
 def told(change: Change, epoch: int) -> bytes:
@@ -60,12 +65,15 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, request: Request, user: UserId, seen: Mark | None) -> None:
+    def __init__(
+        self, request: Request, user: UserId, seen: Mark | None, *, names_all: bool
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._request = request
         self._user = user
         self._seen = seen
+        self._names_all = names_all
         self._epoch = seen.epoch if seen is not None else 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -114,15 +122,29 @@ class EventStream(Response):
                 yield self._beat(listener)
                 continue
             reset, changes = listener.take()
+            picture, heard = listener.take_picture(), self._heard()
             if reset is not None:
                 self._epoch = reset.epoch
                 yield event("reset", reset, RESET)
             for change in changes:
                 yield told(change, self._epoch)
+            if picture is not None:
+                yield self._queue(picture, heard)
+
+    def _heard(self) -> Mark | None:
+        """How far the hub has heard: so has the client, once it has all that was taken with it."""
+        mark: Mark | None = self._request.app.state.hub.mark
+        return mark
+
+    def _queue(self, picture: Picture, heard: Mark | None) -> bytes:
+        """The queue as the client may see it."""
+        mark = heard if heard is not None and heard.epoch == self._epoch else None
+        shown = QueuePicture.of(picture, self._user, names_all=self._names_all)
+        return event("queue", mark, shown.model_dump_json().encode())
 
     def _beat(self, listener: Listener) -> bytes:
         """A comment, and how far the client has heard though nothing of its own changed."""
-        mark = self._request.app.state.hub.mark
+        mark = self._heard()
         if mark is None or mark.epoch != self._epoch or listener.news.is_set():
             return BEAT
         return b"id: %s\n" % id_of(mark).encode() + BEAT

@@ -12,6 +12,8 @@ from fastapi_offline import FastAPIOffline
 from raysched import __version__
 from raysched.cluster.gateway import Gateway
 from raysched.config import Config
+from raysched.results.measures import Measured, Newest, Together
+from raysched.results.tissue_preview import Overviews
 from serve_app import problems
 from serve_app.desk import Pulse
 from serve_app.doorman import Doorman
@@ -20,8 +22,10 @@ from serve_app.methods import Methods
 from serve_app.openapi import describe
 from serve_app.places import Places
 from serve_app.request_log import RequestLog
+from serve_app.request_minutes import RequestMinutes
 from serve_app.routes import AT_THE_ROOT, ROUTES, router
 from serve_app.threads import Sharing
+from serve_app.view_access import Looking
 
 ALL_REQUESTS = 1000
 """Requests that Serve gives a replica at once (``max_ongoing_requests`` of ``serve_app.app``)."""
@@ -55,12 +59,18 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
         "downloads", per_user=config.limits.downloads_per_user, in_all=config.limits.downloads
     )
     app.state.hub = Hub(gateway)
+    app.state.request_minutes = RequestMinutes(gateway)
     app.state.streams = Places(
         "streams of events",
         per_user=config.serve.max_streams_per_user,
         in_all=config.serve.max_streams,
     )
+    app.state.looking = Looking()
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
+    app.state.previews = Places("previews of tissue", per_user=2, in_all=4)
+    app.state.overviews = Overviews()
+    app.state.measuring = Places("looks at measurements", per_user=2, in_all=4)
+    app.state.measured, app.state.measure_pairs = Newest[Measured](), Newest[Together]()
     app.state.usage_reports = Places("usage reports", per_user=2, in_all=8)
     app.state.pieces = Places("pieces of uploads", per_user=4, in_all=MOST_PIECES)
     app.state.strangers = Places("logins", per_user=None, in_all=MOST_STRANGERS)

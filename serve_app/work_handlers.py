@@ -13,6 +13,7 @@ from raysched.core.model import JobId, JobState, WorkflowId
 from serve_app.desk import At, Desk, Pulse, ready
 from serve_app.models import Gates, Job, Jobs, Stopping, Workflow, Workflows
 from serve_app.pages import PAGE_USUAL, Cursor, Limit, place_of
+from serve_app.queue_handlers import names_all
 from serve_app.streaming import EventStream, mark_of
 
 Text = Annotated[str | None, Field(min_length=1, max_length=200)]
@@ -104,10 +105,11 @@ async def delete_results(at: At, job: str) -> Job:
 
 async def stream_events(request: Request, at: At, last_event_id: LastSeen = None) -> EventStream:
     """Your jobs as they change, as server-sent events: `job` with the job as GET /jobs/{job} shows
-    it, `workflow_deleted` with its id. A stream begins with `reset`, and has one wherever something
-    may have been missed: list your jobs then; from there on nothing is. With Last-Event-ID it goes
-    on where it ended, if that is still known."""
-    return EventStream(request, at.user, mark_of(last_event_id))
+    it, `workflow_deleted` with its id; and `queue`, as GET /queue shows it. A stream begins with
+    `reset`, and has one wherever something may have been missed: list your jobs then; from there
+    on nothing is. With Last-Event-ID it goes on where it ended, if that is still known."""
+    seen = mark_of(last_event_id)
+    return EventStream(request, at.user, seen, names_all=names_all(at))
 
 
 async def pause_cluster(at: At) -> Gates:

@@ -61,7 +61,7 @@ MAY_KNOW["raysched.client"] = (
     *("raysched.results.exports.formats", "raysched.client"),
     *("serve_app.models", "serve_app.account_models", "serve_app.slide_models"),
     *("serve_app.download_models", "serve_app.log_models", "serve_app.report_models"),
-    *("serve_app.estimate_models", "serve_app.slides.record"),
+    *("serve_app.queue_models", "serve_app.estimate_models", "serve_app.slides.record"),
 )
 # Third parties that only one place may know; serve_app may use Ray's Serve.
 ONLY_IN = {

@@ -7,6 +7,7 @@ from typing import Any
 from raysched.client.wire import Call, Wire, at
 from raysched.core.accounts import Role
 from serve_app.account_models import Key, Keys, Me, NewKey, User, Users
+from serve_app.queue_models import Info
 
 
 class AccountVerbs:
@@ -17,6 +18,10 @@ class AccountVerbs:
     def me(self) -> Me:
         """Who the key belongs to and what it may do."""
         return self._wire.ask(Me, Call(method="GET", path="/me"))
+
+    def info(self) -> Info:
+        """The service: its version, its limits, whether it is paused."""
+        return self._wire.ask(Info, Call(method="GET", path="/info"))
 
     def keys(self) -> tuple[Key, ...]:
         """Your keys and sessions, without their secrets."""

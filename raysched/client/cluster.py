@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raysched.client.wire import Call, Wire
 from serve_app.models import Gates
+from serve_app.queue_models import ClusterMinutes
 from serve_app.report_models import Cluster
 
 
@@ -15,6 +16,10 @@ class ClusterVerbs:
     def cluster(self, limit: int = 100) -> Cluster:
         """Nodes, lanes and what runs in them, users, the queue, the journal, at this moment."""
         return self._wire.ask(Cluster, Call(method="GET", path="/cluster", params={"limit": limit}))
+
+    def cluster_minutes(self) -> ClusterMinutes:
+        """What happened in each of the last 60 minutes."""
+        return self._wire.ask(ClusterMinutes, Call(method="GET", path="/cluster/minutes"))
 
     def pause(self) -> Gates:
         """Let nothing new start: what runs ends, everything else waits."""

@@ -22,6 +22,7 @@ from serve_app.models import (
     Workflow,
     WorkflowInShort,
 )
+from serve_app.queue_models import QueuePicture
 
 LARGE = {"limit": 500}
 
@@ -97,6 +98,10 @@ class JobVerbs:
     def job(self, job: str) -> Job:
         """One job: state, progress, why it waits, how it failed. Raises ``NotFound``."""
         return self._wire.ask(Job, Call(method="GET", path=at("jobs", job)))
+
+    def queue(self) -> QueuePicture:
+        """Who holds slots and who waits for one, at this moment."""
+        return self._wire.ask(QueuePicture, Call(method="GET", path="/queue"))
 
     def changes(self) -> Generator[Change]:
         """Your jobs as they change, for ever; goes on after whatever interrupts it.

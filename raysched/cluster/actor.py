@@ -26,14 +26,15 @@ from raysched.cluster.listing import (
     list_jobs,
     list_workflows,
 )
+from raysched.cluster.minutes import LastMinutes, RequestsSeen
 from raysched.cluster.news import Mark, News, news_of
-from raysched.cluster.sight import ClusterView, look
+from raysched.cluster.past import past_job, past_workflow, workflow_of
+from raysched.cluster.sight import ClusterView, dashboard_address, look
 from raysched.cluster.speeds import Forecast, JobSize, forecast
 from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared, submitted
 from raysched.config import Config
 from raysched.core.accounts import AccountView, Caller, KeyKind, KeyView, Role
-from raysched.core.commands import Retire
 from raysched.core.events import (
     AllCancelRequested,
     IdentityEvent,
@@ -51,8 +52,8 @@ from raysched.core.events import (
 )
 from raysched.core.identity import USED_STEP_S, account_view, account_views, identify, key_views
 from raysched.core.model import LOCAL_USER, JobId, JobState, KeyId, UserId, WorkflowId
+from raysched.core.picture import Picture, picture
 from raysched.core.requests import asks_the_same
-from raysched.core.scheduler import Scheduler
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import (
     Busy,
@@ -179,7 +180,7 @@ class SchedulerActor:
             await life.post(event)
             return life.core.job_view(event.user, event.job, life.now())
         except NotFound:
-            past = await _past_job(life, event.user, event.job)
+            past = await past_job(life, event.user, event.job)
         if isinstance(event, JobCancelRequested) and past.state is JobState.CANCELLED:
             return past
         raise Conflict(
@@ -205,7 +206,7 @@ class SchedulerActor:
                 key=prepared.key,
                 workflow=found.workflow.workflow,
             )
-        return _workflow_of(life, found, slice(PAGE_MOST))
+        return workflow_of(life, found, slice(PAGE_MOST))
 
     async def cancel_workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
         """See ``Gateway.cancel_workflow``."""
@@ -214,7 +215,7 @@ class SchedulerActor:
             await life.post(WorkflowCancelRequested(life.now(), user, workflow))
             return life.core.workflow_view(user, workflow, life.now(), slice(PAGE_MOST))
         except NotFound:
-            past = await _past_workflow(life, user, workflow, slice(PAGE_MOST))
+            past = await past_workflow(life, user, workflow, slice(PAGE_MOST))
         if past.states.get(JobState.CANCELLED):
             return past
         raise Conflict(
@@ -266,7 +267,7 @@ class SchedulerActor:
         try:
             return life.core.job_view(user, job, life.now())
         except NotFound:
-            return await _past_job(life, user, job)
+            return await past_job(life, user, job)
 
     async def workflow(
         self, user: UserId, workflow: WorkflowId, after: int, most: int
@@ -278,7 +279,7 @@ class SchedulerActor:
         try:
             return life.core.workflow_view(user, workflow, life.now(), shown)
         except NotFound:
-            return await _past_workflow(life, user, workflow, shown)
+            return await past_workflow(life, user, workflow, shown)
 
     async def jobs(
         self, user: UserId, query: JobQuery, after: Place | None, most: int
@@ -297,6 +298,15 @@ class SchedulerActor:
         for: it is the service that asks, and it ends with the owner."""
         return await news_of(await self._current(), after, wait_s)
 
+    async def queue(self, seen: int | None, wait_s: float) -> Picture:
+        """See ``Gateway.queue``."""
+        life = await self._current()
+        if seen == life.core.revision:
+            await life.news_after(seen, wait_s)
+            await asyncio.sleep(NEWS_PAUSE_S)
+        await life.settled()
+        return picture(life.core.state, life.now())
+
     async def watch(
         self, user: UserId, job: JobId, seen: int, wait_s: float
     ) -> tuple[int, JobView]:
@@ -311,7 +321,7 @@ class SchedulerActor:
             try:
                 life.core.job_view(user, job, life.now())
             except NotFound:
-                return life.core.revision, await _past_job(life, user, job)
+                return life.core.revision, await past_job(life, user, job)
             await life.news_after(seen, wait_s)
             await asyncio.sleep(NEWS_PAUSE_S)
             life = await self._current()
@@ -410,6 +420,24 @@ class SchedulerActor:
         life = await self._current()
         return await look(life, self._config.state, most)
 
+    async def minutes(self) -> LastMinutes:
+        """See ``Gateway.minutes``."""
+        life = await self._current()
+        await life.settled()
+        life.minutes.tick(life.core.state, life.now())
+        life.minutes.count_depth(life.core.state)
+        return life.minutes.view()
+
+    async def answered(self, seen: RequestsSeen) -> None:
+        """See ``Gateway.answered``."""
+        life = await self._current()
+        life.minutes.tick(life.core.state, life.now())  # its minute may just have begun
+        life.minutes.answered(seen)
+
+    async def dashboard(self) -> str | None:
+        """See ``Gateway.dashboard``."""
+        return await asyncio.to_thread(dashboard_address)
+
     async def forecast(self, prepared: Prepared, sizes: tuple[JobSize, ...]) -> Forecast:
         """See ``Gateway.forecast``."""
         life = await self._current()
@@ -449,28 +477,3 @@ async def _ensure_local(life: Life) -> None:
     """The operator's own user is there from the first time that anybody asks for users or keys."""
     if LOCAL_USER not in life.core.state.identities.accounts:
         await life.post(UserCreated(life.now(), LOCAL_USER, LOCAL_USER, Role.ADMIN, LOCAL_USER))
-
-
-async def _past_job(life: Life, user: UserId, job: JobId) -> JobView:
-    """A job that has left memory. Raises ``NotFound``."""
-    found = await life.look_up(user, job=job)
-    core = Scheduler()
-    if found is not None:
-        core = Scheduler.of_retired(found, life.core.cleared_by(user))
-    return core.job_view(user, job, life.now())
-
-
-async def _past_workflow(
-    life: Life, user: UserId, workflow: WorkflowId, shown: slice
-) -> WorkflowView:
-    """A workflow that has left memory. Raises ``NotFound``."""
-    found = await life.look_up(user, workflow=workflow)
-    if found is None:
-        return Scheduler().workflow_view(user, workflow, life.now())
-    return _workflow_of(life, found, shown)
-
-
-def _workflow_of(life: Life, retired: Retire, shown: slice) -> WorkflowView:
-    workflow = retired.workflow
-    core = Scheduler.of_retired(retired, life.core.cleared_by(workflow.user))
-    return core.workflow_view(workflow.user, workflow.workflow, workflow.submitted_at, shown)

@@ -17,6 +17,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from raysched.cluster.health import Health
 from raysched.cluster.limiter import Admission, Budget
 from raysched.cluster.listing import PAGE_MOST, JobQuery, Page, Place, WorkflowQuery
+from raysched.cluster.minutes import LastMinutes, RequestsSeen
 from raysched.cluster.news import Mark, News
 from raysched.cluster.sight import ClusterView
 from raysched.cluster.speeds import Forecast, JobSize
@@ -25,6 +26,7 @@ from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
 from raysched.core.events import IdentityEvent, KeyMade, LoggedIn, OperatorEvent
 from raysched.core.model import JobId, KeyId, UserId, WorkflowId
+from raysched.core.picture import Picture
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import ClusterUnreachable, RayschedError
 from raysched.journal.usage import Usage, Wanted
@@ -88,6 +90,13 @@ class Gateway:
         """What changed of anybody's, once something did after a mark, or when ``wait_s`` is over.
         For a replica of the service, which tells each user what is theirs."""
         answer: News = await self._ask("changes", after, wait_s)
+        return answer
+
+    async def queue(self, seen: int | None = None, wait_s: float = 0.0) -> Picture:
+        """Who holds slots and who waits: now, or once something happened after the revision
+        ``seen``, or when ``wait_s`` is over. For a replica of the service, which takes names out.
+        """
+        answer: Picture = await self._ask("queue", seen, wait_s)
         return answer
 
     async def cancel_workflow(self, user: UserId, workflow: WorkflowId) -> WorkflowView:
@@ -205,6 +214,20 @@ class Gateway:
         """Nodes, lanes, users and queue, up to ``most`` of each. For administrators: it names
         everybody."""
         answer: ClusterView = await self._ask("cluster", most)
+        return answer
+
+    async def minutes(self) -> LastMinutes:
+        """What happened in each of the last 60 minutes."""
+        answer: LastMinutes = await self._ask("minutes")
+        return answer
+
+    async def answered(self, seen: RequestsSeen) -> None:
+        """Say how many requests a replica has answered in a minute, as far as it has gone."""
+        await self._ask("answered", seen)
+
+    async def dashboard(self) -> str | None:
+        """Where Ray's dashboard is, as HOST:PORT; None: there is none."""
+        answer: str | None = await self._ask("dashboard")
         return answer
 
     async def forecast(self, prepared: Prepared, sizes: tuple[JobSize, ...]) -> Forecast:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.meters import meters
+from raysched.cluster.minutes import Minutes, waits_of
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
@@ -61,12 +62,13 @@ class Letter:
 @dataclass(slots=True)
 class Handled:
     """What became of a group of letters: what to write, to carry out, and to tell. ``ended``: jobs
-    that a report has brought to their end."""
+    that a report has brought to their end; ``waits_s``: how long those waited that began."""
 
     entries: list[Entry] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
     ended: list[Job] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
 
 
 class Life:
@@ -97,6 +99,7 @@ class Life:
         self.epoch = 0
         """Its number, known before the core has heard of it."""
         self._meters = meters()
+        self.minutes = Minutes(self.core.state, self.began_at)
 
     @classmethod
     async def begin(cls, config: Config, told: Callable[[int, int], None]) -> Life:
@@ -126,6 +129,7 @@ class Life:
         for notice in self._journal.notices:
             log.warning("%s", notice)
         self._last_at = self.core.state.now
+        self.minutes = Minutes(self.core.state, self.now())
         self._snapshot_at = events
         return self._journal.next_epoch()
 
@@ -134,10 +138,11 @@ class Life:
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
         meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
+        minutes = asyncio.create_task(self.minutes.keep(lambda: self.core, self.now))
         upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
         try:
-            tasks = {pump, lanes, closed, meters, upkeep}
+            tasks = {pump, lanes, closed, meters, minutes, upkeep}
             done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
             for task in done:
                 task.result()
@@ -314,6 +319,9 @@ class Life:
         self._unsaved = False
         for shown, retired in handled.changes:
             self.changes.note(shown, retired)
+        self.minutes.tick(self.core.state, self.now())
+        events = (entry.event for entry in handled.entries)
+        self.minutes.note(events, handled.waits_s, self.core.state)
         self._settled.set()
         for job in handled.ended:
             if job.ended_at is not None:
@@ -348,6 +356,7 @@ class Life:
             retired = tuple(command for command in done if isinstance(command, Retire))
             handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             handled.commands += done
+            handled.waits_s += waits_of(done, self.core.state)
             handled.changes.append((self.core.shown, retired))
             if known is not None and known.state in ENDED and isinstance(letter.event, Report):
                 handled.ended.append(known)

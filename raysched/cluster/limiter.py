@@ -28,6 +28,7 @@ class Budget(StrEnum):
     CREATE = "create"
     UPLOAD = "upload"
     EXPORT = "export"
+    TILES = "tiles"
 
 
 @dataclass(frozen=True, slots=True)

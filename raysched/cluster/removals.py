@@ -13,6 +13,7 @@ from raysched.core.events import FilesRemoved
 from raysched.core.model import JobId
 from raysched.errors import ClusterError
 from raysched.results.removal import remove_job_files
+from raysched.results.reviews import delete_reviews
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Removals:
     def _remove_all(self, job: JobId) -> None:
         remove_job_files(self._results, job)
         delete_logs(self._config, job)
+        delete_reviews(self._config.reviews, job)
 
     async def _remove(self, jobs: tuple[JobId, ...]) -> None:
         gone = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.services import get_webui_url_from_internal_kv
 
 from raysched import __version__
 from raysched.cluster.life import Life
@@ -66,6 +67,15 @@ async def look(life: Life, state_folder: Path, most: int) -> ClusterView:
         places=shown,
         overview=seen,
     )
+
+
+def dashboard_address() -> str | None:
+    """Where Ray's dashboard is, as HOST:PORT; None: there is none, or no Ray. Asks Ray's control
+    service, since a worker's own idea of it is a default."""
+    if not ray.is_initialized():
+        return None
+    address: str | None = get_webui_url_from_internal_kv()
+    return address or None
 
 
 def _outside(life: Life, folder: Path) -> tuple[list[NodeView], dict[LaneId, str], int]:

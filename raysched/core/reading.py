@@ -49,6 +49,7 @@ def view_job(state: State, job: Job, now: float) -> JobView:
         awaits=job.awaits,
         reused=progress is not None and progress.plan.reused,
         results_deleted_at=state.users[job.user].cleared.get(job.id),
+        chunks_running=_chunks_running(state, job),
     )
 
 
@@ -66,6 +67,11 @@ def view_workflow(
         Counter(job.state for job in jobs),
         workflow.digest,
     )
+
+
+def _chunks_running(state: State, job: Job) -> tuple[int, ...]:
+    units = (state.runs[run].unit for run in job.runs)
+    return tuple(sorted(unit.chunk for unit in units if unit.stage is Stage.SEGMENT))
 
 
 def _tiles_per_s(state: State, job: Job) -> float | None:

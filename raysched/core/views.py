@@ -61,6 +61,8 @@ class JobView:
     """Whether its plan found every chunk done, in the result of a job of equal work."""
     results_deleted_at: float | None
     """When its owner deleted its results, if they did."""
+    chunks_running: tuple[int, ...] = ()
+    """The chunks in flight, in increasing order."""
 
 
 @dataclass(frozen=True, slots=True)

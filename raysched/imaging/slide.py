@@ -55,9 +55,13 @@ class Slide:
     non-empty region in level-0 px, the whole slide when the file does not say.
     """
 
-    def __init__(self, path: Path, handle: openslide.OpenSlide) -> None:
+    def __init__(
+        self, path: Path, handle: openslide.OpenSlide, cache: openslide.OpenSlideCache | None = None
+    ) -> None:
         self.path = path
         self._handle = handle
+        self._cache = cache
+        self._use_cache()
         self.properties: dict[str, str] = dict(handle.properties)
         self.vendor = self.properties.get("openslide.vendor", "unknown")
         self.width, self.height = handle.dimensions
@@ -183,6 +187,11 @@ class Slide:
             fresh = openslide.OpenSlide(str(self.path))
             self._handle.close()
             self._handle = fresh
+            self._use_cache()
+
+    def _use_cache(self) -> None:
+        if self._cache is not None:
+            self._handle.set_cache(self._cache)
 
     def _read_bounds(self) -> Rect:
         def number(name: str, otherwise: int) -> int:
@@ -197,8 +206,13 @@ class Slide:
         )
 
 
-def open_slide(path: str | Path) -> Slide:
-    """Open a slide file.
+def shared_cache(size_bytes: int) -> openslide.OpenSlideCache:
+    """Room for decoded tiles that several slides share; else each has 32 MB of its own."""
+    return openslide.OpenSlideCache(size_bytes)
+
+
+def open_slide(path: str | Path, cache: openslide.OpenSlideCache | None = None) -> Slide:
+    """Open a slide file. ``cache``: of ``shared_cache``.
 
     Raises ``SlideMissing`` (no such file), ``SlideForbidden`` (no permission, or not a regular
     file), ``NotASlide`` (OpenSlide does not know it) or ``SlideUnreadable`` (damaged).
@@ -215,7 +229,7 @@ def open_slide(path: str | Path) -> Slide:
             remedy=f"{COPY_AGAIN} If it is intact, convert it to a tiled JPEG TIFF.",
             path=str(path),
         ) from None
-    return Slide(path, handle)
+    return Slide(path, handle, cache)
 
 
 def file_state(path: Path) -> str:

@@ -33,7 +33,7 @@ from raysched.results.manifest import (
 )
 from raysched.results.preview import Preview
 from raysched.results.schema import Digest
-from raysched.results.staging import PICTURE, Staged
+from raysched.results.staging import PICTURE, TISSUE, Staged
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
 from raysched.results.threads import thread
@@ -70,6 +70,8 @@ def build(
     labels.result()
     disk.write(folder / PREVIEW, preview.png(survivors))
     _write_picture(folder / PICTURE, staged, disk)
+    disk.step("copy", folder / TISSUE)
+    shutil.copyfile(staged.folder / TISSUE, folder / TISSUE)
     everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))
     disk.write(folder / RECEIPTS, everything)
     manifest = Manifest(

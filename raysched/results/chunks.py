@@ -10,7 +10,8 @@ new plan sees no old chunk.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,21 +77,25 @@ RECEIPT_LIST = TypeAdapter(tuple[Receipt, ...])
 
 
 class ChunkStore:
-    """Chunks of one plan in one staging folder."""
+    """Chunks of one plan in one staging folder; ``folder``: where they are, once there are any."""
 
     def __init__(self, staging: Path, fingerprint: str, disk: Disk) -> None:
         self._staging = staging
         self._fingerprint = fingerprint
-        self._folder = staging / f"chunks-{fingerprint[:12]}"
+        self.folder = staging / f"chunks-{fingerprint[:12]}"
         self._disk = disk
 
-    def receipt(self, chunk: int) -> Receipt | None:
-        """The receipt of a chunk if it is valid: of this plan, and true of the file's bytes."""
+    def receipt(self, chunk: int, *, in_full: bool = True) -> Receipt | None:
+        """The receipt of a chunk if it is valid: of this plan, and true of the file's bytes. Unless
+        in full, of their number only: enough to look at what will be checked before it counts."""
         try:
             receipt = RECEIPT.validate_json(self._receipt_path(chunk).read_bytes())
             if receipt.fingerprint != self._fingerprint or receipt.chunk != chunk:
                 return None
-            if _sha256(self._staging / receipt.file) != receipt.checksum:
+            path = self._staging / receipt.file
+            if path.stat().st_size != receipt.size_bytes:
+                return None
+            if in_full and _sha256(path) != receipt.checksum:
                 return None
         except (FileNotFoundError, ValidationError):
             return None
@@ -101,15 +106,30 @@ class ChunkStore:
         found = ((chunk, self.receipt(chunk)) for chunk in range(len(plan.chunks)))
         return {chunk: receipt for chunk, receipt in found if receipt is not None}
 
+    def told(self, plan: SlidePlan) -> dict[int, Receipt]:
+        """As ``receipts``, without a look at the chunks' files: to be shown, often."""
+        try:
+            there = {path.name for path in self.folder.iterdir()}
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for chunk in range(len(plan.chunks)):
+            path = self._receipt_path(chunk)
+            if path.name not in there:
+                continue
+            with suppress(FileNotFoundError, ValidationError):  # published meanwhile, or no receipt
+                found[chunk] = RECEIPT.validate_json(path.read_bytes())
+        return found
+
     def writer(self, chunk: int) -> ChunkWriter:
         """A writer for one chunk. Finish it with ``ChunkWriter.close`` and then ``keep``."""
-        self._disk.folder(self._folder)
-        return ChunkWriter(self._folder / f".{chunk:06d}.{unique()}", self._disk)
+        self._disk.folder(self.folder)
+        return ChunkWriter(self.folder / f".{chunk:06d}.{unique()}", self._disk)
 
     def keep(self, chunk: int, writer: ChunkWriter, seconds: float) -> Receipt:
         """Give a closed chunk its name, then leave the receipt. The receipt is always last."""
         checksum = _sha256(writer.path)
-        path = self._folder / f"{chunk:06d}-{checksum[:12]}.arrow"
+        path = self.folder / f"{chunk:06d}-{checksum[:12]}.arrow"
         size = writer.path.stat().st_size
         self._disk.rename(writer.path, path)
         receipt = Receipt(
@@ -133,6 +153,17 @@ class ChunkStore:
         if not receipt.tile_cells[place]:
             return SCHEMA.empty_table().select(list(columns))
         group = sum(1 for cells in receipt.tile_cells[:place] if cells)
+        return next(self._tables(receipt, [group], columns))
+
+    def tables(self, receipt: Receipt, columns: Sequence[str]) -> Iterator[Any]:
+        """The same of all its tiles that have cells, one after another."""
+        return self._tables(
+            receipt, range(sum(1 for cells in receipt.tile_cells if cells)), columns
+        )
+
+    def _tables(
+        self, receipt: Receipt, groups: Iterable[int], columns: Sequence[str]
+    ) -> Iterator[Any]:
         path = self._staging / receipt.file
         try:
             options = pa.ipc.IpcReadOptions(
@@ -140,7 +171,8 @@ class ChunkStore:
                 included_fields=[SCHEMA.get_field_index(name) for name in columns],
             )
             with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
-                return pa.Table.from_batches([reader.get_batch(group)]).select(list(columns))
+                for group in groups:
+                    yield pa.Table.from_batches([reader.get_batch(group)]).select(list(columns))
         except pa.ArrowInvalid as error:
             raise StorageFailed(
                 f"The chunk file {path} is damaged: {error}.",
@@ -149,7 +181,7 @@ class ChunkStore:
             ) from error
 
     def _receipt_path(self, chunk: int) -> Path:
-        return self._folder / f"{chunk:06d}.json"
+        return self.folder / f"{chunk:06d}.json"
 
 
 class ChunkWriter:

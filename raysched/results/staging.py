@@ -153,7 +153,7 @@ def load_any_plan(folder: Path, kind: type[P]) -> Staged[P]:
         raise _unplanned(folder, "does not match its receipt")
     if hashlib.sha256(packed).hexdigest() != receipt.tissue_sha256:
         raise _unplanned(folder, "has another tissue mask than its receipt says")
-    return Staged(folder, receipt, plan, _unpack(packed))
+    return Staged(folder, receipt, plan, unpack_tissue(packed))
 
 
 def _unplanned(folder: Path, what: str) -> StorageFailed:
@@ -182,6 +182,7 @@ def _pack(tissue: TissueMask) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(packed: bytes) -> TissueMask:
+def unpack_tissue(packed: bytes) -> TissueMask:
+    """The mask in a file ``TISSUE``, of a staging folder or of a published segmentation."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as parts:
         return TissueMask(mask=mask_of(parts), w_per_px=float(parts["w_per_px"]))

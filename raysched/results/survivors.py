@@ -118,14 +118,32 @@ def published(ids: U32, table: Any, grid: WorkingGrid) -> Any:
     """Staged cells as a table of the published ``CELLS``: level-0 px and micrometres."""
     points, at = flat(table.column("polygon_xy"), 2, np.float64)
     points = points * grid.l0_per_w
-    area = table.column("area_px").to_numpy() * grid.mpp**2
-    perimeter = table.column("perimeter_px").to_numpy().astype(np.float64) * grid.mpp
-    round_ = 4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2
+    measured = measures_of(table, grid)
     columns = {
         "id": ids,
         GEOMETRY: _wkb(points, at),
         "centroid_x_px": table.column("ref_x").to_numpy() * grid.l0_per_w,
         "centroid_y_px": table.column("ref_y").to_numpy() * grid.l0_per_w,
+        **measured,
+        "tile": table.column("tile"),
+        COVERING: _covering(points, at),
+    }
+    return pa.table(columns, schema=CELLS)
+
+
+MEASURED = (
+    *("area_px", "perimeter_px", "eccentricity", "solidity", "haematoxylin_od", "eosin_od"),
+    "confidence",
+)
+"""The staged columns that ``measures_of`` reads."""
+
+
+def measures_of(table: Any, grid: WorkingGrid) -> dict[str, Any]:
+    """What was measured on staged cells, by published name and in published units."""
+    area = table.column("area_px").to_numpy() * grid.mpp**2
+    perimeter = table.column("perimeter_px").to_numpy().astype(np.float64) * grid.mpp
+    round_ = 4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2
+    return {
         "area_um2": area,
         "perimeter_um": perimeter,
         "circularity": np.minimum(round_, 1.0),
@@ -134,10 +152,7 @@ def published(ids: U32, table: Any, grid: WorkingGrid) -> Any:
         "haematoxylin_od_mean": table.column("haematoxylin_od"),
         "eosin_od_mean": table.column("eosin_od"),
         "confidence": table.column("confidence"),
-        "tile": table.column("tile"),
-        COVERING: _covering(points, at),
     }
-    return pa.table(columns, schema=CELLS)
 
 
 def _wkb(points: Any, at: I32) -> Any:

@@ -12,7 +12,7 @@ from figures import HEADER
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"__main__", "figures", "driver", "slides", "made_up"}
+    if path.stem not in {"__main__", "figures", "driver", "slides", "made_up", "looked_at"}
 )
 
 

@@ -68,6 +68,24 @@ def test_chunks_of_one_job_spread_over_idle_lanes_in_increasing_order() -> None:
     assert [run.unit.chunk for run in c.core.runs().values()] == [0, 1, 2]
 
 
+def test_a_job_tells_which_of_its_chunks_are_in_flight() -> None:
+    c = cluster(lanes=2)
+    c.submit("ann", job("a"))
+    seen = []
+    while c.view("a").state is not JobState.SUCCEEDED:
+        seen.append((c.view("a").state.value, c.view("a").chunks_running))
+        c.tick()
+    assert seen == [
+        ("planning", ()),  # its run is no chunk's
+        ("segmenting", (0, 1)),
+        ("segmenting", (1, 2)),
+        ("segmenting", (2,)),
+        ("assembling", ()),
+        ("publishing", ()),
+    ]
+    assert c.view("a").chunks_running == ()
+
+
 # --- rule 1 and 2: branches and DAG --------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from raysched.cluster.accounts import Accounts
 from raysched.cluster.session import Session, connect
 from raysched.config import Config, load_config
 
-BUDGETS = ("default", "create", "upload", "export", "strangers")
+BUDGETS = ("default", "create", "upload", "export", "tiles", "strangers")
 GENEROUS = {f"{each}_{rest}": 100_000 for each in BUDGETS for rest in ("burst", "per_s")}
 """Tests ask faster than people do."""
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}

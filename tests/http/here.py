@@ -99,7 +99,8 @@ async def service_here(folder: Path, monkeypatch: Any, **settings: Any) -> Async
     gateway = Direct()
     gateway.actor = await actor(config)
     app = create_app(config, gateway)
-    with socket.socket() as free:
+    # asyncio waits for no acknowledgement only on sockets that say that they are TCP (else 40 ms)
+    with socket.socket(proto=socket.IPPROTO_TCP) as free:
         free.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[free]))

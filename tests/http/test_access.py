@@ -40,6 +40,7 @@ STRANGERS = WHO[:4]
 NOT_EVEN = {"jobs": [{"slide": "sample.svs", "params": {"no_such_parameter": 1}}]}
 COUNT = itertools.count()
 TUS = {"Tus-Resumable": "1.0.0"}
+FIRST_TILE = {"z": "0", "x": "0", "y": "0"}
 PIECE = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
 
 
@@ -165,6 +166,13 @@ def of_slide(world: World) -> dict[str, str]:
     return {"slide": world.slide}
 
 
+def with_review(world: World) -> dict[str, str]:
+    body = {"what": "tiles", "size": 2, "seed": 1, "replace": True}
+    path, headers = f"/jobs/{world.job}/review", world.headers("owner")
+    world.service.bare.post(path, json=body, headers=headers).raise_for_status()
+    return {"job": world.job, "number": "1"}
+
+
 def with_samples(world: World) -> dict[str, str]:
     """Everybody has the sample already."""
     for who in ("owner", "other user"):
@@ -218,6 +226,18 @@ ROWS: dict[str, Row] = {
     "get_report": Row(),
     "get_diff": Row(),
     "get_diff_page": Row(),
+    "get_chunks": Row(),
+    "get_tissue": Row(),
+    "get_measures": Row(),
+    "get_measure_pair": Row(
+        names=lambda world: {"job": world.job, "x": "area_um2", "y": "solidity"}
+    ),
+    "preview_slide_tissue": Row(names=of_slide),
+    "begin_review": Row(201, body=lambda _: {"what": "cells", "size": 3, "replace": True}),
+    "get_review": Row(names=with_review),
+    "judge_item": Row(names=with_review, body=lambda _: {"verdict": "yes"}),
+    "delete_review": Row(204, names=with_review),
+    "export_review": Row(names=with_review),
     "describe_uploads": mine(204),
     "list_uploads": mine(),
     "create_upload": mine(
@@ -236,6 +256,14 @@ ROWS: dict[str, Row] = {
     "get_thumbnail": Row(names=of_slide),
     "get_slide_file": Row(names=of_slide),
     "list_slide_folders": mine(),
+    "get_slide_view": Row(names=of_slide),
+    "get_slide_tile": Row(names=lambda world: {**of_slide(world), **FIRST_TILE}),
+    "get_job_view": Row(),
+    "get_job_tile": Row(names=lambda world: {"job": world.job, **FIRST_TILE}),
+    "get_overlay_tile": Row(names=lambda world: {"job": world.job, **FIRST_TILE}),
+    "get_cell_at": Row(query=lambda _: {"x": "100", "y": "100"}),
+    "get_cell": Row(names=lambda world: {"job": world.job, "cell": "1"}),
+    "get_picture": Row(query=lambda _: {"x": "0", "y": "0", "width": "64", "height": "64"}),
     "log_in": mine(body=lambda world: {"key": world.keys["owner"]}),
     "log_out": mine(204),
     "get_me": mine(),
@@ -245,6 +273,9 @@ ROWS: dict[str, Row] = {
     "get_my_usage": mine(),
     "get_usage": mine(),
     "get_cluster": mine(),
+    "get_cluster_minutes": mine(),
+    "get_queue": mine(),
+    "get_info": mine(),
     "list_users": mine(),
     "create_user": mine(201, body=lambda _: {"id": f"made-{next(COUNT)}"}),
     "get_user": Row(names=of_owner),

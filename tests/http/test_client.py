@@ -318,6 +318,26 @@ def test_what_a_job_said_and_what_was_used_is_told(admin: Client, ann: Client, d
     assert len(admin.cluster(limit=1).lanes) <= 1
 
 
+def test_the_queue_and_the_last_hour_are_told_after_real_work(
+    admin: Client, ann: Client, done: Job
+) -> None:
+    queue = ann.queue()
+    assert (queue.lanes_open, queue.me.rank) == (2, None)
+    assert {each.user for each in queue.held if not each.mine} <= {None}
+    minutes = admin.cluster_minutes().minutes
+    assert sum(each.tiles for each in minutes) >= done.tiles_done > 0
+    assert sum(each.cells for each in minutes) >= done.cells
+    busy = [each for each in minutes if each.chunks]
+    assert all(0 < each.chunk_median_s <= each.chunk_p90_s for each in busy)
+    assert all(0 < each.lanes_busy <= 1 for each in busy)
+    started = [each for each in minutes if each.jobs_started]
+    assert started and all(each.wait_p90_s is not None for each in started)
+    info = ann.info()
+    assert (info.dashboard_url, info.limits.max_running_jobs) == (None, 4)
+    with pytest.raises(Forbidden):
+        ann.cluster_minutes()
+
+
 def test_what_a_workflow_would_be_is_told_and_nothing_is_submitted(ann: Client, done: Job) -> None:
     before = [job.id for job in ann.jobs()]
     told = ann.estimate("sample.svs", {"slide": "sample.svs", "branch": "b", "tile_px": 512})

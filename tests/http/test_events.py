@@ -15,6 +15,7 @@ import pytest
 
 from raysched.cluster.news import Change, ChangeLog, Mark, News
 from raysched.core.model import JobId, UserId, WorkflowId
+from raysched.core.picture import Picture
 from raysched.core.scheduler import Shown
 from serve_app import hub as hubs
 from serve_app import streaming
@@ -44,6 +45,18 @@ class Stream:
         """The id of the last event, or of a comment that brought one."""
 
     async def next(self) -> Event:
+        """The next event about work; the queue's are read over."""
+        while (found := await self.any()).name == "queue":
+            pass
+        return found
+
+    async def queue(self) -> Event:
+        """The next event of the queue; others are read over."""
+        while (found := await self.any()).name != "queue":
+            pass
+        return found
+
+    async def any(self) -> Event:
         """The next event; comments are read over."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(60):
@@ -53,7 +66,7 @@ class Stream:
                     fields[name] = value
                     self.seen = fields.get("id", self.seen)
                 elif "data" in fields:
-                    return Event(fields["id"], fields["event"], json.loads(fields["data"]))
+                    return Event(fields.get("id", ""), fields["event"], json.loads(fields["data"]))
                 else:
                     fields = {}
         raise AssertionError("the stream has ended")
@@ -351,6 +364,10 @@ class Told:
     async def changes(self, after: Mark | None, wait_s: float = 0.0) -> News:
         self.asked.append(after)
         return await self.news.get()
+
+    async def queue(self, seen: int | None, wait_s: float = 0.0) -> Picture:
+        await asyncio.Event().wait()
+        raise AssertionError("the queue never changes")
 
 
 START = News(Mark(1, 0), missed=True)

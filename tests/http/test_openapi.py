@@ -14,11 +14,16 @@ from raysched.cluster.gateway import Gateway
 from raysched.config import load_config
 from serve_app import (
     account_models,
+    chunk_models,
     estimate_models,
     log_models,
+    measure_models,
     models,
+    queue_models,
     report_models,
+    review_models,
     slide_models,
+    view_models,
 )
 from serve_app.examples import UNKNOWN
 from serve_app.openapi import ERRORS, MEDIA_TYPE, errors_of, operations
@@ -28,7 +33,10 @@ from serve_app.web import create_app
 # Ray Serve's own models, on import
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 
-MODULES = (models, account_models, slide_models, log_models, report_models, estimate_models)
+MODULES = (
+    *(models, account_models, slide_models, log_models, report_models, estimate_models),
+    *(chunk_models, measure_models, review_models, view_models, queue_models),
+)
 
 
 @pytest.fixture(scope="module")

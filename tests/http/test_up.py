@@ -31,6 +31,7 @@ class Up:
     jobs_open: int
     login: str
     admin_key: str | None
+    dashboard: str | None
 
     def job(self, id_: str, key: str) -> dict[str, Any]:
         """How a job is."""
@@ -51,6 +52,7 @@ def environment(state: Path, slides: Path) -> dict[str, str]:
     settings = {
         "RAYSCHED_STATE": str(state),
         "RAYSCHED_SERVE__SLIDE_FOLDERS": json.dumps([str(slides)]),
+        "RAYSCHED_LIMITS__DEFAULT_BURST": "100000",  # a test asks faster than people do
     }
     return {**os.environ, **settings}
 
@@ -83,7 +85,8 @@ def up(state: Path, slides: Path) -> Iterator[Up]:
     assert process.stdout is not None
     try:
         said: dict[str, Any] = json.loads(process.stdout.readline())["up"]
-        yield Up(process, said["url"], said["jobs_open"], said["login"], said["admin_key"])
+        said_of = ("url", "jobs_open", "login", "admin_key", "dashboard")
+        yield Up(process, **{name: said[name] for name in said_of})
     finally:
         process.terminate()
         process.wait(STOP_WAIT_S)
@@ -104,6 +107,8 @@ def test_unfinished_work_goes_on_after_a_stop_and_a_start(
         created = httpx.post(url, json=body, headers=bearer(key), timeout=60)
         jobs = [job["id"] for job in created.raise_for_status().json()["jobs"]]
         assert first.jobs_open == 0
+        info = httpx.get(f"{first.url}/api/v1/info", headers=bearer(key)).json()
+        assert info["dashboard_url"] == first.dashboard is not None
         while first.job(jobs[0], key)["tiles_done"] == 0:
             pass
         assert first.stop()["jobs_open"] > 0

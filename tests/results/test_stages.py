@@ -113,6 +113,7 @@ def test_a_published_folder_is_complete_and_nothing_else_is_left(attempt: Attemp
         "manifest.json",
         "preview.png",
         "receipts.json",
+        "tissue.npz",
         "tissue.png",
     }
     manifest = read_manifest(attempt.out)

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from raysched.errors import NotReady, StorageFailed
 from raysched.results.cells import GROUP_CELLS
-from raysched.results.chunks import RECEIPT_LIST, Receipt
+from raysched.results.chunk_map import published_receipts
+from raysched.results.chunks import Receipt
 from raysched.results.damage import damaged, whole, without_result
 from raysched.results.manifest import (
     PREVIEW,
-    RECEIPTS,
     Manifest,
     SlideNote,
     read_manifest,
@@ -167,7 +166,7 @@ def gather(folder: Path) -> Facts:
         parts = sorted((folder / "cells").glob("part-*.parquet"))
         preview = folder / PREVIEW
         with preview.open("rb"):
-            receipts = _receipts(folder / RECEIPTS)
+            receipts = published_receipts(folder)
         ranges = _ranges(parts)
         measures = {name: Histogram(*ranges.get(name, (0.0, 0.0))) for name in MEASURES}
         density = Density.of(manifest.slide)
@@ -205,13 +204,6 @@ def _ranges(parts: list[Path]) -> dict[str, tuple[float, float]]:
                         ends = [end for end in (told.min, told.max) if math.isfinite(end)]
                         found.setdefault(column.path_in_schema, []).extend(ends)
     return {name: (min(ends), max(ends)) for name, ends in found.items() if ends}
-
-
-def _receipts(path: Path) -> tuple[Receipt, ...]:
-    try:
-        return RECEIPT_LIST.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise damaged(path, "it is not a list of receipts") from error
 
 
 def _without(folder: Path) -> NotReady | StorageFailed:

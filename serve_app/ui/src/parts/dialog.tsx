@@ -12,9 +12,12 @@ interface DialogProps {
   children: ComponentChildren;
   actions?: ComponentChildren;
   wide?: boolean;
+  /** Along the right edge, in full height: for what one looks at beside the rest. */
+  side?: boolean;
 }
 
-export function Dialog({ title, onClose, children, actions, wide }: DialogProps): JSX.Element {
+export function Dialog(props: DialogProps): JSX.Element {
+  const { title, onClose, children, actions, wide, side } = props;
   const dialog = useRef<HTMLDialogElement>(null);
   const name = useId();
   useEffect(() => {
@@ -29,7 +32,7 @@ export function Dialog({ title, onClose, children, actions, wide }: DialogProps)
   return (
     <dialog
       ref={dialog}
-      class={wide ? "dialog wide" : "dialog"}
+      class={`dialog${wide ? " wide" : ""}${side ? " side" : ""}`}
       aria-labelledby={name}
       onCancel={(event) => {
         event.preventDefault();

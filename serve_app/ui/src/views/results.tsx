@@ -1,12 +1,10 @@
 import type { JSX } from "preact";
-import { Empty, Head } from "../parts/basics";
 import type { ViewProps } from ".";
+import { JobResults } from "./results/job";
+import { ResultsList } from "./results/list";
+import "./results/results.css";
 
-export function ResultsView(_props: ViewProps): JSX.Element {
-  return (
-    <>
-      <Head title="Results" />
-      <Empty icon="info" title="Being built" />
-    </>
-  );
+export function ResultsView({ path, query }: ViewProps): JSX.Element {
+  const job = path[0];
+  return job ? <JobResults key={job} id={job} query={query} /> : <ResultsList query={query} />;
 }

@@ -1,12 +1,11 @@
 import type { JSX } from "preact";
-import { Empty, Head } from "../parts/basics";
 import type { ViewProps } from ".";
+import { ReviewJob } from "./review/job";
+import { ReviewList } from "./review/list";
+import "./results/results.css";
+import "./review/review.css";
 
-export function ReviewView(_props: ViewProps): JSX.Element {
-  return (
-    <>
-      <Head title="Review" />
-      <Empty icon="info" title="Being built" />
-    </>
-  );
+export function ReviewView({ path, query }: ViewProps): JSX.Element {
+  const job = path[0];
+  return job ? <ReviewJob key={job} id={job} query={query} /> : <ReviewList />;
 }

@@ -1,0 +1,239 @@
+// The side panel: how cells are drawn, and what else is shown.
+import { useComputed } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { useId } from "preact/hooks";
+import { percent, unit, words } from "../../format";
+import { Choice, Field } from "../../parts/basics";
+import type { Looking } from "./address";
+import { ChunkLegend, Holes } from "./chunk-map";
+import { COLOURS, type Look, type Style } from "./look";
+import { Strip } from "./palettes";
+import { MeasureColours } from "./measure-colours";
+import type { CellsFacts, Chunks } from "./shapes";
+import type { Stage } from "./stage";
+
+const STYLES: readonly (readonly [Style, string])[] = [
+  ["outline", "Outline"],
+  ["fill", "Fill"],
+  ["density", "Density"],
+];
+
+export function Section(props: {
+  title: string;
+  aside?: ComponentChildren;
+  children?: ComponentChildren;
+}): JSX.Element {
+  return (
+    <section class="viewer-section">
+      <header>
+        <h2>{props.title}</h2>
+        {props.aside}
+      </header>
+      {props.children}
+    </section>
+  );
+}
+
+/** On or off. */
+export function Switch(props: {
+  label: string;
+  keys: string;
+  value: boolean;
+  onChange: (value: boolean) => void;
+  isHidden?: boolean;
+}): JSX.Element {
+  return (
+    <label class="viewer-switch" title={`${props.label} (${props.keys})`}>
+      <span class={props.isHidden ? "unseen" : ""}>{props.label}</span>
+      <kbd>{props.keys}</kbd>
+      <input
+        type="checkbox"
+        role="switch"
+        checked={props.value}
+        onChange={(event) => props.onChange(event.currentTarget.checked)}
+      />
+    </label>
+  );
+}
+
+interface CellsProps {
+  looking: Looking;
+  stage: Stage;
+  view: CellsFacts;
+  /** Each of two jobs has its own colour. */
+  isCompared: boolean;
+}
+
+export function CellsSection({ looking, stage, view, isCompared }: CellsProps): JSX.Element {
+  const { look, set } = looking;
+  const now = look.value;
+  const isDifference = isCompared && now.mode === "difference";
+  return (
+    <Section
+      title="Cells"
+      aside={
+        <Switch
+          label="Show cells"
+          keys="C"
+          value={now.cells}
+          onChange={(cells) => set({ cells })}
+          isHidden
+        />
+      }
+    >
+      <div class="viewer-options" data-off={!now.cells}>
+        {!isDifference && (
+          <Choice
+            label="How cells are drawn"
+            options={STYLES}
+            value={now.style}
+            onChange={(style) => set({ style })}
+          />
+        )}
+        <Opacity value={now.opacity} onChange={(opacity) => set({ opacity })} />
+        <Far stage={stage} look={now} />
+        {now.style === "density" && !isCompared && (
+          <div class="viewer-ends">
+            <Strip palette="density" />
+            <span>few cells</span>
+            <span>many</span>
+          </div>
+        )}
+        {!isCompared && now.style !== "density" && (
+          <>
+            <By looking={looking} view={view} />
+            {now.by ? (
+              <MeasureColours looking={looking} view={view} />
+            ) : (
+              <Colours value={now.colour} onChange={(colour) => set({ colour })} />
+            )}
+          </>
+        )}
+      </div>
+    </Section>
+  );
+}
+
+const FAR_UM = 2.5;
+
+/** From afar the service draws density, whatever is wanted. */
+function Far({ stage, look }: { stage: Stage; look: Look }): JSX.Element | null {
+  const isFar = useComputed(() => {
+    const { mpp } = stage.slide;
+    const perPx = (mpp ?? 0) / (stage.camera.value?.zoom ?? 1);
+    return perPx > FAR_UM;
+  });
+  if (!isFar.value || look.style === "density" || !look.cells) return null;
+  return <p class="muted small">From this far their density is shown. Zoom in for single cells.</p>;
+}
+
+function Opacity(props: { value: number; onChange: (value: number) => void }): JSX.Element {
+  const id = useId();
+  return (
+    <div class="viewer-slider">
+      <label for={id}>Opacity</label>
+      <input
+        id={id}
+        type="range"
+        min="0.05"
+        max="1"
+        step="0.05"
+        value={props.value}
+        onInput={(event) => props.onChange(Number(event.currentTarget.value))}
+      />
+      <output for={id}>{percent(props.value)}</output>
+    </div>
+  );
+}
+
+function By({ looking, view }: { looking: Looking; view: CellsFacts }): JSX.Element {
+  const { look, set } = looking;
+  return (
+    <Field label="Colour by">
+      {(ids) => (
+        <select
+          {...ids}
+          value={look.value.by ?? ""}
+          onChange={(event) => {
+            const by = event.currentTarget.value || null;
+            set({ by, low: null, high: null });
+          }}
+        >
+          <option value="">One colour</option>
+          {view.measures.map(({ name, unit: of }) => (
+            <option key={name} value={name}>
+              {words(name)}
+              {unit(of) && ` (${unit(of)})`}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+}
+
+function Colours(props: { value: string; onChange: (value: string) => void }): JSX.Element {
+  const name = useId();
+  const isOwn = !COLOURS.some(([each]) => each === props.value);
+  return (
+    <fieldset class="viewer-colours">
+      <legend class="unseen">Colour of the cells</legend>
+      {COLOURS.map(([value, text]) => (
+        <label key={value} title={text}>
+          <input
+            type="radio"
+            name={name}
+            checked={props.value === value}
+            onChange={() => props.onChange(value)}
+          />
+          <span class="viewer-colour" style={{ backgroundColor: `#${value}` }} />
+          <span class="unseen">{text}</span>
+        </label>
+      ))}
+      <label class="viewer-own" title="A colour of your own" data-chosen={isOwn}>
+        <span class="unseen">A colour of your own</span>
+        <input
+          type="color"
+          value={`#${props.value}`}
+          onChange={(event) => props.onChange(event.currentTarget.value.slice(1))}
+        />
+      </label>
+    </fieldset>
+  );
+}
+
+interface LayersProps {
+  looking: Looking;
+  stage: Stage;
+  chunks: Chunks | null;
+  hasTissue: boolean;
+  hasChunks: boolean;
+}
+
+export function LayersSection(props: LayersProps): JSX.Element {
+  const { looking, stage, chunks, hasTissue, hasChunks } = props;
+  const { look, set } = looking;
+  return (
+    <Section title="On the slide">
+      {hasTissue && (
+        <Switch
+          label="Tissue mask"
+          keys="T"
+          value={look.value.tissue}
+          onChange={(tissue) => set({ tissue })}
+        />
+      )}
+      {hasChunks && (
+        <Switch
+          label="Chunk map"
+          keys="M"
+          value={look.value.chunks}
+          onChange={(shown) => set({ chunks: shown })}
+        />
+      )}
+      {!hasTissue && !hasChunks && <p class="muted small">Nothing is known of its tissue yet.</p>}
+      {chunks && look.value.chunks && <ChunkLegend stage={stage} chunks={chunks} />}
+      {chunks && !look.value.chunks && <Holes stage={stage} chunks={chunks} />}
+    </Section>
+  );
+}

@@ -1,0 +1,105 @@
+"""Whose job a tile is of, from memory: a viewer asks for a hundred tiles of one job at a time.
+
+What a replica remembers is where the job's files are, for whom and for a few seconds. That the
+files are there is looked at each time, so deleted results are gone at once, and the key is admitted
+by the actor each time as ever. That a job has ended is learnt within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from raysched.core.model import JobId, JobState, UserId
+from raysched.core.views import JobView
+from raysched.imaging.request import read_request
+from raysched.results.staging import staging_folder
+from raysched.results.viewing.sources import CellSource, Moved, moved
+from raysched.results.viewing.viewer import Viewer
+from serve_app.desk import Desk
+from serve_app.doorman import Recent
+from serve_app.results import refuse_deleted, results_of
+
+T = TypeVar("T")
+
+FINISHED_S, RUNNING_S = 5.0, 1.0
+"""How long it is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A job of somebody's, as far as a viewer needs it. ``folder``: its results, or what it has so
+    far; None before it has anything. ``mpp``: as the request gave it. ``complete``: it has
+    succeeded; ``version`` names what it has, where that is not cells."""
+
+    job: JobId
+    slide: Path
+    mpp: float | None
+    folder: Path | None
+    complete: bool
+    version: str
+
+    @classmethod
+    def of(cls, view: JobView) -> Looked:
+        """Raises ``NotFound`` where its results are gone."""
+        request = read_request(view.kind, view.request)
+        return cls(
+            job=view.job,
+            slide=Path(request.slide),
+            mpp=request.mpp,
+            folder=_folder(view, Path(request.out)),
+            complete=view.state is JobState.SUCCEEDED,
+            version=view.checksum or "0",
+        )
+
+
+def _folder(view: JobView, out: Path) -> Path | None:
+    refuse_deleted(view)
+    if view.state is JobState.SUCCEEDED:
+        return results_of(view)
+    staging = staging_folder(out, view.job)
+    return staging if staging.is_dir() else None
+
+
+class Looking:
+    """The viewer of one replica, and what it remembers of whose jobs are looked at. Used within one
+    event loop; the work itself is done in threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.viewer = Viewer()
+        self._clock = clock
+        self._known: Recent[tuple[UserId, str], tuple[float, Looked]] = Recent()
+
+    async def at(self, at: Desk, job: str, work: Callable[[Looked, CellSource | None], T]) -> T:
+        """What ``work`` makes, in a thread, of a job of the caller's and its cells, if it has any.
+        Raises ``NotFound``, and what ``work`` raises."""
+        try:
+            return await self._work(await self._looked(at, job), work)
+        except Moved:  # it has ended, or its results were deleted: the actor knows
+            self._known.forget((at.user, job))
+        return await self._work(await self._looked(at, job), work)
+
+    async def _looked(self, at: Desk, job: str) -> Looked:
+        until, known = self._known.get((at.user, job)) or (0.0, None)
+        if known is not None and self._clock() < until:
+            return known
+        view = await at.gateway.job(at.user, JobId(job))
+        looked = await asyncio.to_thread(Looked.of, view)
+        keep_s = FINISHED_S if view.state is JobState.SUCCEEDED else RUNNING_S
+        self._known.put((at.user, job), (self._clock() + keep_s, looked))
+        return looked
+
+    async def _work(self, looked: Looked, work: Callable[[Looked, CellSource | None], T]) -> T:
+        def do() -> T:
+            source = None
+            if looked.folder is not None:
+                source = self.viewer.source(looked.folder)
+                if source is None and not looked.folder.is_dir():
+                    raise moved()
+            return work(looked, source)
+
+        return await asyncio.to_thread(do)
