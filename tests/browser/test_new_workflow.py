@@ -79,6 +79,7 @@ def test_cards_are_dragged_and_moved_by_keys_and_a_circle_is_refused(
     page.locator("[data-job]").nth(2).focus()
     page.keyboard.press("Alt+ArrowDown")
     expect(branches).to_have_count(3)
+    expect(page.locator("[data-job]").nth(2)).to_be_focused()
     page.keyboard.press("Shift+F10")
     page.get_by_role("menuitem", name="Duplicate").click()
     expect(cards(page)).to_have_text(["cells", "tissue", "cells-sweep", "cells-sweep-2"])

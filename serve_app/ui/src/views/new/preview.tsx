@@ -64,7 +64,8 @@ export function Preview({ job }: { job: Job }): JSX.Element {
   const small = thumbnail(job.spec.slide);
   const mpp = (job.spec["mpp"] as number | undefined) ?? data?.mpp ?? slide?.mpp ?? null;
   const source = job.spec["mpp"] != null ? "given here" : (data?.mpp_source ?? slide?.mpp_source);
-  const isAsked = slide?.state === "ready" && mpp === null;
+  // Also once it is answered: who types 0.25 has typed 0.2 before.
+  const isAsked = slide?.state === "ready" && slide.mpp === null;
   // Not there on an older service: the thumbnail and the estimate say enough.
   const failed = error && error.status !== 404 && error.code !== "mpp_missing" ? error : null;
   return (
@@ -99,7 +100,7 @@ export function Preview({ job }: { job: Job }): JSX.Element {
         )}
         <dt>Pixel size</dt>
         <dd>{mpp === null ? "not known" : `${number(mpp, 4)} µm, ${sourceInWords(source)}`}</dd>
-        {data?.tissue_mm2 != null && (
+        {data?.tissue_mm2 != null && mpp !== null && (
           <>
             <dt>Tissue</dt>
             <dd>
