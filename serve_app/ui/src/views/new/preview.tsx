@@ -24,6 +24,7 @@ interface Tissue {
 }
 
 const LATER_MS = 350;
+const GIVEN = "The file does not say: the job goes by this.";
 
 interface Seen {
   of: string;
@@ -139,10 +140,13 @@ const sourceInWords = (source: string | null | undefined): string =>
 /** The pixel size is missing: without it areas mean nothing, so the job would wait for it. */
 function Question({ job, text }: { job: Job; text: string | null }): JSX.Element {
   const at = `${job.id}/mpp`;
+  const isGiven = job.spec["mpp"] != null;
   return (
     <div class="question">
       <strong>How large is a pixel of this slide?</strong>
-      <p class="small">{text ?? "The file does not say. The job would stop and ask for it."}</p>
+      <p class="small">
+        {text ?? (isGiven ? GIVEN : "The file does not say. The job would stop and ask for it.")}
+      </p>
       <SettingField
         at={at}
         setting={MPP}
