@@ -107,10 +107,10 @@ VALUES: Mapping[str, Any] = {
     "FolderEntry.name": "biopsy-12.svs", "FolderEntry.path": "2026/biopsy-12.svs",
     "folder": 0, "Upload.id": SLIDE, "Upload.name": "biopsy-12.svs", "offset": 8_388_608,
     # views
-    "SlideView.tile_px": 256, "OverlayView.tile_px": 512, "SlideView.levels": 10,
+    "SlideView.tile_px": 256, "overlap": 1, "OverlayView.tile_px": 512, "SlideView.levels": 10,
     "OverlayView.levels": 10, "OverlayView.l0_per_px": 0.5, "low": 12.5,
     "CellsView.slide": {"name": "biopsy-12.svs", "width": 98_304, "height": 65_536, "mpp": 0.2498,
-                        "mpp_source": "vendor", "tile_px": 256, "levels": 10,
+                        "mpp_source": "vendor", "tile_px": 256, "overlap": 1, "levels": 10,
                         "href": f"/api/v1/jobs/{JOB}/tiles/{{z}}/{{x}}/{{y}}"},
     "SlideView.name": "biopsy-12.svs",
     "SlideView.href": f"/api/v1/slides/{SLIDE}/tiles/{{z}}/{{x}}/{{y}}",

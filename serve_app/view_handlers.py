@@ -13,7 +13,7 @@ from fastapi import Path as InPath
 from raysched.errors import MppMissing, NotFound, NotReady
 from raysched.imaging.mpp import resolve_mpp
 from raysched.results.viewing.drawing import overlay_pyramid, overlay_tile, region_picture
-from raysched.results.viewing.slides import jpeg, slide_pyramid, slide_tile
+from raysched.results.viewing.slides import OVERLAP_PX, jpeg, slide_pyramid, slide_tile
 from raysched.results.viewing.sources import CellSource, cell_at
 from raysched.results.viewing.viewer import Viewer, tissue_size
 from serve_app.desk import Desk, desk
@@ -207,6 +207,7 @@ def _slide_view(viewer: Viewer, path: Path, mpp: float | None, href: str) -> Sli
         mpp=found[0],
         mpp_source=found[1],
         tile_px=pyramid.tile_px,
+        overlap=OVERLAP_PX,
         levels=pyramid.levels,
         href=href,
     )

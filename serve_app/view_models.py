@@ -87,8 +87,8 @@ class RegionAsked(BaseModel):
 
 class SlideView(Shown):
     """A slide as tiles. Level ``levels - 1`` is the whole slide, ``width`` x ``height`` px; each
-    level before it is half as large, rounded up. ``mpp``: um per px of the whole slide, null where
-    the file does not say."""
+    level before it is half as large, rounded up. A tile has ``overlap`` px more of each neighbour.
+    ``mpp``: um per px of the whole slide, null where the file does not say."""
 
     name: str
     width: int
@@ -96,6 +96,7 @@ class SlideView(Shown):
     mpp: float | None
     mpp_source: str | None
     tile_px: int
+    overlap: int
     levels: int
     href: Template
 

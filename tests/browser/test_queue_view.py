@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -19,10 +20,11 @@ pytestmark = [
 
 
 def submitted(http: httpx.Client, name: str, *branches: str) -> dict[str, Any]:
-    """A workflow with one job of the sample per name of a branch."""
+    """A workflow with one job of the sample per name of a branch; no two compute the same."""
+    usual = {"slide": "sample.svs", "tile_px": 512, "chunk_tiles": 1}
     jobs = [
-        {"slide": "sample.svs", "branch": branch, "tile_px": 512, "chunk_tiles": 1}
-        for branch in branches
+        {**usual, "branch": branch, "params": {"likeness": 0.4 + number / 100}}
+        for number, branch in enumerate(branches)
     ]
     made = http.post("/workflows", json={"name": name, "jobs": jobs}).raise_for_status()
     workflow: dict[str, Any] = made.json()
@@ -112,6 +114,14 @@ def test_others_in_the_queue_are_named_to_the_administrator_alone(
         http.post(f"/workflows/{workflow}/cancel").raise_for_status()
 
 
+@pytest.fixture
+def resumed(service: Service) -> Iterator[None]:
+    """Whatever comes of a pause, it ends with its test."""
+    yield
+    service.http.post("/cluster/resume").raise_for_status()
+
+
+@pytest.mark.usefixtures("resumed")
 def test_a_pause_is_asked_for_twice_and_said_to_everybody(
     opened: Opening, service: Service
 ) -> None:

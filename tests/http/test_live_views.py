@@ -109,7 +109,7 @@ def test_a_job_is_looked_at_before_it_is_planned(
         assert (view["measures"], view["tissue"]) == ([], None)
         tiles = f"/api/v1/jobs/{job}/tiles/{{z}}/{{x}}/{{y}}"
         wanted = {"name": "lung-7.svs", "width": 2220, "height": 2967, "mpp": 0.499}
-        more = {"mpp_source": "vendor", "tile_px": 256, "levels": 5, "href": tiles}
+        more = {"mpp_source": "vendor", "tile_px": 256, "overlap": 1, "levels": 5, "href": tiles}
         assert view["slide"] == {**wanted, **more}
         for path in ("overlay/0/0/0", "cells/at?x=1&y=1", "cells/1"):
             answer = await here.http.get(f"/jobs/{job}/{path}")

@@ -32,7 +32,7 @@ from raysched.results.viewing.drawing import (
     overlay_tile,
     region_picture,
 )
-from raysched.results.viewing.palettes import Palette, Style, colours
+from raysched.results.viewing.palettes import Palette, Style, colours, ramp
 from raysched.results.viewing.png import blank_png
 from raysched.results.viewing.sources import CellSource, cell_at, narrowed
 from raysched.results.viewing.viewer import Viewer, tissue_size
@@ -118,11 +118,12 @@ def picture(source: CellSource, z: int, look: Look) -> Any:
     return whole
 
 
-def outlined(ids: Any) -> Any:
-    """Which pixels of cells have a neighbour that is not of theirs."""
-    around = np.pad(ids, 1)
+def outlined(ids: Any, far: int = 1) -> Any:
+    """Which pixels of cells have one at most so far in a row or column that is not of theirs."""
+    around = np.pad(ids, far)
     height, width = ids.shape
-    shifts = [(0, 1), (2, 1), (1, 0), (1, 2)]
+    steps = [step for step in range(-far, far + 1) if step]
+    shifts = [(far + step, far) for step in steps] + [(far, far + step) for step in steps]
     parts = [around[dy : dy + height, dx : dx + width] for dy, dx in shifts]
     return (ids > 0) & np.any([part != ids for part in parts], axis=0)
 
@@ -162,8 +163,16 @@ def test_the_finest_levels_divide_the_pixels_of_the_labels(
     for finer in (1, 2):
         ids, beyond = divided(ids), 2 << finer
         drawn = picture(finished, z + finer, LOOKS["outline"])
-        wanted = outlined(ids)[beyond:-beyond, beyond:-beyond]
+        wanted = outlined(ids, far=finer)[beyond:-beyond, beyond:-beyond]
         assert ((drawn[..., 3] > 0) == wanted).all()
+
+
+def test_a_density_fades_to_nothing_without_an_edge() -> None:
+    for palette in Palette:
+        alpha = ramp(palette)[:, 3].astype(int)
+        assert (alpha[0], alpha[1], alpha[-1]) == (0, 0, 205)
+        assert np.diff(alpha).min() >= 0
+        assert np.diff(alpha).max() <= 3
 
 
 def test_dividing_pixels_rounds_corners_and_keeps_everything_else() -> None:

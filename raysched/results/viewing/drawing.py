@@ -29,6 +29,8 @@ Bool = npt.NDArray[np.bool_]
 FINER = 2
 MOST_UM = 2.5
 """Larger pixels show no single cells: a nucleus of 8 um would be three of them."""
+BOLD_PX = 2
+"""How thick an outline is in the finest level, half a pixel of the labels: seen on any screen."""
 MARGIN_PX = 2
 """What dividing pixels looks at around them."""
 MOST_UPSCALE = 4.0
@@ -77,17 +79,19 @@ def overlay_tile(source: CellSource, at: tuple[int, int, int], look: Look) -> by
     level = pyramid.levels - 1 - at[0] - FINER
     if look.style is Style.DENSITY or source.frame.mpp * 2.0**level > MOST_UM:
         return _density(source, rect, level, look)
-    ids = labels_at(source, level, Rect(rect.x0 - 1, rect.y0 - 1, rect.x1 + 1, rect.y1 + 1))
-    drawn = ids[1:-1, 1:-1] != 0
+    pad = BOLD_PX if level == -FINER else 1
+    ids = labels_at(source, level, rect_around(rect, pad))
+    inner = ids[pad:-pad, pad:-pad]
+    drawn = inner != 0
     if look.style is Style.OUTLINE:
-        drawn &= edges(ids)
+        drawn &= edges(ids, pad)
     if not drawn.any():
         return blank_png(rect.width, rect.height)
     if look.by is None:
         return indexed_png(drawn.view(np.uint8), one_colour(look.colour))
     index = np.zeros(drawn.shape, np.uint8)
     low, high = _range(source, look.by, look)
-    values = source.values(look.by, ids[1:-1, 1:-1][drawn])
+    values = source.values(look.by, inner[drawn])
     index[drawn] = places(values.astype(np.float32), low, high)
     return indexed_png(index, colours(look.palette or Palette.VIRIDIS))
 
@@ -109,15 +113,22 @@ def region_picture(
     return rgb
 
 
-def edges(ids: U32) -> Bool:
-    """Which pixels differ from one of their four neighbours; of an image with a pixel more on each
-    side: (h - 2, w - 2)."""
-    here = ids[1:-1, 1:-1]
-    found = here != ids[:-2, 1:-1]
-    found |= here != ids[2:, 1:-1]
-    found |= here != ids[1:-1, :-2]
-    found |= here != ids[1:-1, 2:]
-    return np.asarray(found)
+def rect_around(rect: Rect, pad: int) -> Rect:
+    """With so many pixels more on each side."""
+    return Rect(rect.x0 - pad, rect.y0 - pad, rect.x1 + pad, rect.y1 + pad)
+
+
+def edges(ids: U32, width: int = 1) -> Bool:
+    """Which pixels differ from one at most ``width`` to a side, up or down; of an image (h, w) with
+    so many more pixels on each side: (h - 2 width, w - 2 width)."""
+    height, across = (side - 2 * width for side in ids.shape)
+    here = ids[width:-width, width:-width]
+    found = np.zeros(here.shape, np.bool_)
+    for far in range(1, width + 1):
+        for dy, dx in ((-far, 0), (far, 0), (0, -far), (0, far)):
+            top, left = width + dy, width + dx
+            found |= here != ids[top : top + height, left : left + across]
+    return found
 
 
 def labels_at(source: CellSource, level: int, rect: Rect) -> U32:

@@ -38,9 +38,11 @@ POINTS = {
 }
 STEPS = 255
 """Colours of a palette: place 0 is nothing at all, places 1..255 are low to high."""
-FAINT = 96
+FAINT = 128
 """Density is ever less transparent up to this place."""
-DENSEST_ALPHA = 215
+DENSEST_ALPHA = 205
+DARKEST = 0.3
+"""Where in its palette a density begins: the darkest colours would grey what has hardly any."""
 
 
 @cache
@@ -58,10 +60,13 @@ def colours(palette: Palette) -> U8:
 
 @cache
 def ramp(palette: Palette) -> U8:
-    """The same for a density: the fewer, the more of the slide is seen through it."""
+    """The same for a density: the fewer, the more of the slide is seen through it, from nothing
+    on without an edge."""
     made = colours(palette).copy()
     places = np.arange(STEPS + 1)
-    made[:, 3] = np.round(DENSEST_ALPHA * np.sqrt(np.minimum(places / FAINT, 1.0)))
+    made[1:, :3] = made[1 + np.round(np.linspace(DARKEST, 1, STEPS) * (STEPS - 1)).astype(int), :3]
+    share = np.minimum(places / FAINT, 1.0)
+    made[:, 3] = np.round(DENSEST_ALPHA * share * share * (3 - 2 * share))
     return made
 
 

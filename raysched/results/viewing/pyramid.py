@@ -39,6 +39,11 @@ class Pyramid:
         by = self.shrink(z)
         return -(-self.width // by), -(-self.height // by)
 
+    def overlapping(self, z: int, x: int, y: int, px: int) -> Rect:
+        """A tile with ``px`` more on each side that has a neighbour. Raises ``NotFound``."""
+        rect, (width, height) = self.tile(z, x, y), self.size(z)
+        return rect.grow(px, Rect(0, 0, width, height))
+
     def tile(self, z: int, x: int, y: int) -> Rect:
         """The pixels of a tile in those of its level. Raises ``NotFound``."""
         if 0 <= z < self.levels and x >= 0 and y >= 0:

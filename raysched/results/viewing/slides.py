@@ -18,6 +18,8 @@ from raysched.imaging.slide import Rgb, Slide, file_state, open_slide, shared_ca
 from raysched.results.viewing.pyramid import Pyramid
 
 TILE_PX = 256
+OVERLAP_PX = 1
+"""Tiles have this much of their neighbours: a browser that enlarges them shows no seams then."""
 QUALITY = 85
 MOST_SHRINK = 16
 """Pixels of a slide's own level along a pixel of a tile: what one tile costs is bounded, also of a
@@ -97,7 +99,7 @@ def slide_pyramid(slide: Slide) -> Pyramid:
 def slide_tile(slide: Slide, z: int, x: int, y: int) -> bytes:
     """A tile as JPEG. Raises ``NotFound`` where there is none, ``SlideUnreadable``."""
     pyramid = slide_pyramid(slide)
-    rect, by = pyramid.tile(z, x, y), pyramid.shrink(z)
+    rect, by = pyramid.overlapping(z, x, y, OVERLAP_PX), pyramid.shrink(z)
     return jpeg(read_scaled(slide, (rect.x0 * by, rect.y0 * by), by, (rect.width, rect.height)))
 
 

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, url } from "../api/http";
 import { Icon } from "./icons";
+import "./job-picture.css";
 
 interface SlideSize {
   slide: { width: number; height: number };

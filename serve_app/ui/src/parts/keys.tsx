@@ -7,6 +7,7 @@ import { time } from "../format";
 import { Button, Failure, Field, Loading, Notice } from "./basics";
 import { Copyable } from "./copy";
 import { confirmed, Dialog, say, tried } from "./dialog";
+import { mayChange } from "../session";
 import { useLoad } from "./load";
 import "./keys.css";
 
@@ -150,9 +151,13 @@ export function KeyList(props: { path: string; most: Role; current?: string }): 
     <div class="stack tight">
       <KeyTable keys={shown} current={current} onRevoke={(key) => void revoke(key)} />
       <div class="row apart">
-        <Button icon="key" onClick={() => setAsking(true)}>
-          Make a key
-        </Button>
+        {mayChange.value ? (
+          <Button icon="key" onClick={() => setAsking(true)}>
+            Make a key
+          </Button>
+        ) : (
+          <span class="small muted">A key that may only look makes and ends none.</span>
+        )}
         {all.length > shown.length && (
           <Button kind="quiet" onClick={() => setLong(true)}>
             Show all {all.length}
@@ -237,7 +242,7 @@ function KeyTable({ keys, current, onRevoke }: TableProps): JSX.Element {
               <td>{key.used_at ? time(key.used_at) : "never"}</td>
               <td>{endOf(key)}</td>
               <td class="number">
-                {!ended(key) && (
+                {mayChange.value && !ended(key) && (
                   <Button
                     icon="trash"
                     kind="quiet"

@@ -1,6 +1,20 @@
 // Asking for something once a view is shown, and again on demand.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ask, asApiError, type ApiError, type Ask } from "../api/http";
+import { ask, asApiError, online, type ApiError, type Ask } from "../api/http";
+import { link } from "../live";
+
+/** Call once the service is reached again: by a request, by its events, or as the browser says. */
+export function whenBack(call: () => void): () => void {
+  let isNow = true; // a signal tells its present value at once: that is no change
+  const hear = (isBack: boolean) => !isNow && isBack && call();
+  const stops = [online.subscribe(hear), link.subscribe((state) => hear(state === "live"))];
+  isNow = false;
+  addEventListener("online", call);
+  return () => {
+    removeEventListener("online", call);
+    for (const stop of stops) stop();
+  };
+}
 
 export interface Loaded<T> {
   data: T | null;
@@ -37,5 +51,8 @@ export function useLoad<T>(path: string | null, query?: Ask["query"]): Loaded<T>
     );
     return () => stop.abort();
   }, [given, turn]);
-  return { data: state.data, error: state.error, again: () => setTurn((old) => old + 1) };
+  const again = () => setTurn((old) => old + 1);
+  const isAway = state.error?.status === 0;
+  useEffect(() => (isAway ? whenBack(again) : undefined), [isAway]);
+  return { data: state.data, error: state.error, again };
 }

@@ -2,7 +2,6 @@ import type { JSX } from "preact";
 import type { ViewProps } from ".";
 import { ReviewJob } from "./review/job";
 import { ReviewList } from "./review/list";
-import "./results/results.css";
 import "./review/review.css";
 
 export function ReviewView({ path, query }: ViewProps): JSX.Element {

@@ -10,7 +10,7 @@ import { Cards } from "./slides/cards";
 import { SlideDetail } from "./slides/detail";
 import { FoldersDialog } from "./slides/folders";
 import * as list from "./slides/list";
-import { hasSample, takeSample } from "./slides/sample";
+import { hasSample, isTaking, takeSample } from "./slides/sample";
 import { found, isAsked, Tools, type Wanted, wantedOf } from "./slides/search";
 import { listLeft, send, sendings } from "./slides/sending";
 import "./slides/slides.css";
@@ -172,8 +172,8 @@ function NoSlides({ onServer }: { onServer: () => void }): JSX.Element {
               From the server's folders
             </Button>
             {hasSample.value && (
-              <Button icon="slides" onClick={() => void takeSample()}>
-                Take the sample
+              <Button icon="slides" disabled={isTaking.value} onClick={() => void takeSample()}>
+                {isTaking.value ? "Taking the sample" : "Take the sample"}
               </Button>
             )}
           </>

@@ -98,7 +98,7 @@ function Slot({ user }: { user: Cluster["users"][number] }): JSX.Element {
   }
   return (
     <span class="state idle">
-      {user.queue_rank ? `number ${user.queue_rank}` : "waits"}
+      {user.queue_rank ? `number ${user.queue_rank}` : "none"}
       {user.queued_since && ` since ${time(user.queued_since)}`}
     </span>
   );

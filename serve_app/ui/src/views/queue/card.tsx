@@ -15,6 +15,7 @@ import { bucketOf, numberOf } from "./group";
 import { jobLink } from "./places";
 import { Why } from "./sentence";
 import { Track } from "./track";
+import "./card.css";
 
 const MARGIN = "300px";
 
@@ -115,6 +116,10 @@ function Kind({ job }: Props): JSX.Element {
   );
 }
 
+/** Begun, and not computing just now: parked, stopping, or waiting for a lane. */
+const isHeldUp = (job: Job): boolean =>
+  bucketOf(job) === "running" && job.why.reason !== "computing";
+
 function Body({ job }: Props): JSX.Element {
   const bucket = bucketOf(job);
   const isBegun = job.stage !== null || job.state === "succeeded" || job.tiles_total !== null;
@@ -125,9 +130,7 @@ function Body({ job }: Props): JSX.Element {
       {job.state === "needs_mpp" &&
         (mayChange.value ? <Answer job={job} /> : <Why job={job} brief />)}
       {job.failure && bucket === "failed" && <Fault job={job} />}
-      {(bucket === "waiting" || job.state === "cancelling" || bucket === "stopped") && (
-        <Why job={job} brief />
-      )}
+      {(bucket === "waiting" || bucket === "stopped" || isHeldUp(job)) && <Why job={job} brief />}
       {job.reused && job.state === "succeeded" && (
         <p class="q-why muted">Those of an equal job: nothing was computed twice.</p>
       )}

@@ -13,6 +13,7 @@ import { cancelWorkflow, deleteWorkflow } from "./acts";
 import { Card } from "./card";
 import { inWords, tally, windowOf, type Branch, type Bucket, type Group } from "./group";
 import { jobsOf, nameOf } from "./names";
+import "./lanes.css";
 
 const PAGE = 12;
 const opened = signal<ReadonlyMap<string, boolean>>(new Map());

@@ -19,6 +19,7 @@ import { nameOf, useNames } from "./names";
 import { filters } from "./places";
 import { Why } from "./sentence";
 import { Track } from "./track";
+import "./panel.css";
 
 const TABS = [
   ["facts", "Overview"],

@@ -17,7 +17,10 @@ export function usePicture(): void {
   useEffect(() => {
     const stop = hear("queue", (data) => see(data as QueuePicture));
     void refresh();
-    return stop;
+    return () => {
+      stop();
+      picture.value = null; // whoever looks next may be somebody else
+    };
   }, []);
 }
 

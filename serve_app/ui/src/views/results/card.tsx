@@ -5,6 +5,7 @@ import { hasEnded } from "../../live";
 import { State } from "../../parts/basics";
 import { JobPicture } from "../../parts/job-picture";
 import { link } from "../../router";
+import "./card.css";
 
 /** Whether there is something to look at: finished, or some cells so far. */
 export function hasResults(job: Job): boolean {

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { percent } from "../../format";
 import type { Interval } from "./interval";
+import "./accuracy.css";
 
 /** A share with its interval on a line from 0 to 100 %: the more answers, the narrower. */
 export function AccuracyBar(props: { interval: Interval | null; label: string }): JSX.Element {

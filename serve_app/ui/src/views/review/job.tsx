@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { asApiError, ask, url, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
-import { jobs } from "../../live";
+import { hasEnded, jobs } from "../../live";
 import { Button, Empty, Failure, Head, LinkButton, Loading } from "../../parts/basics";
 import { confirmed, say, tried } from "../../parts/dialog";
 import { useLoad } from "../../parts/load";
@@ -76,7 +76,7 @@ function NotBegun({ job, onBegun }: { job: Job; onBegun: (review: Review) => voi
         <Head title="Quality check" about={job.slide} />
         <Empty
           icon="review"
-          title="This job has nothing to check"
+          title={hasEnded(job) ? "This job has nothing to check" : "Nothing to check yet"}
           action={<LinkButton href={link(["review"])}>Choose another result</LinkButton>}
         >
           {job.results_deleted_at ? "Its results were deleted." : job.why.sentence}

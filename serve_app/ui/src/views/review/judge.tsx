@@ -1,6 +1,6 @@
 // One item at a time: a large picture, Yes or No, and how it stands.
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, percent } from "../../format";
 import { Button, Progress } from "../../parts/basics";
 import { mayChange } from "../../session";
@@ -200,12 +200,13 @@ export function SoFar({ answers }: { answers: Answers }): JSX.Element {
   );
 }
 
-/** Single keys for the whole page, unless something is being typed; which was pressed last. */
+/** Single keys for the whole page, from the first moment, unless something is being typed; which was
+ *  pressed last. */
 function useKeys(actions: Record<string, () => void>): string | null {
   const latest = useRef(actions);
   latest.current = actions;
   const [pressed, setPressed] = useState<string | null>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
       const target = event.target as HTMLElement;

@@ -11,6 +11,7 @@ import type { Answers } from "./answers";
 import { wilson } from "./interval";
 import { Shape } from "./picture";
 import type { CellShape, Item } from "./types";
+import "./summary.css";
 
 const FRAME_PX = 320;
 const FRAMES = 48;
@@ -129,12 +130,9 @@ function Frame({ answers, item, onItem }: FrameProps): JSX.Element {
           {item.number} · {name}
         </span>
         {item.verdict && mayChange.value && (
-          <Button
-            kind="quiet"
-            label={`Number ${item.number}: change to ${other}`}
-            onClick={() => answers.answer(item.number, other)}
-          >
+          <Button kind="quiet" onClick={() => answers.answer(item.number, other)}>
             {item.verdict === "no" ? "It is right" : "It is wrong"}
+            <span class="unseen">: number {item.number}</span>
           </Button>
         )}
       </div>

@@ -23,13 +23,16 @@ export function SlideDetail({ id }: { id: string }): JSX.Element {
   const slide = known ?? data;
   if (!slide) {
     if (error?.status === 404) return <Gone />;
-    return error ? <Failure error={error} onRetry={again} /> : <Loading rows={6} />;
+    return (
+      <>
+        <Back />
+        {error ? <Failure error={error} onRetry={again} /> : <Loading rows={6} />}
+      </>
+    );
   }
   return (
     <>
-      <a class="back" href={link(["slides"])}>
-        <Icon name="chevron" size={16} /> All slides
-      </a>
+      <Back />
       <Top slide={slide} />
       <div class="detail">
         <section class="card detail-picture" aria-label="Picture">
@@ -48,6 +51,14 @@ export function SlideDetail({ id }: { id: string }): JSX.Element {
       </div>
       <SlideJobs slide={slide} />
     </>
+  );
+}
+
+function Back(): JSX.Element {
+  return (
+    <a class="back" href={link(["slides"])}>
+      <Icon name="chevron" size={16} /> All slides
+    </a>
   );
 }
 

@@ -3,6 +3,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { ask, asApiError, type ApiError } from "../../api/http";
 import type { Slide, Slides } from "../../api/types";
+import { whenBack } from "../../parts/load";
 import { me, refreshMe } from "../../session";
 
 const PAGE = 60;
@@ -100,6 +101,9 @@ effect(() => {
   clearTimeout(timer);
   if (checking.value) watch(FIRST_WAIT_MS);
 });
+
+const isAway = computed(() => trouble.value?.status === 0);
+effect(() => (isAway.value ? whenBack(() => void refresh()) : undefined));
 
 const user = computed(() => me.value?.id);
 effect(() => {

@@ -18,7 +18,7 @@ export function Table({ slides }: { slides: readonly Slide[] }): JSX.Element {
             <th class="number">Size</th>
             <th>Pixel size</th>
             <th class="slide-when">Uploaded</th>
-            <th>State</th>
+            <th class="slide-state">State</th>
             <th>
               <span class="unseen">Actions</span>
             </th>
@@ -41,13 +41,20 @@ function Row({ slide }: { slide: Slide }): JSX.Element {
       <td>
         <div class="slide-row-name">
           <Picture slide={slide} />
-          {renaming ? (
-            <Rename slide={slide} onDone={() => setRenaming(false)} />
-          ) : (
-            <a class="slide-name truncate" href={link(["slides", slide.id])} title={slide.name}>
-              {slide.name}
-            </a>
-          )}
+          <div class="slide-row-text">
+            {renaming ? (
+              <Rename slide={slide} onDone={() => setRenaming(false)} />
+            ) : (
+              <a class="slide-name truncate" href={link(["slides", slide.id])} title={slide.name}>
+                {slide.name}
+              </a>
+            )}
+            {slide.state !== "ready" && (
+              <span class="slide-state-small" title={slide.why?.message}>
+                <State state={slide.state} />
+              </span>
+            )}
+          </div>
         </div>
       </td>
       <td class="number nowrap">
@@ -60,13 +67,15 @@ function Row({ slide }: { slide: Slide }): JSX.Element {
       </td>
       <td class="nowrap">
         <Mpp slide={slide} />
-        {slide.mpp != null && <div class="small muted">{mppSource(slide.mpp_source)}</div>}
+        {slide.mpp != null && (
+          <div class="small muted slide-source">{mppSource(slide.mpp_source)}</div>
+        )}
       </td>
       <td class="nowrap slide-when">
         {time(slide.uploaded_at)}
         {slide.source === "server" && <div class="small muted">from the server</div>}
       </td>
-      <td>
+      <td class="slide-state">
         <span title={slide.why?.message}>
           <State state={slide.state} />
         </span>
