@@ -16,7 +16,7 @@ import { EMPTY } from "./new/graph";
 import { Inspector } from "./new/inspector";
 import { example, usualSpread, withJobs } from "./new/make";
 import { Picker } from "./new/picker";
-import { slideById, takeSlide, useSlides } from "./new/slides";
+import { takeSlide, usable, useSlides } from "./new/slides";
 import * as state from "./new/state";
 import { busy, submitAtOnce } from "./new/submit";
 import { TextTab } from "./new/text";
@@ -87,7 +87,7 @@ function useKeys(): void {
 function Start({ wanted, onJson }: { wanted: string | null; onJson: () => void }): JSX.Element {
   const [picked, setPicked] = useState<readonly string[]>(wanted ? [wanted] : []);
   const [problem, setProblem] = useState<ApiError | null>(null);
-  const chosen = picked.flatMap((id) => slideById.value.get(id) ?? []);
+  const chosen = usable(picked);
   const isReady = chosen.length > 0 && chosen.every((slide) => slide.state === "ready");
   const many = chosen.length > 1 ? ` of ${chosen.length} slides` : "";
   const usual = () => withJobs(EMPTY, chosen, "cell_segmentation", usualSpread(chosen.length));

@@ -6,7 +6,7 @@ import { Dialog } from "../../parts/dialog";
 import { lanes } from "./graph";
 import { KINDS, usualSpread, withJobs, type Kind } from "./make";
 import { Picker } from "./picker";
-import { slideById } from "./slides";
+import { usable } from "./slides";
 import { draft, edit, selected } from "./state";
 
 const NEW = " new";
@@ -18,7 +18,7 @@ export function AddJobs(props: { wanted: string | null; onClose: () => void }): 
   const [picked, setPicked] = useState<readonly string[]>(first ? [first] : []);
   const [kind, setKind] = useState<Kind>("cell_segmentation");
   const [branch, setBranch] = useState<string | null>(null);
-  const chosen = picked.flatMap((id) => slideById.value.get(id) ?? []);
+  const chosen = usable(picked);
   const usual = usualSpread(chosen.length) === "each" ? EACH : (before?.branch ?? NEW);
   const on = branch ?? usual;
   const add = () => {
@@ -37,7 +37,11 @@ export function AddJobs(props: { wanted: string | null; onClose: () => void }): 
       actions={
         <>
           <Button onClick={props.onClose}>Leave it</Button>
-          <Button kind="primary" disabled={!chosen.length} onClick={add}>
+          <Button
+            kind="primary"
+            disabled={!chosen.length || chosen.some((slide) => slide.state !== "ready")}
+            onClick={add}
+          >
             {chosen.length > 1 ? `Add ${chosen.length} jobs` : "Add the job"}
           </Button>
         </>

@@ -64,9 +64,6 @@ export function Card({ placed, board, layout }: CardProps): JSX.Element {
       >
         <Icon name="more" size={16} />
       </button>
-      <span class="jobcard-grip" aria-hidden="true">
-        <Icon name="drag" size={16} />
-      </span>
       <span
         class="jobcard-handle"
         aria-hidden="true"
@@ -78,7 +75,7 @@ export function Card({ placed, board, layout }: CardProps): JSX.Element {
 }
 
 const isGrip = (target: EventTarget | null): boolean =>
-  target instanceof Element && target.closest(".jobcard-grip") !== null;
+  target instanceof Element && target.closest(".jobcard-picture") !== null;
 
 function Face({ placed: { job } }: { placed: Placed }): JSX.Element {
   const small = thumbnail(job.spec.slide);
@@ -95,6 +92,9 @@ function Face({ placed: { job } }: { placed: Placed }): JSX.Element {
     >
       <span class="jobcard-picture">
         {small ? <img src={small} alt="" draggable={false} /> : <Icon name="slides" />}
+        <span class="jobcard-grip">
+          <Icon name="drag" size={16} />
+        </span>
       </span>
       <span class="jobcard-text">
         <strong class="truncate">{title(draft.value, job)}</strong>

@@ -16,6 +16,7 @@ import { draft, invalid, renewKey } from "./state";
 import { again, busy, submitDraft } from "./submit";
 
 const LATER_MS = 700;
+const SAFE = "Submit again when the network is back: if it has arrived, it is not taken twice.";
 
 interface Asked {
   of: string;
@@ -98,7 +99,7 @@ export function EstimatePanel(): JSX.Element {
         ) : data ? (
           <Figures data={data} isOld={!current} />
         ) : (
-          <div class="stack tight" aria-label="Estimating">
+          <div class="stack tight" role="status" aria-label="Estimating">
             <div class="bone" />
             <div class="bone" />
           </div>
@@ -117,8 +118,12 @@ function Figures({ data, isOld }: { data: Estimate; isOld: boolean }): JSX.Eleme
   return (
     <div class={isOld ? "stack tight is-old" : "stack tight"}>
       <p class="estimate-main">
-        <strong>{data.ends_in_s === null ? "open" : `≈ ${duration(data.ends_in_s)}`}</strong>
-        <span class="muted">until all is done, {starts(data)}</span>
+        <strong>
+          {data.ends_in_s === null ? "It will wait" : `≈ ${duration(data.ends_in_s)}`}
+        </strong>
+        <span class="muted">
+          {data.ends_in_s === null ? waits(data) : `until all is done, ${starts(data)}`}
+        </span>
       </p>
       <dl class="facts">
         <dt>Jobs</dt>
@@ -143,6 +148,11 @@ function Figures({ data, isOld }: { data: Estimate; isOld: boolean }): JSX.Eleme
       )}
     </div>
   );
+}
+
+function waits(data: Estimate): string {
+  if (data.lanes_open === 0) return "No lane is open now; it starts once one is.";
+  return "Slots are held until their users are done; nothing says when.";
 }
 
 function starts(data: Estimate): string {
@@ -198,7 +208,7 @@ function Submit(): JSX.Element {
           <Icon name="warning" />
           <div>
             <strong>{problem.message}</strong>
-            <p>{problem.remedy}</p>
+            <p>{problem.status === 0 ? SAFE : problem.remedy}</p>
           </div>
         </div>
       )}

@@ -50,6 +50,8 @@ test("by steps a card gets anywhere, and an end is said", () => {
   equal(told(done(graph.stepped(SIMPLE, "4", "down"))), "a: 1 2 | b: 3 | c: 4");
   equal(refused(graph.stepped(SIMPLE, "1", "left")), "It is the first of its branch.");
   equal(refused(graph.stepped(SIMPLE, "1", "up")), "It is on the first branch.");
+  const alone = draft(job("1", "a"), job("2", "b"));
+  equal(refused(graph.stepped(alone, "2", "down")), "It is alone on the last branch.");
 });
 
 test("what would go in a circle is refused, and the way round is said", () => {
@@ -129,6 +131,7 @@ test("a card is dropped between those that it is held between", () => {
   deepEqual([before.branch, before.at, before.lane], ["b", 1, 1]);
   equal(before.markX, second.x - GAP / 2);
   deepEqual(dropAt(layout, second.x + CARD.width, LANE + 50, "1").at, 2);
+  equal(dropAt(layout, second.x + CARD.width, LANE + 50, "3").at, 1);
   equal(dropAt(layout, 0, 2 * LANE + 5, "1").branch, null);
   equal(arrows(layoutOf(done(graph.connected(SIMPLE, "1", "4")))).length, 1);
 });

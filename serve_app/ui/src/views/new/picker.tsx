@@ -127,7 +127,12 @@ function Tile(props: { slide: Slide; isPicked: boolean; onToggle: () => void }):
   return (
     <li>
       <label class={isPicked ? "tile is-picked" : "tile"}>
-        <input type="checkbox" checked={isPicked} disabled={!isUsable(slide)} onChange={onToggle} />
+        <input
+          type="checkbox"
+          checked={isPicked}
+          disabled={!isUsable(slide) && !isPicked}
+          onChange={onToggle}
+        />
         <span class="tile-picture">
           {small ? <img src={small} alt="" loading="lazy" /> : <Icon name="slides" size={28} />}
         </span>
@@ -142,6 +147,11 @@ function Tile(props: { slide: Slide; isPicked: boolean; onToggle: () => void }):
             </span>
           ) : (
             <State state={slide.state} />
+          )}
+          {slide.why && (
+            <span class="small muted truncate" title={`${slide.why.message} ${slide.why.remedy}`}>
+              {slide.why.message}
+            </span>
           )}
         </span>
       </label>

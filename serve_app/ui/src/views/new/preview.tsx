@@ -24,6 +24,7 @@ interface Tissue {
 }
 
 const LATER_MS = 350;
+const GIVEN = "The file does not say: the job goes by this.";
 
 interface Seen {
   of: string;
@@ -64,7 +65,8 @@ export function Preview({ job }: { job: Job }): JSX.Element {
   const small = thumbnail(job.spec.slide);
   const mpp = (job.spec["mpp"] as number | undefined) ?? data?.mpp ?? slide?.mpp ?? null;
   const source = job.spec["mpp"] != null ? "given here" : (data?.mpp_source ?? slide?.mpp_source);
-  const isAsked = slide?.state === "ready" && mpp === null;
+  // Also once it is answered: who types 0.25 has typed 0.2 before.
+  const isAsked = slide?.state === "ready" && slide.mpp === null;
   // Not there on an older service: the thumbnail and the estimate say enough.
   const failed = error && error.status !== 404 && error.code !== "mpp_missing" ? error : null;
   return (
@@ -99,7 +101,7 @@ export function Preview({ job }: { job: Job }): JSX.Element {
         )}
         <dt>Pixel size</dt>
         <dd>{mpp === null ? "not known" : `${number(mpp, 4)} µm, ${sourceInWords(source)}`}</dd>
-        {data?.tissue_mm2 != null && (
+        {data?.tissue_mm2 != null && mpp !== null && (
           <>
             <dt>Tissue</dt>
             <dd>
@@ -138,10 +140,13 @@ const sourceInWords = (source: string | null | undefined): string =>
 /** The pixel size is missing: without it areas mean nothing, so the job would wait for it. */
 function Question({ job, text }: { job: Job; text: string | null }): JSX.Element {
   const at = `${job.id}/mpp`;
+  const isGiven = job.spec["mpp"] != null;
   return (
     <div class="question">
       <strong>How large is a pixel of this slide?</strong>
-      <p class="small">{text ?? "The file does not say. The job would stop and ask for it."}</p>
+      <p class="small">
+        {text ?? (isGiven ? GIVEN : "The file does not say. The job would stop and ask for it.")}
+      </p>
       <SettingField
         at={at}
         setting={MPP}

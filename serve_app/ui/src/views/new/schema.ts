@@ -212,14 +212,14 @@ const MEASURE_FIELDS: Described<components["schemas"]["MeasureParams"]> = {
 
 export const TISSUE = settingsOf({ properties: TISSUE_FIELDS });
 export const MEASURE = settingsOf({ properties: MEASURE_FIELDS });
-export const [MPP, TILE_PX, CHUNK_TILES] = settingsOf({
+const [mpp, TILE_PX, CHUNK_TILES] = settingsOf({
   properties: {
     mpp: {
       anyOf: [{ type: "number" }, { type: "null" }],
       minimum: 0.08,
       maximum: 2,
       default: null,
-      description: "µm per pixel at full resolution; empty: as the slide says",
+      description: "edge of a pixel at full resolution; empty: as the slide says, um",
     },
     tile_px: {
       anyOf: [{ type: "integer" }, { type: "null" }],
@@ -237,3 +237,5 @@ export const [MPP, TILE_PX, CHUNK_TILES] = settingsOf({
     },
   },
 }) as [Setting, Setting, Setting];
+export const MPP: Setting = { ...mpp, label: "Pixel size" };
+export { CHUNK_TILES, TILE_PX };

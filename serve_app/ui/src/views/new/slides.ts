@@ -54,6 +54,12 @@ export function useSlides(wanted: string | null): void {
   }, [slides.value]);
 }
 
+/** Those of the slides that can be worked on, now or once they have been looked at. */
+export function usable(ids: readonly string[]): Slide[] {
+  const found = ids.flatMap((id) => slideById.value.get(id) ?? []);
+  return found.filter((slide) => slide.state !== "refused");
+}
+
 /** What a job's slide is called. */
 export function slideName(slide: string): string {
   return slideById.value.get(slide)?.name ?? slide.split("/").pop() ?? slide;
