@@ -50,10 +50,11 @@ async def begin_review(at: At, job: str, body: ReviewAsked, response: Response) 
     return JobReview.of(review)
 
 
-async def get_review(at: At, job: str) -> JobReview:
-    """Your review of a job, with what it says so far."""
+async def get_review(at: At, job: str) -> JobReview | None:
+    """Your review of a job, with what it says so far; null where you have begun none."""
     store = await _store(at, job)
-    return JobReview.of(await asyncio.to_thread(store.read))
+    found = await asyncio.to_thread(store.find)
+    return None if found is None else JobReview.of(found)
 
 
 async def judge_item(at: At, job: str, number: ItemNumber, body: VerdictGiven) -> JobReview:

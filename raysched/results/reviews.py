@@ -244,15 +244,22 @@ class ReviewStore:
         self._job = job
         self._disk = disk
 
-    def read(self) -> Review:
-        """Raises ``NotFound`` where none was begun, ``StorageFailed``."""
+    def find(self) -> Review | None:
+        """The review; None where none was begun. Raises ``StorageFailed``."""
         with storage(self._path):
             try:
                 return Review.model_validate_json(self._path.read_bytes())
             except FileNotFoundError:
-                raise self._none() from None
+                return None
             except ValidationError as error:
                 raise damaged(self._path, "it is no review") from error
+
+    def read(self) -> Review:
+        """The review. Raises ``NotFound`` where none was begun, ``StorageFailed``."""
+        found = self.find()
+        if found is None:
+            raise self._none()
+        return found
 
     def begin(self, review: Review, *, replace: bool) -> Review:
         """Keep a new review. Raises ``Conflict`` where it would take the place of one with
@@ -297,10 +304,8 @@ class ReviewStore:
                 self._path.unlink(missing_ok=True)
 
     def _answered(self) -> int:
-        try:
-            return self.read().answered
-        except NotFound:
-            return 0
+        found = self.find()
+        return 0 if found is None else found.answered
 
     def _write(self, review: Review) -> None:
         try:

@@ -1,7 +1,7 @@
 // The API's own models, from its OpenAPI description: what the server changes, the compiler finds.
 import type { components } from "../../build/openapi";
 
-type Schemas = components["schemas"];
+export type Schemas = components["schemas"];
 export type Job = Schemas["Job"];
 export type Jobs = Schemas["Jobs"];
 export type Workflow = Schemas["Workflow"];

@@ -1,50 +1,11 @@
-// What the API answers of measurements, chunks, manifests and differences.
+// What the API answers of measurements, manifests and differences.
+import type { Schemas } from "../../api/types";
 
-export interface Measure {
-  name: string;
-  unit: string;
-  description: string;
-  count: number;
-  min: number | null;
-  max: number | null;
-  mean: number | null;
-  sd: number | null;
-  p05: number | null;
-  p25: number | null;
-  median: number | null;
-  p75: number | null;
-  p95: number | null;
-  low: number | null;
-  high: number | null;
-  counts: number[];
-  below: number;
-  above: number;
-}
-
-export interface Measures {
-  job: string;
-  complete: boolean;
-  cells: number;
-  density_per_mm2: number | null;
-  measures: Measure[];
-}
-
-export interface Span {
-  name: string;
-  unit: string;
-  low: number | null;
-  high: number | null;
-}
-
-export interface Pair {
-  x: Span;
-  y: Span;
-  bins: number;
-  counts: number[][];
-  cells: number;
-  inside: number;
-  correlation: number | null;
-}
+export type Measure = Schemas["MeasureSummary"];
+export type Measures = Schemas["Measures"];
+export type Span = Schemas["MeasureSpan"];
+export type Pair = Schemas["MeasurePair"];
+export type Diff = Schemas["Diff"];
 
 /** `manifest.json` in a results folder, as far as it is shown. */
 export interface Manifest {
@@ -81,20 +42,4 @@ export interface Manifest {
     tiles_failed?: { tile: number; reason: string }[];
   };
   tissue_fraction?: number;
-}
-
-export interface Diff {
-  first: { job: string; cells: number };
-  second: { job: string; cells: number };
-  matched: number;
-  lost: number;
-  gained: number;
-  f1: Record<string, number>;
-  jaccard: number | null;
-  mean_iou: number | null;
-  changes: Record<
-    string,
-    { unit: string; cells: number; median: number; p05: number; p95: number }
-  >;
-  differing: { setting: string; first: unknown; second: unknown }[];
 }

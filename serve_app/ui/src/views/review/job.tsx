@@ -58,11 +58,8 @@ function useReview(job: string | null): Found {
     if (job === null) return;
     const stop = new AbortController();
     setError(null);
-    ask<Review>(`/jobs/${job}/review`, { signal: stop.signal }).then(setReview, (thrown) => {
-      if (stop.signal.aborted) return;
-      const found = asApiError(thrown);
-      if (found.status === 404) setReview(null);
-      else setError(found);
+    ask<Review | null>(`/jobs/${job}/review`, { signal: stop.signal }).then(setReview, (thrown) => {
+      if (!stop.signal.aborted) setError(asApiError(thrown));
     });
     return () => stop.abort();
   }, [job, turn]);

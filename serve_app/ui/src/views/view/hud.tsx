@@ -5,7 +5,7 @@ import { online } from "../../api/http";
 import { count } from "../../format";
 import { Button } from "../../parts/basics";
 import { points, scaleBar, seen, tileAddress, zoomAt, zoomText } from "./geometry";
-import type { CellsFacts, Pyramid } from "./shapes";
+import { overlapOf, type CellsFacts, type Pyramid } from "./shapes";
 import type { Stage } from "./stage";
 
 const BAR_PX = 150;
@@ -149,20 +149,25 @@ export function Navigator({ stage, view }: { stage: Stage; view: CellsFacts | nu
 function Coarse(props: { pyramid: Pyramid; perPx: number; query: string }): JSX.Element {
   const { pyramid, perPx, query } = props;
   const shrink = 2 ** (pyramid.levels - 1);
-  const step = pyramid.tile_px * shrink;
+  const step = pyramid.tile_px;
+  const more = overlapOf(pyramid);
+  const width = Math.ceil(pyramid.width / shrink);
+  const height = Math.ceil(pyramid.height / shrink);
   const tiles: JSX.Element[] = [];
-  for (let y = 0; y * step < pyramid.height; y++) {
-    for (let x = 0; x * step < pyramid.width; x++) {
-      const across = Math.min(step, Math.ceil((pyramid.width - x * step) / shrink) * shrink);
-      const down = Math.min(step, Math.ceil((pyramid.height - y * step) / shrink) * shrink);
+  for (let y = 0; y * step < height; y++) {
+    for (let x = 0; x * step < width; x++) {
+      const left = Math.max(x * step - more, 0);
+      const top = Math.max(y * step - more, 0);
+      const across = Math.min((x + 1) * step + more, width) - left;
+      const down = Math.min((y + 1) * step + more, height) - top;
       tiles.push(
         <image
           key={`${x} ${y}`}
           href={tileAddress(pyramid.href, 0, x, y, query)}
-          x={x * step * perPx}
-          y={y * step * perPx}
-          width={across * perPx}
-          height={down * perPx}
+          x={left * shrink * perPx}
+          y={top * shrink * perPx}
+          width={across * shrink * perPx}
+          height={down * shrink * perPx}
           preserveAspectRatio="none"
         />,
       );

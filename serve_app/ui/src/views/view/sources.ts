@@ -1,5 +1,5 @@
 // Where OpenSeadragon has its tiles from.
-import type { Pyramid, OverlayFacts } from "./shapes";
+import { overlapOf, type OverlayFacts, type Pyramid } from "./shapes";
 import { tileAddress } from "./geometry";
 import type { Osd } from "./stage";
 import type OpenSeadragon from "openseadragon";
@@ -15,7 +15,7 @@ export function pyramidSource(
     width: pyramid.width,
     height: pyramid.height,
     tileSize: pyramid.tile_px,
-    tileOverlap: 0,
+    tileOverlap: overlapOf(pyramid),
     minLevel: 0,
     maxLevel: pyramid.levels - 1,
   });
