@@ -139,5 +139,5 @@ def test_two_jobs_of_one_slide_are_compared_in_one_picture(
     page.get_by_label("With another job of this slide").select_option(fewer["id"])
     page.wait_for_url(f"**/view/{job['id']}/{fewer['id']}*")
     expect(page.locator(".viewer-figures")).to_contain_text("matched")
-    page.get_by_text("Side by side").click()
+    page.get_by_role("radio", name="Side by side").check(force=True)
     expect(page.get_by_role("application")).to_have_count(2)

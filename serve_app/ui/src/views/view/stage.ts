@@ -15,6 +15,8 @@ const FIT_MARGIN = 0.02;
 /** It is large, so it comes only when a slide is looked at. */
 export async function openSeadragon(): Promise<Osd> {
   const loaded = await import("openseadragon");
+  // It warns of tiles that come after they are no longer wanted: nothing that anybody can act on.
+  Object.assign(loaded.default, { console: { ...console, warn: () => {} } });
   // It would add a style of its own, which the page's policy refuses; view.css has the same. What it
   // looks for is found, but is no element of HTML.
   const found = document.createElementNS("urn:raysched", "style");
