@@ -148,7 +148,7 @@ def _check_host(asked: str, home: str, faults: list[str]) -> None:
 
 
 def new_key(service: Service, name: str) -> str:
-    """A key of a new user."""
+    """A key of a new user. Users of all tests of this folder live in one service."""
     service.http.post("/users", json={"id": name, "name": name.title()}).raise_for_status()
     made: dict[str, str] = service.http.post(f"/users/{name}/keys", json={}).json()
     return made["key"]
