@@ -118,7 +118,9 @@ def watching(service: Service, chromium: Browser) -> Iterator[Opening]:
     pages: list[Watched] = []
 
     def opening(**options: Any) -> Watched:
-        context = chromium.new_context(**{"viewport": SIZE, "accept_downloads": True, **options})
+        # Without transitions a picture is of one theme, not of the way from one to the other.
+        usual = {"viewport": SIZE, "accept_downloads": True, "reduced_motion": "reduce"}
+        context = chromium.new_context(**{**usual, **options})
         context.set_default_timeout(PATIENCE_MS)
         watched = Watched(context.new_page(), home)
         pages.append(watched)

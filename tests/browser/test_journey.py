@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Opening, Watched, new_key, watching
+from tests.browser.conftest import Opening, Watched, admin_key, new_key, watching
 from tests.http.conftest import Service
 
 pytestmark = [
@@ -218,6 +218,17 @@ def test_results_are_shown_and_downloaded(day: Day) -> None:
         page.locator("a[download][href*='format=csv']").first.click()
     text = Path(waiting.value.path()).read_text()
     assert len(text.splitlines()) == cells + 1
+
+
+def test_an_administrator_sees_the_last_hour_and_others_do_not(day: Day, service: Service) -> None:
+    page = day.watched.go("metrics")
+    expect(page.get_by_text("administrators").first).to_be_visible()
+    watched = day.opening()
+    page = watched.log_in(admin_key(service))
+    watched.go("metrics")
+    expect(page.get_by_text("pat").first).to_be_visible()
+    expect(page.locator("main svg.chart, main .chart svg").first).to_be_visible()
+    watched.picture("metrics")
 
 
 def test_another_user_sees_nothing_of_it(day: Day, service: Service) -> None:
