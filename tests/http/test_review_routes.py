@@ -51,7 +51,7 @@ async def begun(http: httpx.AsyncClient, job: str, **asked: Any) -> Any:
 
 
 async def judged(http: httpx.AsyncClient, job: str, number: int, verdict: str | None) -> Any:
-    answer = await http.put(f"/jobs/{job}/review/{number}", json={"verdict": verdict})
+    answer = await http.put(f"/jobs/{job}/review/items/{number}", json={"verdict": verdict})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -212,7 +212,7 @@ def test_a_review_goes_with_the_results(how: str, with_job: Callable[[Work], Non
             await asyncio.sleep(0.02)
         for answer in (
             await here.http.get(f"/jobs/{job}/review"),
-            await here.http.put(f"/jobs/{job}/review/1", json={"verdict": "no"}),
+            await here.http.put(f"/jobs/{job}/review/items/1", json={"verdict": "no"}),
             await here.http.post(f"/jobs/{job}/review", json=CELLS),
         ):
             assert said(answer) == (404, "not_found")
