@@ -125,7 +125,10 @@ export class Stage {
     view.zoomTo((camera.zoom * this.slide.width) / width, undefined, atOnce);
     const point = new this.osd.Point(camera.x / this.slide.width, camera.y / this.slide.width);
     view.panTo(point, atOnce);
-    if (atOnce) view.update();
+    if (!atOnce) return;
+    view.update();
+    this.layers.chooseAll();
+    this.viewer.forceRedraw(); // what has been updated is no change to it any more
   }
 
   /** The whole slide. */
