@@ -200,12 +200,9 @@ function CardActs({ job }: Props): JSX.Element | null {
   return (
     <div class="q-acts">
       {(hasResults || bucketOf(job) === "running") && (
-        <LinkButton
-          href={link(["view", job.id])}
-          icon="view"
-          kind="quiet"
-          label="Open the viewer"
-        />
+        <LinkButton href={link(["view", job.id])} icon="view" kind="quiet" label="Open the viewer">
+          Viewer
+        </LinkButton>
       )}
       {hasResults && (
         <>

@@ -62,9 +62,11 @@ interface ActionProps {
   onRename: () => void;
   /** With words rather than icons alone. */
   words?: boolean;
+  /** What leads to its cells stands elsewhere. */
+  isApart?: boolean;
 }
 
-export function Actions({ slide, onRename, words }: ActionProps): JSX.Element {
+export function Actions({ slide, onRename, words, isApart }: ActionProps): JSX.Element {
   const isReady = slide.state === "ready";
   const label = (text: string) => `${text} ${slide.name}`;
   return (
@@ -79,14 +81,14 @@ export function Actions({ slide, onRename, words }: ActionProps): JSX.Element {
           >
             {words && "Open slide"}
           </LinkButton>
-          {mayChange.value && (
+          {mayChange.value && !isApart && (
             <LinkButton
               href={link(["new"], { slide: slide.id })}
               icon="workflow"
               kind={words ? "primary" : "quiet"}
-              label={label("New workflow with")}
+              label={label("Segment the cells of")}
             >
-              {words && "New workflow with this slide"}
+              {words && "Segment cells"}
             </LinkButton>
           )}
         </>

@@ -79,9 +79,6 @@ export function useSight(stage: Stage | null, { cell }: Finding, query: URLSearc
     if (wanted === null || !isOpen || !stage || String(cell?.id) !== wanted || !cell) return;
     want(null);
     const { mpp } = stage.slide;
-    stage.look(
-      { x: cell.x, y: cell.y, zoom: mpp ? zoomAt(CELL_TIMES, mpp) : 1, rotation: 0 },
-      true,
-    );
+    stage.look({ x: cell.x, y: cell.y, zoom: mpp ? zoomAt(CELL_TIMES, mpp) : 1, rotation: 0 });
   }, [wanted, isOpen, cell]);
 }

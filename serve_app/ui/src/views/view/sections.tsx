@@ -48,7 +48,7 @@ export function Sections(props: Props): JSX.Element {
       {slideId && (
         <div class="viewer-section">
           <LinkButton href={link(["new"], { slide: slideId })} kind="primary" icon="workflow">
-            Segment this slide
+            Segment cells
           </LinkButton>
         </div>
       )}
@@ -66,7 +66,7 @@ function NoCellsYet({ first }: Props): JSX.Element | null {
     <Section title="Cells">
       <Notice tone={job.state === "failed" ? "bad" : job.question ? "warn" : "info"}>
         <strong>{isMask ? "This job finds tissue, not cells." : title}</strong>
-        <p>{isMask ? "Switch the tissue mask on." : why}</p>
+        <p>{isMask ? "The tissue mask is what it has found." : why}</p>
         {job.failure && <p class="muted">{job.failure.remedy}</p>}
         {job.question && <a href={link(["queue"])}>Answer its question in the queue</a>}
       </Notice>

@@ -125,10 +125,7 @@ export class Stage {
     view.zoomTo((camera.zoom * this.slide.width) / width, undefined, atOnce);
     const point = new this.osd.Point(camera.x / this.slide.width, camera.y / this.slide.width);
     view.panTo(point, atOnce);
-    if (!atOnce) return;
-    view.update();
-    this.layers.chooseAll();
-    this.viewer.forceRedraw(); // what has been updated is no change to it any more
+    if (atOnce) view.update();
   }
 
   /** The whole slide. */
