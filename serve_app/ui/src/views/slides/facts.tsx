@@ -4,7 +4,7 @@ import { asApiError, url, type ApiError } from "../../api/http";
 import type { Slide } from "../../api/types";
 import { Button, LinkButton } from "../../parts/basics";
 import { confirmed, say, sayError } from "../../parts/dialog";
-import { count, number } from "../../format";
+import { count, mppSource, number } from "../../format";
 import { Icon } from "../../parts/icons";
 import { go, link } from "../../router";
 import { mayChange } from "../../session";
@@ -24,16 +24,6 @@ export function Picture({ slide, big }: { slide: Slide; big?: boolean }): JSX.El
     </span>
   );
 }
-
-const MPP_SOURCES: Record<string, string> = {
-  vendor: "from the scanner",
-  tiff: "from the TIFF resolution",
-  objective: "from the objective's power",
-  user: "given by hand",
-};
-
-export const mppSource = (source: string | null): string =>
-  source ? (MPP_SOURCES[source] ?? `from ${source.replaceAll("_", " ")}`) : "";
 
 /** um per px; that it is missing is said clearly: it will be asked for. */
 export function Mpp({ slide }: { slide: Slide }): JSX.Element | null {

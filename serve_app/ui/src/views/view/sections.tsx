@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import type { ApiError } from "../../api/http";
 import { LinkButton, Notice } from "../../parts/basics";
-import { count, number } from "../../format";
+import { count, mppSource, number } from "../../format";
 import { hasEnded } from "../../live";
 import { link } from "../../router";
 import type { Looking } from "./address";
@@ -85,9 +85,7 @@ function SlideSection({ slide }: Props): JSX.Element {
         <dt>Pixel size</dt>
         <dd>
           {slide.mpp ? `${number(slide.mpp, 4)} µm` : "not known: lengths are in px"}
-          {slide.mpp_source && (
-            <span class="muted"> ({slide.mpp_source.replaceAll("_", " ")})</span>
-          )}
+          {slide.mpp_source && <span class="muted"> {mppSource(slide.mpp_source)}</span>}
         </dd>
         {slide.mpp && (
           <>
