@@ -61,6 +61,10 @@ def until_green(page: Page) -> None:
     page.wait_for_function(f"() => ({GREEN})() > 200")
 
 
+def until_there(page: Page, cell: dict[str, Any]) -> None:
+    expect(page.locator(SCALE)).to_contain_text(f"{cell['x']:,.0f}, {cell['y']:,.0f} px")
+
+
 def a_cell(service: Service, job: dict[str, Any]) -> dict[str, Any]:
     with service.client(job["key"]) as user:
         found: dict[str, Any] = user.get(f"/jobs/{job['id']}/cells/408").raise_for_status().json()
@@ -75,6 +79,7 @@ def test_a_cell_that_is_clicked_tells_its_own_numbers(
     when_it_has_ended(page)
     cell = a_cell(service, job)
     watched.go(f"view/{job['id']}?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4")
+    until_there(page, cell)
     until_green(page)
     page.get_by_role("application").click()  # in the middle
     expect(page.get_by_role("heading", name=f"Cell {cell['id']}")).to_be_visible()
@@ -92,7 +97,7 @@ def test_a_link_to_a_cell_of_the_job_that_is_looked_at_goes_to_that_cell(
     when_it_has_ended(watched.page)
     cell = a_cell(service, job)
     watched.go(f"view/{job['id']}?cell={cell['id']}")
-    expect(watched.page.locator(SCALE)).to_contain_text(f"{cell['x']:,.0f}, {cell['y']:,.0f} px")
+    until_there(watched.page, cell)
     watched.go(f"view/{job['id']}?x=100&y=100&zoom=1")
     expect(watched.page.locator(".viewer-cell")).to_have_count(0)
 

@@ -43,9 +43,10 @@ export function Switch(props: {
   value: boolean;
   onChange: (value: boolean) => void;
   isHidden?: boolean;
+  about?: string;
 }): JSX.Element {
   return (
-    <label class="viewer-switch" title={`${props.label} (${props.keys})`}>
+    <label class="viewer-switch" title={`${props.about ?? props.label} (${props.keys})`}>
       <span class={props.isHidden ? "unseen" : ""}>{props.label}</span>
       <kbd>{props.keys}</kbd>
       <input
@@ -238,6 +239,7 @@ export function LayersSection(props: LayersProps): JSX.Element {
       {hasTissue && (
         <Switch
           label="Tissue mask"
+          about="What was taken for tissue: nothing else is segmented"
           keys="T"
           value={look.value.tissue}
           onChange={(tissue) => set({ tissue })}
@@ -246,6 +248,7 @@ export function LayersSection(props: LayersProps): JSX.Element {
       {hasChunks && (
         <Switch
           label="Chunk map"
+          about="The parts of the slide that are computed one by one, and how far each is"
           keys="M"
           value={look.value.chunks}
           onChange={(shown) => set({ chunks: shown })}
