@@ -63,6 +63,8 @@ class Watched:
     def picture(self, name: str) -> None:
         """As it looks, light and dark, for people to look at; and no worse for anybody."""
         PICTURES.mkdir(parents=True, exist_ok=True)
+        below = "() => document.documentElement.scrollHeight - innerHeight"
+        assert self.page.evaluate(below) == 0, f"{name}: one can scroll to where nothing is"
         for theme in ("light", "dark"):
             self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             self.page.wait_for_function(
