@@ -14,7 +14,7 @@ from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
 from raysched.imaging.planning import chunks_with_tissue
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import RECEIPT_LIST, Receipt
-from raysched.results.damage import damaged
+from raysched.results.damage import damaged, unpacking
 from raysched.results.manifest import RECEIPTS, Manifest, read_manifest
 from raysched.results.staging import TISSUE, load_plan, read_receipt, unpack_tissue
 from raysched.results.storage import DISK, storage
@@ -125,14 +125,13 @@ def published_plan(folder: Path, manifest: Manifest) -> SlidePlan:
 def published_mask(folder: Path) -> TissueMask:
     """The tissue of a published segmentation. Raises ``NotFound`` where it was not published."""
     try:
-        return unpack_tissue((folder / TISSUE).read_bytes())
+        with unpacking(folder / TISSUE):
+            return unpack_tissue((folder / TISSUE).read_bytes())
     except FileNotFoundError as error:
         raise NotFound(
             "These results are of a time when the tissue mask was not kept with them.",
             remedy="Submit the slide again; tissue.png shows what was taken for tissue.",
         ) from error
-    except (ValueError, KeyError, EOFError) as error:
-        raise damaged(folder / TISSUE, str(error)) from error
 
 
 def published_receipts(folder: Path) -> tuple[Receipt, ...]:
