@@ -31,12 +31,18 @@ class TissueAsked(TissueParams):
         return TissueParams(**self.model_dump(exclude={"mpp"}))
 
 
-async def get_chunks(at: At, job: str) -> Chunks:
+async def get_chunks(at: At, job: str, request: Request) -> Response:
     """The grid of tiles over the slide, and how far each chunk of them is; 409 before there is a
-    plan. Of a job that has ended: how far it came."""
+    plan, or where there are more than 100,000. Of a job that has ended: how far it came."""
     view = await at.gateway.job(at.user, JobId(job))
     scheduled = Scheduled(frozenset(view.chunks_running), view.reused)
-    return Chunks.of(job, await asyncio.to_thread(lambda: chunk_map(cells_of(view), scheduled)))
+    maps: Places = request.app.state.chunk_maps
+
+    def answer() -> str:  # in a thread: there may be many
+        return Chunks.of(job, chunk_map(cells_of(view), scheduled)).model_dump_json()
+
+    with maps.taken(at.user):
+        return Response(await asyncio.to_thread(answer), media_type="application/json")
 
 
 async def get_tissue(at: At, job: str) -> Response:
