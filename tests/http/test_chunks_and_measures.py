@@ -105,6 +105,24 @@ def test_the_chunks_follow_a_running_job(served: Callable[[Work], None]) -> None
     served(work)
 
 
+def test_pictures_that_a_browser_keeps_are_kept_for_one_user(
+    served: Callable[[Work], None],
+) -> None:
+    async def work(here: Here, units: Units) -> None:
+        job = await finished(here, units)
+        for path in ("tissue", "tiles/0/0/0"):
+            headers = (await here.http.get(f"/jobs/{job}/{path}")).headers
+            assert headers["cache-control"].startswith("private, max-age")
+            assert headers["vary"] == "Cookie, Authorization"
+        review = {"what": "cells", "size": 3}
+        assert (await here.http.post(f"/jobs/{job}/review", json=review)).status_code == 201
+        exported = (await here.http.get(f"/jobs/{job}/review/export")).headers
+        assert exported["cache-control"] == "private, no-cache"
+        assert exported["x-content-type-options"] == "nosniff"
+
+    served(work)
+
+
 def test_a_map_of_chunks_keeps_nobody_waiting_and_has_its_bounds(
     served: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
