@@ -15,7 +15,7 @@ from raysched.results.mask_picture import mask_picture
 from raysched.results.tissue_preview import Overviews, preview_tissue
 from serve_app.chunk_models import Chunks, SlideTissue
 from serve_app.desk import At
-from serve_app.downloads import KEPT
+from serve_app.downloads import KEPT, ONE_USERS
 from serve_app.places import Places
 from serve_app.results import cells_of
 
@@ -31,12 +31,18 @@ class TissueAsked(TissueParams):
         return TissueParams(**self.model_dump(exclude={"mpp"}))
 
 
-async def get_chunks(at: At, job: str) -> Chunks:
+async def get_chunks(at: At, job: str, request: Request) -> Response:
     """The grid of tiles over the slide, and how far each chunk of them is; 409 before there is a
-    plan. Of a job that has ended: how far it came."""
+    plan, or where there are more than 100,000. Of a job that has ended: how far it came."""
     view = await at.gateway.job(at.user, JobId(job))
     scheduled = Scheduled(frozenset(view.chunks_running), view.reused)
-    return Chunks.of(job, await asyncio.to_thread(lambda: chunk_map(cells_of(view), scheduled)))
+    maps: Places = request.app.state.chunk_maps
+
+    def answer() -> str:  # in a thread: there may be many
+        return Chunks.of(job, chunk_map(cells_of(view), scheduled)).model_dump_json()
+
+    with maps.taken(at.user):
+        return Response(await asyncio.to_thread(answer), media_type="application/json")
 
 
 async def get_tissue(at: At, job: str) -> Response:
@@ -45,7 +51,7 @@ async def get_tissue(at: At, job: str) -> Response:
     view = await at.gateway.job(at.user, JobId(job))
     picture, complete = await asyncio.to_thread(lambda: mask_picture(cells_of(view)))
     keep = "private, max-age=3600" if complete else "no-store"
-    headers = {**KEPT, "Cache-Control": keep, "X-L0-Per-Px": repr(picture.l0_per_px)}
+    headers = {**KEPT, **ONE_USERS, "Cache-Control": keep, "X-L0-Per-Px": repr(picture.l0_per_px)}
     return Response(picture.png, media_type="image/png", headers=headers)
 
 

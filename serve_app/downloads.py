@@ -25,6 +25,8 @@ KEPT = {
     "X-Content-Type-Options": "nosniff",
     "Accept-Ranges": "bytes",
 }
+ONE_USERS = {"Vary": "Cookie, Authorization"}
+"""Of what a browser may keep: who logs in there after another asks anew."""
 
 
 class Download(StreamingResponse):

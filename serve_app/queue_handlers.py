@@ -35,7 +35,7 @@ async def get_cluster_minutes(at: At) -> ClusterMinutes:
 async def get_info(at: At, request: Request) -> Info:
     """What a page needs to know of the service: version, limits, whether it is paused."""
     health = await ready(request.app.state.pulse)
-    address = await at.gateway.dashboard()
+    address = await at.gateway.dashboard() if names_all(at) else None
     return Info(
         version=__version__,
         at=utc(time.time()),

@@ -179,7 +179,8 @@ class SharingLimits(Shown):
 
 class Info(Shown):
     """The service: what a page needs to know of it. ``dashboard_url``: Ray's own, which asks for
-    the operator's token; null: there is none. ``piece_bytes``: of an upload, at most."""
+    the operator's token; null: there is none, or the caller is no administrator. ``piece_bytes``:
+    of an upload, at most."""
 
     version: str
     at: datetime

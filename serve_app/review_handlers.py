@@ -13,6 +13,7 @@ from raysched.core.model import JobId
 from raysched.errors import NotFound
 from raysched.results.reviews import Judgement, Review, ReviewStore, What, Wish, draw, utc_now
 from serve_app.desk import At, Desk
+from serve_app.downloads import KEPT
 from serve_app.results import refuse_deleted
 from serve_app.review_models import MOST_SEED, JobReview, ReviewAsked, VerdictGiven
 
@@ -74,7 +75,7 @@ async def export_review(at: At, job: str, shape: As = ReviewFormat.CSV) -> Respo
     """Your review as a file: each item with its verdict, and what it is a review of."""
     store = await _store(at, job)
     review = JobReview.of(await asyncio.to_thread(store.read))
-    headers = {"Content-Disposition": f'attachment; filename="review-{job}.{shape}"'}
+    headers = {**KEPT, "Content-Disposition": f'attachment; filename="review-{job}.{shape}"'}
     if shape is ReviewFormat.JSON:
         text, media = review.model_dump_json(indent=1), "application/json"
     else:

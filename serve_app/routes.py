@@ -27,6 +27,7 @@ from serve_app import upload_handlers as uploads
 from serve_app import view_handlers as view
 from serve_app import work_handlers as work
 from serve_app.body import MAX_BODY_BYTES, MAX_LOGIN_BYTES, MAX_PIECE_BYTES
+from serve_app.chunk_models import Chunks
 from serve_app.guard import Bounds, guarded
 from serve_app.report_models import UsageReport
 from serve_app.review_models import JobReview
@@ -74,6 +75,7 @@ USAGE: dict[int | str, dict[str, Any]] = {
 REVIEW: dict[int | str, dict[str, Any]] = {
     200: {"model": JobReview, "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
+CHUNKS: dict[int | str, dict[str, Any]] = {200: {"model": Chunks}}
 KNOWN_SAMPLE: dict[int | str, dict[str, Any]] = {200: {"description": "You have it already."}}
 KNOWN_KEY: dict[int | str, dict[str, Any]] = {200: {"description": "The key is known already."}}
 
@@ -124,7 +126,7 @@ ROUTES = (
     Route("GET", "/jobs/{job}/diff/{other}", READ, do.get_diff, tag="results", budget=EXPORT),
     Route("GET", "/jobs/{job}/diff/{other}/page", READ, do.get_diff_page, 200, "results",
           _streams("text/html"), EXPORT),
-    Route("GET", "/jobs/{job}/chunks", READ, chunks.get_chunks),
+    Route("GET", "/jobs/{job}/chunks", READ, chunks.get_chunks, also=CHUNKS),
     Route("GET", "/jobs/{job}/tissue", READ, chunks.get_tissue, 200, "results",
           _streams("image/png")),
     Route("GET", "/jobs/{job}/measures", READ, measures.get_measures, tag="results",

@@ -15,9 +15,10 @@ from raysched.cluster.listing import PAGE_MOST, JobQuery, Place
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
-from serve_app.downloads import KEPT, file_answer, zip_answer, zip_of
+from serve_app.downloads import KEPT, ONE_USERS, file_answer, zip_answer, zip_of
 from serve_app.pages import PAGE_USUAL, Cursor, Limit
 from serve_app.paths import slide_folders
+from serve_app.places import Places
 from serve_app.results import result_files
 from serve_app.slide_models import (
     FolderEntry,
@@ -87,14 +88,16 @@ def _registered(at: At, body: ServerSlide) -> SlideRecord:
     return record
 
 
-async def add_sample_slide(at: At, response: Response) -> Slide:
+async def add_sample_slide(at: At, request: Request, response: Response) -> Slide:
     """Make the sample slide one of yours, to try things on: 201, or 200 when you have it already.
     It counts against your quota as an upload does. Where it cannot be had, it is a synthetic one.
     """
     quota = await at.quota()
     shelf = SampleShelf(at.config.samples, at.config.cache)
     uploads = Uploads(at.slides, at.config.serve.upload_hours * 3600.0)
-    record, is_new = await asyncio.to_thread(shelf.give, at.slides, uploads, quota)
+    samples: Places = request.app.state.samples
+    with samples.taken(at.user):  # all wait for the one download, each in a thread
+        record, is_new = await asyncio.to_thread(shelf.give, at.slides, uploads, quota)
     await asyncio.to_thread(ensure_checked, at.slides, record)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/api/v1/slides/{record.id}"
@@ -144,7 +147,7 @@ async def get_thumbnail(at: At, slide: str) -> FileResponse:
             f"{slide} has no thumbnail: its smallest level is too large.",
             remedy="Convert it to a pyramid with smaller levels.",
         )
-    headers = {**KEPT, "Cache-Control": "private, max-age=3600"}
+    headers = {**KEPT, **ONE_USERS, "Cache-Control": "private, max-age=3600"}
     return FileResponse(path, media_type="image/png", headers=headers)
 
 

@@ -17,6 +17,7 @@ from raysched.results.viewing.slides import OVERLAP_PX, jpeg, slide_pyramid, sli
 from raysched.results.viewing.sources import CellSource, cell_at
 from raysched.results.viewing.viewer import Viewer, tissue_size
 from serve_app.desk import Desk, desk
+from serve_app.downloads import ONE_USERS
 from serve_app.view_access import Looked, Looking
 from serve_app.view_models import (
     MOST_L0,
@@ -179,8 +180,8 @@ async def get_picture(by: By, job: str, asked: Annotated[RegionAsked, Query()]) 
 
 def _picture(data: bytes, media: str, kept: str) -> Response:
     headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
-    if kept != NOT_KEPT:  # a browser that another user has logged in with asks anew
-        headers["Vary"] = "Cookie, Authorization"
+    if kept != NOT_KEPT:
+        headers |= ONE_USERS
     return Response(data, media_type=media, headers=headers)
 
 

@@ -68,6 +68,8 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app.state.looking = Looking()
     app.state.dry_runs = Places("dry runs", per_user=1, in_all=4)
     app.state.previews = Places("previews of tissue", per_user=2, in_all=4)
+    app.state.chunk_maps = Places("maps of chunks", per_user=2, in_all=8)
+    app.state.samples = Places("requests for the sample slide", per_user=2, in_all=8)
     app.state.overviews = Overviews()
     app.state.measuring = Places("looks at measurements", per_user=2, in_all=4)
     app.state.measured, app.state.measure_pairs = Newest[Measured](), Newest[Together]()

@@ -160,6 +160,8 @@ class Minutes:
         self._at = now
         self._lanes = (0, 0)
         self._ring: dict[int, Minute] = {}
+        self._over: dict[int, MinuteView] = {}
+        """What is shown of minutes that are over: many replicas' samples take long to rank."""
         self._last = self._minute(int(now // MINUTE_S))
 
     def note(self, events: Iterable[Event], waits_s: Sequence[float], state: State) -> None:
@@ -211,10 +213,17 @@ class Minutes:
             return
         if seen.replica in minute.requests or len(minute.requests) < REPLICAS_MOST:
             minute.requests[seen.replica] = seen
+            self._over.pop(seen.minute, None)
 
     def view(self) -> LastMinutes:
         """What is known, the minute that goes on last."""
-        return LastMinutes(self.since, tuple(each.view() for each in self._ring.values()))
+        known = self._over
+        self._over = {
+            number: known.get(number) or minute.view()
+            for number, minute in self._ring.items()
+            if minute is not self._last
+        }
+        return LastMinutes(self.since, (*self._over.values(), self._last.view()))
 
     def _minute(self, number: int) -> Minute:
         while len(self._ring) >= KEPT:

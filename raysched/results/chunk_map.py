@@ -9,15 +9,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from raysched.errors import NotFound, NotReady
+from raysched.errors import Conflict, NotFound, NotReady
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
 from raysched.imaging.planning import chunks_with_tissue
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import RECEIPT_LIST, Receipt
-from raysched.results.damage import damaged
+from raysched.results.damage import damaged, unpacking
 from raysched.results.manifest import RECEIPTS, Manifest, read_manifest
 from raysched.results.staging import TISSUE, load_plan, read_receipt, unpack_tissue
 from raysched.results.storage import DISK, storage
+
+MOST_CHUNKS = 100_000
+"""That are shown: tiny tiles on a large slide are millions."""
 
 
 class ChunkState(StrEnum):
@@ -69,11 +72,13 @@ def chunk_map(folder: Path, scheduled: Scheduled) -> ChunkMap:
     """Of a results folder, or of a staging folder of a job that runs or has ended.
 
     Raises ``NotReady`` before there is a plan, ``NotFound`` for a tissue mask and for results that
-    were published without their mask, ``StorageFailed``.
+    were published without their mask, ``Conflict`` for more than ``MOST_CHUNKS``,
+    ``StorageFailed``.
     """
     with storage(folder):
         manifest = read_manifest(folder)
         if manifest is not None:
+            _refuse_many(len(manifest.chunk_tiles))
             plan = published_plan(folder, manifest)
             receipts = {each.chunk: each for each in published_receipts(folder)}
             return _map(plan, receipts, Scheduled(), complete=True)
@@ -89,8 +94,17 @@ def chunk_map(folder: Path, scheduled: Scheduled) -> ChunkMap:
                 remedy="Name a job of the kind cell_segmentation.",
             )
         staged = load_plan(folder)
+        _refuse_many(len(staged.plan.chunks))
         receipts = staged.chunks(DISK).told(staged.plan)
     return _map(staged.plan, receipts, scheduled, complete=False)
+
+
+def _refuse_many(chunks: int) -> None:
+    if chunks > MOST_CHUNKS:
+        raise Conflict(
+            f"The job has {chunks:,} chunks, which are too many to be shown.",
+            remedy="Its progress has their number; larger tile_px or chunk_tiles make fewer.",
+        )
 
 
 def published_plan(folder: Path, manifest: Manifest) -> SlidePlan:
@@ -125,14 +139,13 @@ def published_plan(folder: Path, manifest: Manifest) -> SlidePlan:
 def published_mask(folder: Path) -> TissueMask:
     """The tissue of a published segmentation. Raises ``NotFound`` where it was not published."""
     try:
-        return unpack_tissue((folder / TISSUE).read_bytes())
+        with unpacking(folder / TISSUE):
+            return unpack_tissue((folder / TISSUE).read_bytes())
     except FileNotFoundError as error:
         raise NotFound(
             "These results are of a time when the tissue mask was not kept with them.",
             remedy="Submit the slide again; tissue.png shows what was taken for tissue.",
         ) from error
-    except (ValueError, KeyError, EOFError) as error:
-        raise damaged(folder / TISSUE, str(error)) from error
 
 
 def published_receipts(folder: Path) -> tuple[Receipt, ...]:

@@ -173,7 +173,9 @@ class ChunkStore:
             with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
                 for group in groups:
                     yield pa.Table.from_batches([reader.get_batch(group)]).select(list(columns))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's own; Arrow's have no number
             raise StorageFailed(
                 f"The chunk file {path} is damaged: {error}.",
                 remedy="Retry the job: the chunk is computed again.",

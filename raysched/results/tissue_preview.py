@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from raysched.imaging.engine import Rgb
 from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.request import TissueParams
 from raysched.imaging.slide import Slide, file_state, open_slide
-from raysched.imaging.tissue import find_tissue, read_overview
+from raysched.imaging.tissue import TISSUE_MPP, find_tissue, read_overview
 from raysched.results.mask_picture import Mask, MaskPicture
 
 ALL_TISSUE, HARDLY_ANY, MANY_PIECES = 0.95, 0.001, 200
 """Shares of a slide, and pieces, from which on a mask is said to be implausible."""
+LARGE_PX = 16_000_000
+"""Of the mask, about; finding one takes 25 bytes a px. Of larger ones one is found at a time."""
+_ALONE = threading.Lock()
 REMEMBERED_BYTES = 64 * 1024 * 1024
 """Of the overviews of slides that were looked at last."""
 
@@ -76,9 +80,11 @@ def preview_tissue(
             um, source = resolve_mpp(slide, mpp)
         except MppMissing as missing:
             return TissuePreview(question=missing.message)
-        rgb, l0_per_px = overviews.of(slide, um)
         width, height = slide.width, slide.height
-    mask = find_tissue(rgb, um * l0_per_px, params)
+        is_large = width * height * (um / TISSUE_MPP) ** 2 > LARGE_PX
+        with _ALONE if is_large else nullcontext():
+            rgb, l0_per_px = overviews.of(slide, um)
+            mask = find_tissue(rgb, um * l0_per_px, params)
     fraction = float(mask.mean())
     pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
     return TissuePreview(

@@ -43,6 +43,42 @@ def test_a_user_logs_in_by_keyboard_alone_and_out_again(opened: Opening, service
     expect(page.get_by_label("Your key")).to_be_visible()
 
 
+def test_who_logs_in_after_another_is_shown_nothing_of_theirs(
+    opened: Opening, service: Service
+) -> None:
+    watched = opened()
+    page = watched.log_in(new_key(service, "petra"))
+    watched.go("slides")
+    page.get_by_role("button", name="sample").first.click()
+    expect(page.get_by_text("CMU-1").first).to_be_visible()
+    watched.go("new")
+    expect(page.get_by_text("CMU-1").first).to_be_visible()
+    page.get_by_title("Account").click()
+    page.get_by_role("button", name="Log out").click()
+    page.route("**/api/v1/slides?*", lambda route: None)  # what the page remembers, shows without
+    page.get_by_label("Your key").fill(new_key(service, "quinn"))
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("navigation", name="Views")).to_be_visible()
+    expect(page.get_by_text("CMU-1")).to_have_count(0)
+
+
+def test_a_crafted_address_of_the_page_asks_for_nothing_elsewhere(
+    opened: Opening, service: Service
+) -> None:
+    watched = opened()
+    page = watched.log_in(new_key(service, "rosa"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for view in ("review", "results", "view", "queue", "slides"):
+        for way in ("..%2Fslides%2Fsample", "%252e%252e%2Fme%3F", "100%"):
+            watched.go(f"{view}/{way}")
+            expect(page.get_by_role("navigation", name="Views")).to_be_visible()
+            expect(page.locator("main")).not_to_be_empty()
+    assert [url for url in asked if "/sample" in url.replace("%2F", "/") and "%2F" not in url] == []
+    assert [url for url in asked if "/api/v1/me?" in url] == []
+    watched.faults.clear()  # the browser reports what is not there
+
+
 def test_the_link_of_the_terminal_leads_an_administrator_to_the_page(
     opened: Opening, service: Service
 ) -> None:

@@ -57,6 +57,22 @@ def test_jobs_chunks_and_cells_count_in_the_minute_in_which_they_became_known() 
     assert sum(each.jobs_started for each in shown(minutes).values()) == 2
 
 
+def test_a_minute_that_is_over_is_worked_out_once_for_each_word_of_it() -> None:
+    c = FakeCluster(lanes=1)
+    minutes = counted(c)
+    c.run(130)
+    minutes.tick(c.core.state, c.now)
+    minutes.answered(RequestsSeen("a", 0, 10, (1.0,)))
+    first, second = minutes.view().minutes[:2]
+    again = minutes.view().minutes
+    assert again[0] is first and again[1] is second
+    minutes.answered(RequestsSeen("a", 0, 20, (1.0,)))
+    told = minutes.view().minutes
+    assert (told[0].requests, told[1] is second) == (20, True)
+    minutes.answered(RequestsSeen("a", 2, 7, (1.0,)))
+    assert minutes.view().minutes[2].requests == 7
+
+
 def test_a_job_that_is_tried_again_starts_once() -> None:
     c = FakeCluster(lanes=1, chunks=lambda _: (30,))
     minutes = counted(c)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 from PIL import Image
 
 from raysched.core.model import Stage
+from raysched.results.chunk_map import ChunkMap
 from raysched.results.measures import Newest
 from raysched.results.schema import MEASURES
+from serve_app.chunk_models import Chunks
 from serve_app.places import Places
 from tests.http.by_hand import JOB, MPP, Units, cut_slide
 from tests.http.here import Here, run
@@ -98,6 +101,52 @@ def test_the_chunks_follow_a_running_job(served: Callable[[Work], None]) -> None
         await here.http.post(f"/jobs/{job}/cancel")
         stopped = await got(here, f"/jobs/{job}/chunks")
         assert {chunk["state"] for chunk in stopped["chunks"]} >= {"done", "waiting"}
+
+    served(work)
+
+
+def test_pictures_that_a_browser_keeps_are_kept_for_one_user(
+    served: Callable[[Work], None],
+) -> None:
+    async def work(here: Here, units: Units) -> None:
+        job = await finished(here, units)
+        for path in ("tissue", "tiles/0/0/0"):
+            headers = (await here.http.get(f"/jobs/{job}/{path}")).headers
+            assert headers["cache-control"].startswith("private, max-age")
+            assert headers["vary"] == "Cookie, Authorization"
+        review = {"what": "cells", "size": 3}
+        assert (await here.http.post(f"/jobs/{job}/review", json=review)).status_code == 201
+        exported = (await here.http.get(f"/jobs/{job}/review/export")).headers
+        assert exported["cache-control"] == "private, no-cache"
+        assert exported["x-content-type-options"] == "nosniff"
+
+    served(work)
+
+
+def test_a_map_of_chunks_keeps_nobody_waiting_and_has_its_bounds(
+    served: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_in: list[threading.Thread] = []
+    of = Chunks.of
+
+    def seen(job: str, found: ChunkMap) -> Chunks:
+        made_in.append(threading.current_thread())
+        return of(job, found)
+
+    monkeypatch.setattr(Chunks, "of", seen)
+
+    async def work(here: Here, units: Units) -> None:
+        job = await finished(here, units)
+        many = len((await got(here, f"/jobs/{job}/chunks"))["chunks"])
+        assert made_in
+        assert threading.current_thread() not in made_in
+        here.app.state.chunk_maps = Places("maps of chunks", per_user=0, in_all=1)
+        assert await refused(here, f"/jobs/{job}/chunks") == (429, "too_many_at_once")
+        here.app.state.chunk_maps = Places("maps of chunks", in_all=1)
+        monkeypatch.setattr("raysched.results.chunk_map.MOST_CHUNKS", many)
+        await got(here, f"/jobs/{job}/chunks")
+        monkeypatch.setattr("raysched.results.chunk_map.MOST_CHUNKS", many - 1)
+        assert await refused(here, f"/jobs/{job}/chunks") == (409, "conflict")
 
     served(work)
 

@@ -264,6 +264,21 @@ def test_the_service_tells_its_limits_its_gates_and_no_secret(
     run(folder, monkeypatch, work, scheduling=TWO_SLOTS)
 
 
+def test_only_administrators_are_told_where_rays_dashboard_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(here: Here) -> None:
+        async def dashboard(_: Any) -> str:
+            return "10.0.0.7:8265"
+
+        monkeypatch.setattr(type(here.gateway), "dashboard", dashboard)
+        async with await here.user("ann") as ann:
+            told = [(await http.get("/info")).json() for http in (ann, here.http)]
+        assert [each["dashboard_url"] for each in told] == [None, "http://10.0.0.7:8265"]
+
+    run(folder, monkeypatch, work)
+
+
 # --- the last hour --------------------------------------------------------------------------------
 
 

@@ -54,6 +54,22 @@ def test_the_sample_slide_becomes_a_user_s_own_once(
     run(tmp_path, monkeypatch, work, samples=sample_slide.parent)
 
 
+def test_few_wait_at_once_for_the_sample_to_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_slide: Path
+) -> None:
+    async def work(here: Here) -> None:
+        samples = here.app.state.samples
+        async with await here.user("ann") as ann, await here.user("bob") as bob:
+            with samples.taken("ann"), samples.taken("ann"):
+                refused = await ann.post("/slides/sample")
+                assert (refused.status_code, refused.json()["code"]) == (429, "too_many_at_once")
+                assert (await bob.post("/slides/sample")).status_code == 201
+            assert (await ann.post("/slides/sample")).status_code == 201
+            assert len(samples) == 0
+
+    run(tmp_path, monkeypatch, work, samples=sample_slide.parent)
+
+
 def test_who_has_uploaded_the_sample_is_answered_that_slide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_slide: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_slide_tells_what_is_known_of_it(
     assert (told["source"], told["why"]) == ("upload", None)
     assert told["size_bytes"] == sample_slide.stat().st_size == user.get("/me").json()["used_bytes"]
     small = user.get(f"/slides/{slide}/thumbnail")
+    assert small.headers["vary"] == "Cookie, Authorization"
     assert (small.headers["content-type"], small.content[:4]) == ("image/png", b"\x89PNG")
 
 

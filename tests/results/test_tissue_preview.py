@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from PIL import Image
 from raysched.errors import InvalidSetting, NotReady
 from raysched.imaging.request import TissueParams, TissueRequest
 from raysched.imaging.slide import open_slide
-from raysched.imaging.tissue import survey
+from raysched.imaging.tissue import find_tissue, survey
+from raysched.results import tissue_preview
 from raysched.results.mask_picture import MaskPicture, job_mask, mask_picture
 from raysched.results.staging import load_plan
 from raysched.results.tissue_preview import Overviews, TissuePreview, preview_tissue
@@ -49,6 +51,23 @@ def test_the_preview_is_the_mask_that_a_job_uses(attempt: Attempt, crop: Path) -
     assert (running, is_complete) == (seen.picture, False)
     attempt.run()
     assert mask_picture(attempt.out) == (seen.picture, True)
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_a_large_slide_is_looked_at_alone(
+    is_large: bool, crop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = []
+
+    def seen(*args: Any) -> Any:
+        alone.append(tissue_preview._ALONE.locked())
+        return find_tissue(*args)
+
+    monkeypatch.setattr(tissue_preview, "find_tissue", seen)
+    monkeypatch.setattr(tissue_preview, "LARGE_PX", 100 if is_large else 10_000)
+    look(crop)
+    assert alone == [is_large]
+    assert not tissue_preview._ALONE.locked()
 
 
 def test_a_tissue_masks_job_shows_its_mask(crop: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,10 +19,11 @@ from PIL import Image
 
 from raysched.errors import InvalidSetting, NotFound
 from raysched.imaging.request import SegmentationRequest
-from raysched.imaging.slide import open_slide
+from raysched.imaging.slide import Slide, open_slide
 from raysched.results.manifest import MANIFEST
 from raysched.results.schema import CELLS, MEASURES
 from raysched.results.staging import TISSUE, load_plan
+from raysched.results.viewing import slides
 from raysched.results.viewing.density import Counts, Density
 from raysched.results.viewing.drawing import (
     FINER,
@@ -34,6 +35,7 @@ from raysched.results.viewing.drawing import (
 )
 from raysched.results.viewing.palettes import Palette, Style, colours, ramp
 from raysched.results.viewing.png import blank_png
+from raysched.results.viewing.slides import BAND_PX, read_scaled
 from raysched.results.viewing.sources import CellSource, cell_at, narrowed
 from raysched.results.viewing.viewer import Viewer, tissue_size
 from tests.results.conftest import Attempt
@@ -99,6 +101,41 @@ def finished(sample: Looked) -> CellSource:
 @pytest.fixture(scope="module")
 def running(sample: Looked) -> CellSource:
     return cells_in(sample.staged)
+
+
+class Measured:
+    """A slide that knows how many pixels were read of it at once."""
+
+    def __init__(self, slide: Slide) -> None:
+        self._slide = slide
+        self.most_px = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._slide, name)
+
+    def read_level(self, level: int, x: int, y: int, w: int, h: int) -> Any:
+        self.most_px = max(self.most_px, w * h)
+        return self._slide.read_level(level, x, y, w, h)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 360_000, 1), (-5e4, 9.0, 2e5, 40.0), (0, 0, 2220, 2967)])
+def test_no_region_takes_more_memory_than_a_band_of_the_slide(
+    region: tuple[float, float, float, float], sample_slide: Path
+) -> None:
+    with open_slide(sample_slide) as slide:
+        seen = Measured(slide)
+        picture = region_picture(cast("Slide", seen), None, region, 2048)
+    assert max(picture.shape) == 2048
+    assert seen.most_px <= 2 * BAND_PX
+
+
+def test_a_wide_region_is_the_same_however_it_is_read(
+    sample_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_slide(sample_slide) as slide:
+        whole = read_scaled(slide, (0, 0), 8.0, (256, 64))
+        monkeypatch.setattr(slides, "BAND_PX", 2048)
+        assert (read_scaled(slide, (0, 0), 8.0, (256, 64)) == whole).all()
 
 
 def tiles(source: CellSource, z: int, look: Look) -> Iterator[tuple[int, int, bytes]]:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import zarr
 
 from raysched.errors import StorageFailed
+from raysched.results.damage import damaged, whole
 from raysched.results.labels import PIPELINE
 from raysched.results.manifest import Manifest
 from raysched.results.runs import U32
@@ -34,6 +35,7 @@ from raysched.results.viewing.sources import (
 
 BATCH = 65_536
 FEW = 512
+LABELS = "labels.zarr"
 READ_BYTES = 64 * 1024
 
 
@@ -51,8 +53,8 @@ class FinishedCells:
         self._key = (str(folder), manifest.checksum)
         self._caches = caches
         self._lock = threading.Lock()
-        with zarr.config.set(PIPELINE):
-            group = zarr.open_group(folder / "labels.zarr", mode="r")
+        with _labels(folder), zarr.config.set(PIPELINE):
+            group = zarr.open_group(folder / LABELS, mode="r")
             self._levels: list[Any] = [
                 group[str(level)] for level in range(len(self.frame.sizes()))
             ]
@@ -65,7 +67,10 @@ class FinishedCells:
 
     def values(self, measure: str, ids: U32) -> F16:
         """As ``CellSource``."""
-        return self._all(measure)[ids]
+        known = self._all(measure)
+        if ids.size and int(ids.max()) >= len(known):
+            raise damaged(self._folder / LABELS, f"it has a cell {int(ids.max())}")
+        return known[ids]
 
     def ranges(self) -> tuple[Range, ...]:
         """As ``CellSource``."""
@@ -82,6 +87,8 @@ class FinishedCells:
         if not 1 <= cell <= self.cells:
             return None
         places = self._places()
+        if not places:
+            raise damaged(self._folder / "cells", "there are no rows")
         number = int(np.searchsorted([first for first, _, _ in places], cell, "right")) - 1
         first, path, group = places[number]
 
@@ -90,7 +97,7 @@ class FinishedCells:
         def read() -> Any:
             with _opened(path) as file:
                 batches = file.iter_batches(FEW, row_groups=[group], use_threads=False)
-                return pa.Table.from_batches([next(islice(batches, few, None))])
+                return pa.Table.from_batches(list(islice(batches, few, few + 1)), file.schema_arrow)
 
         table = self._caches.rows.get((*self._key, path.name, group, few), alone("rows", read))
         found = table.slice(place, 1)
@@ -104,10 +111,11 @@ class FinishedCells:
 
     def _read(self, level: int, row: int, column: int) -> U32 | None:
         y, x = row * BLOCK_PX, column * BLOCK_PX
-        block = np.asarray(self._levels[level][y : y + BLOCK_PX, x : x + BLOCK_PX], np.uint32)
+        with _labels(self._folder):
+            block = np.asarray(self._levels[level][y : y + BLOCK_PX, x : x + BLOCK_PX], np.uint32)
         if block.any():
             return block
-        if not (self._folder / "labels.zarr").is_dir():  # zarr takes a missing file for zeros
+        if not (self._folder / LABELS).is_dir():  # zarr takes a missing file for zeros
             raise moved()
         return None
 
@@ -120,6 +128,8 @@ class FinishedCells:
         made = np.full(self.cells + 1, np.nan, np.float16)
         at = 1
         for batch in self._batches([measure]):
+            if at + batch.num_rows > len(made):
+                raise damaged(self._folder / "cells", f"there are more than {self.cells} rows")
             made[at : at + batch.num_rows] = narrowed(batch.column(0).to_numpy())
             at += batch.num_rows
         return made
@@ -158,10 +168,21 @@ class FinishedCells:
 
 
 @contextmanager
+def _labels(folder: Path) -> Iterator[None]:
+    """Turn what zarr says of damaged labels into one line. Raises ``Moved``, ``StorageFailed``."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if not (folder / LABELS).is_dir():
+            raise moved() from None
+        raise damaged(folder / LABELS, str(error)) from error
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A Parquet file, read bit by bit. Raises ``Moved``, ``StorageFailed``."""
     try:
-        with storage(path), pq.ParquetFile(path, buffer_size=READ_BYTES) as file:
+        with storage(path), whole(path), pq.ParquetFile(path, buffer_size=READ_BYTES) as file:
             yield file
     except StorageFailed:
         if path.exists():

@@ -129,6 +129,14 @@ def read_scaled(
             "So large a region of this slide cannot be shown: it has no small levels.",
             remedy="Ask for a smaller region, or convert the slide to a pyramid.",
         )
+    if (x1 - x0) * max(per_px, 1.0) > BAND_PX and width > 1:  # not even a row of it: by halves
+        left_half, right_at = width // 2, l0_at[0] + width // 2 * l0_per_px
+        return np.hstack(
+            (
+                read_scaled(slide, l0_at, l0_per_px, (left_half, height)),
+                read_scaled(slide, (right_at, l0_at[1]), l0_per_px, (width - left_half, height)),
+            )
+        )
     out = np.empty((height, width, 3), np.uint8)
     rows = max(1, int(BAND_PX / max(1.0, (x1 - x0) * per_px))) if per_px > 1 else height
     for first in range(0, height, rows):

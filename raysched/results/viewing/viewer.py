@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import shapely
 
 from raysched.imaging.plan import SlidePlan, TissuePlan
+from raysched.results.damage import damaged, unpacking
 from raysched.results.manifest import MANIFEST, Manifest, TissueManifest, read_provenance
 from raysched.results.schema import GEOMETRY, MEASURES
 from raysched.results.staging import PLANNED, TISSUE, Staged, load_any_plan, read_receipt
@@ -52,11 +54,12 @@ def tissue_size(folder: Path) -> tuple[int, int, float] | None:
         return found.mask_width, found.mask_height, found.mask_mpp / found.slide.mpp
     if found is not None:
         try:
-            with np.load(folder / TISSUE, allow_pickle=False) as parts:
-                height, width = (int(side) for side in parts["shape"])
-                return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
+            packed = io.BytesIO((folder / TISSUE).read_bytes())
         except FileNotFoundError:
             return None
+        with unpacking(folder / TISSUE), np.load(packed, allow_pickle=False) as parts:
+            height, width = (int(side) for side in parts["shape"])
+            return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
     receipt = read_receipt(folder)
     if receipt is None:
         return None
@@ -96,6 +99,8 @@ class Viewer:
 
     def _finished(self, folder: Path) -> CellSource | None:
         manifest = read_provenance(folder)
+        if manifest is None and (folder / MANIFEST).exists():
+            raise damaged(folder / MANIFEST, "this raysched cannot read it")
         if not isinstance(manifest, Manifest):
             return None
         return FinishedCells(folder, manifest, self.caches)

@@ -1,6 +1,7 @@
 // Where the page is: `#/view/job-1?x=10` is the path ["view", "job-1"] and the query {x: "10"}.
 // All of it is in the address, so any view can be shared, reloaded and gone back to.
 import { computed, signal } from "@preact/signals";
+import { decoded } from "./api/path";
 
 export interface Place {
   path: string[];
@@ -9,7 +10,7 @@ export interface Place {
 
 function read(): Place {
   const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = path.split("/").filter(Boolean).map(decoded);
   return { path: parts, query: new URLSearchParams(query) };
 }
 

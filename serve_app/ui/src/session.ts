@@ -8,6 +8,9 @@ export const me = signal<Me | null | undefined>(undefined);
 export const isAdmin = computed(() => me.value?.role === "admin");
 export const mayChange = computed(() => me.value != null && me.value.role !== "read-only");
 
+/** Who has been logged in on this page. */
+let before: string | null = null;
+
 onLoggedOut.call = () => {
   me.value = null;
   csrf.value = null;
@@ -24,6 +27,11 @@ export async function refreshMe(): Promise<void> {
   }
   try {
     const found = await ask<Me>("/me");
+    if (before !== null && before !== found.id) {
+      location.reload(); // another user: nothing that this page remembers is theirs
+      return;
+    }
+    before = found.id;
     csrf.value = found.csrf;
     me.value = found;
   } catch (error) {
@@ -42,4 +50,5 @@ export async function logOut(): Promise<void> {
   await ask("/logout", { method: "POST" });
   me.value = null;
   csrf.value = null;
+  location.reload(); // whoever logs in next finds nothing of this user
 }

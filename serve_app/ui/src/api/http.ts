@@ -1,6 +1,7 @@
 // Every request to the service goes through here: the session's CSRF token, errors as problems with a
 // remedy, and patience when the service says "too many" or the scheduler is being restarted.
 import { signal } from "@preact/signals";
+import { leadsThere } from "./path";
 
 export const API = "/api/v1";
 const PATIENCE = 4;
@@ -42,8 +43,12 @@ export interface Ask {
   query?: Record<string, string | number | boolean | null | undefined> | undefined;
 }
 
-/** The path of the API with a query; what is null or undefined is left out. */
+/** The path of the API with a query; what is null or undefined is left out. Throws `ApiError`. */
 export function url(path: string, query: Ask["query"] = {}): string {
+  if (!leadsThere(path)) {
+    const remedy = "Check the address of this page, or start from the navigation above.";
+    throw new ApiError(404, "not_found", "There is nothing by that name.", remedy);
+  }
   const given = Object.entries(query).filter(([, value]) => value != null);
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
   return `${API}${path}${text && `?${text}`}`;

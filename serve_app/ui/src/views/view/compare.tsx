@@ -5,7 +5,7 @@ import { count, number, percent, time, unit, words } from "../../format";
 import { Choice, Failure, Field, LinkButton, Loading } from "../../parts/basics";
 import { useLoad } from "../../parts/load";
 import { go, link } from "../../router";
-import { API } from "../../api/http";
+import { url } from "../../api/http";
 import type { Job, Jobs } from "../../api/types";
 import type { Looking } from "./address";
 import { FIRST_COLOUR, SECOND_COLOUR, type Mode } from "./look";
@@ -205,7 +205,7 @@ function Numbers({ job, other }: { job: string; other: string }): JSX.Element {
         </ul>
       )}
       <div class="row">
-        <LinkButton href={`${API}/jobs/${job}/diff/${other}/page`} icon="results" newTab>
+        <LinkButton href={url(`/jobs/${job}/diff/${other}/page`)} icon="results" newTab>
           Whole report
         </LinkButton>
         <LinkButton href={link(["view", other, job])} icon="split">
