@@ -59,6 +59,13 @@ export function time(iso: string | null | undefined): string {
   return `${day}, ${clock}`;
 }
 
+/** 14:05:09, in the reader's own time zone. */
+export const clock = (iso: string): string => new Date(iso).toLocaleTimeString("en-GB");
+
+/** "1 job", "1,200 jobs"; `more` where an s is not enough. */
+export const many = (value: number, one: string, more = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : more}`;
+
 /** "area_um2" as "Area", "haematoxylin_od_mean" as "Haematoxylin OD mean". */
 export function words(name: string): string {
   const units = /_(um2|um|px|s)$/;

@@ -1,15 +1,11 @@
 // What made a result: enough to make it again.
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { bytes, count, duration, number, time, words } from "../../format";
 import { Button } from "../../parts/basics";
-import { say } from "../../parts/dialog";
+import { mppSource } from "../../parts/mpp";
+import { Fact } from "../../parts/facts";
+import { copyText } from "../../parts/copy";
 import type { Manifest } from "./types";
-
-const MPP_SOURCES: Record<string, string> = {
-  vendor: "from the slide's file",
-  given: "given with the job",
-  answer: "answered when asked",
-};
 
 export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
   const { slide, grid } = manifest;
@@ -22,8 +18,7 @@ export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
           {count(slide.width)} × {count(slide.height)} px, {bytes(slide.size_bytes)}, {slide.vendor}
         </Fact>
         <Fact name="Pixel size">
-          {number(slide.mpp, 4)} µm{" "}
-          <span class="muted">{MPP_SOURCES[slide.mpp_source] ?? `from ${slide.mpp_source}`}</span>
+          {number(slide.mpp, 4)} µm <span class="muted">{mppSource(slide.mpp_source)}</span>
         </Fact>
         <Fact name="SHA-256">
           <Digest value={slide.sha256} of="the slide's SHA-256" />
@@ -60,26 +55,23 @@ export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
         )}
       </dl>
       <Timings timings={manifest.timings} reused={manifest.reused ?? []} />
-      <details class="versions">
-        <summary>Versions of {Object.keys(manifest.versions).length} packages</summary>
-        <dl class="facts">
-          {Object.entries(manifest.versions).map(([name, version]) => (
-            <Fact key={name} name={name}>
-              {version}
-            </Fact>
-          ))}
-        </dl>
-      </details>
+      <Versions of={manifest.versions} />
     </section>
   );
 }
 
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
+function Versions({ of }: { of: Record<string, string> }): JSX.Element {
   return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
+    <details class="versions">
+      <summary>Versions of {Object.keys(of).length} packages</summary>
+      <dl class="facts">
+        {Object.entries(of).map(([name, version]) => (
+          <Fact key={name} name={name}>
+            {version}
+          </Fact>
+        ))}
+      </dl>
+    </details>
   );
 }
 
@@ -106,18 +98,15 @@ function unitOf(name: string): string {
 }
 
 function Digest({ value, of }: { value: string; of: string }): JSX.Element {
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(value);
-      say(`Copied: ${of}.`);
-    } catch {
-      say("The browser does not let this page copy.", "bad", `Mark it and copy it: ${value}`);
-    }
-  };
   return (
     <span class="digest">
       <code title={value}>{value.slice(0, 16)}…</code>
-      <Button icon="copy" kind="quiet" label={`Copy ${of}`} onClick={() => void copy()} />
+      <Button
+        icon="copy"
+        kind="quiet"
+        label={`Copy ${of}`}
+        onClick={() => void copyText(value, of)}
+      />
     </span>
   );
 }

@@ -4,7 +4,8 @@ import type { Slide } from "../../api/types";
 import { bytes, time } from "../../format";
 import { State } from "../../parts/basics";
 import { link } from "../../router";
-import { Actions, dimensions, levelsOf, Mpp, mppSource, Picture } from "./facts";
+import { mppSource } from "../../parts/mpp";
+import { Actions, dimensions, levelsOf, Mpp, Picture } from "./facts";
 import { Rename } from "./rename";
 
 export function Table({ slides }: { slides: readonly Slide[] }): JSX.Element {

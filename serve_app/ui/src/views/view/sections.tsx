@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import type { ApiError } from "../../api/http";
 import { LinkButton, Notice } from "../../parts/basics";
 import { count, number } from "../../format";
-import { hasEnded } from "../../live";
+import { hasEnded } from "../../jobs";
 import { link } from "../../router";
 import type { Looking } from "./address";
 import { CompareSection } from "./compare";
