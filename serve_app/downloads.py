@@ -27,6 +27,16 @@ KEPT = {
 }
 
 
+PICTURE_KEPT = {
+    "Cache-Control": "private, max-age=3600",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Cookie, Authorization",
+}
+"""Of pictures that a browser may show again without asking, unless somebody else has logged in."""
+
+PICTURE_NOT_KEPT = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
 class Download(StreamingResponse):
     """Pieces made in a thread as they are sent. They are closed when the answer ends, however it
     does, and what made them has ended before the answer counts as ended."""

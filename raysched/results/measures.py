@@ -7,12 +7,10 @@ here each column is held whole (8 bytes a cell), so that every number is that of
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +28,9 @@ SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TAIL = 0.005
 """Share of the cells at either end that lies outside of a histogram, and is counted beside it."""
 REMEMBERED = 64
+"""Jobs, or pairs of measurements, whose numbers one process keeps."""
 
 F64 = npt.NDArray[np.float64]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +86,6 @@ class Together:
     cells: int
     inside: int
     correlation: float | None
-
-
-class Newest(Generic[T]):
-    """What was worked out last, by what it follows from. Safe to use from several threads."""
-
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
-        self._known: OrderedDict[tuple[object, ...], T] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[object, ...], work_out: Callable[[], T]) -> T:
-        """What is known under a key, or what ``work_out`` returns."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        found = work_out()
-        with self._lock:
-            self._known[key] = found
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return found
 
 
 class MeasuredCells:
@@ -169,7 +145,7 @@ class MeasuredCells:
     def _settled(self) -> dict[str, F64]:
         """All columns at once: each tile is read from the disk only once."""
         if self._held is None:
-            pieces: dict[str, list[Any]] = {name: [np.zeros(0, np.float32)] for name in MEASURES}
+            pieces: dict[str, list[Any]] = {name: [np.zeros(0)] for name in MEASURES}
             for batch in self._cells.batches(settled=True):
                 for name, held in pieces.items():
                     held.append(_values(batch.column(name)))

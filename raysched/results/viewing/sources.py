@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from raysched.errors import NotReady
 from raysched.imaging.geometry import Rect
+from raysched.results.bounded import Bounded
 from raysched.results.labels import CHUNK_PX, level_sizes
 from raysched.results.runs import U32
 from raysched.results.schema import CELLS, MEASURES
 from raysched.results.threads import thread
-from raysched.results.viewing.bounded import Bounded
 from raysched.results.viewing.density import Density
 
 T = TypeVar("T")
