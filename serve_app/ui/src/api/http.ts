@@ -21,7 +21,12 @@ export class ApiError extends Error {
 
 /** Whether the last request reached the service. */
 export const online = signal(navigator.onLine);
-addEventListener("offline", () => (online.value = false));
+/** How often the network has gone: an answer to what was asked before says nothing of now. */
+let cuts = 0;
+addEventListener("offline", () => {
+  cuts++;
+  online.value = false;
+});
 addEventListener("online", () => (online.value = true));
 
 /** Sent with every change that a session makes; set by `session.ts`. */
@@ -77,9 +82,10 @@ export async function send(path: string, options: Ask = {}): Promise<Response> {
 }
 
 async function reached(where: string, init: RequestInit): Promise<Response> {
+  const before = cuts;
   try {
     const answer = await fetch(where, init);
-    online.value = true;
+    if (before === cuts) online.value = true;
     return answer;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
