@@ -118,7 +118,9 @@ def watching(service: Service, chromium: Browser) -> Iterator[Opening]:
     pages: list[Watched] = []
 
     def opening(**options: Any) -> Watched:
-        context = chromium.new_context(**{"viewport": SIZE, "accept_downloads": True, **options})
+        # Without transitions a picture is of one theme, not of the way from one to the other.
+        usual = {"viewport": SIZE, "accept_downloads": True, "reduced_motion": "reduce"}
+        context = chromium.new_context(**{**usual, **options})
         context.set_default_timeout(PATIENCE_MS)
         watched = Watched(context.new_page(), home)
         pages.append(watched)
@@ -148,7 +150,7 @@ def _check_host(asked: str, home: str, faults: list[str]) -> None:
 
 
 def new_key(service: Service, name: str) -> str:
-    """A key of a new user."""
+    """A key of a new user. Users of all tests of this folder live in one service."""
     service.http.post("/users", json={"id": name, "name": name.title()}).raise_for_status()
     made: dict[str, str] = service.http.post(f"/users/{name}/keys", json={}).json()
     return made["key"]

@@ -21,11 +21,10 @@ export class ApiError extends Error {
 
 /** Whether the last request reached the service. */
 export const online = signal(navigator.onLine);
-/** How often the network has gone: an answer to what was asked before says nothing of now. */
-let cuts = 0;
+let offlineSince = 0;
 addEventListener("offline", () => {
-  cuts++;
   online.value = false;
+  offlineSince = performance.now();
 });
 addEventListener("online", () => (online.value = true));
 
@@ -82,10 +81,10 @@ export async function send(path: string, options: Ask = {}): Promise<Response> {
 }
 
 async function reached(where: string, init: RequestInit): Promise<Response> {
-  const before = cuts;
+  const begun = performance.now();
   try {
     const answer = await fetch(where, init);
-    if (before === cuts) online.value = true;
+    if (begun > offlineSince) online.value = true; // what was under way says nothing of now
     return answer;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
