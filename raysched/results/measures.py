@@ -20,7 +20,7 @@ from raysched.errors import NotFound
 from raysched.results.damage import damaged, whole
 from raysched.results.manifest import read_manifest
 from raysched.results.reading import CellFolder, Contents
-from raysched.results.schema import CELLS, MEASURES
+from raysched.results.schema import MEASURES, description_of, unit_of
 from raysched.results.storage import storage
 
 BINS, MAP_BINS = 64, 48
@@ -172,10 +172,10 @@ def _values(column: Any) -> F64:
 def measure_of(name: str, values: F64) -> Measure:
     """What is said of one measurement, from all its values."""
     values = values[np.isfinite(values)]
-    description = CELLS.field(name).metadata[b"description"].decode()
+    description = description_of(name)
     if not len(values):
         nothing = (None,) * len(SHARES)
-        span = Span(name, _unit(name), None, None)
+        span = Span(name, unit_of(name), None, None)
         return Measure(span, description, 0, None, None, None, None, nothing, (0,) * BINS, 0, 0)
     span, quantiles = _span(name, values)
     counts, below, above = _histogram(values, span)
@@ -199,7 +199,7 @@ def together(x: tuple[str, F64], y: tuple[str, F64], *, complete: bool) -> Toget
     has_both = np.isfinite(x[1]) & np.isfinite(y[1])
     across, up = x[1][has_both], y[1][has_both]
     if not len(across):
-        none_x, none_y = (Span(name, _unit(name), None, None) for name, _ in (x, y))
+        none_x, none_y = (Span(name, unit_of(name), None, None) for name, _ in (x, y))
         return Together(complete, none_x, none_y, ((0,) * MAP_BINS,) * MAP_BINS, 0, 0, None)
     x_span, y_span = _span(x[0], across)[0], _span(y[0], up)[0]
     edges = [np.array(_edges(span, MAP_BINS)) for span in (y_span, x_span)]
@@ -216,14 +216,10 @@ def together(x: tuple[str, F64], y: tuple[str, F64], *, complete: bool) -> Toget
     )
 
 
-def _unit(name: str) -> str:
-    return str(CELLS.field(name).metadata[b"unit"].decode())
-
-
 def _span(name: str, values: F64) -> tuple[Span, list[float]]:
     """From where to where the values are drawn, and the quantiles at ``SHARES``."""
     low, *quantiles, high = np.quantile(values, (TAIL, *SHARES, 1 - TAIL)).tolist()
-    return Span(name, _unit(name), low, high), quantiles
+    return Span(name, unit_of(name), low, high), quantiles
 
 
 def _edges(span: Span, bins: int) -> F64:

@@ -10,18 +10,18 @@ import shapely
 
 from raysched.results.bounded import Bounded
 from raysched.results.manifest import MANIFEST, Manifest, read_provenance
-from raysched.results.schema import GEOMETRY, MEASURES
+from raysched.results.schema import GEOMETRY, MEASURES, unit_of
 from raysched.results.staging import PLANNED, read_receipt
 from raysched.results.viewing.finished import FinishedCells
 from raysched.results.viewing.running import RunningCells
 from raysched.results.viewing.slides import OpenSlides
-from raysched.results.viewing.sources import Caches, CellSource, unit_of
+from raysched.results.viewing.sources import Caches, CellSource
 
 MOST_SOURCES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CellMeasure:
     """One number of a cell."""
 
     name: str
@@ -39,7 +39,7 @@ class Cell:
     y: float
     tile: int
     outline: tuple[tuple[float, float], ...]
-    measures: tuple[Measured, ...]
+    measures: tuple[CellMeasure, ...]
 
 
 class Viewer:
@@ -93,5 +93,5 @@ def _cell(row: Any, *, provisional: bool) -> Cell:
         y=values["centroid_y_px"],
         tile=values["tile"],
         outline=tuple((float(x), float(y)) for x, y in shapely.get_coordinates(ring)),
-        measures=tuple(Measured(name, float(values[name]), unit_of(name)) for name in MEASURES),
+        measures=tuple(CellMeasure(name, float(values[name]), unit_of(name)) for name in MEASURES),
     )
