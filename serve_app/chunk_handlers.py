@@ -15,7 +15,7 @@ from raysched.results.mask_picture import mask_picture
 from raysched.results.tissue_preview import Overviews, preview_tissue
 from serve_app.chunk_models import Chunks, SlideTissue
 from serve_app.desk import At
-from serve_app.downloads import KEPT, ONE_USERS
+from serve_app.downloads import PICTURE_KEPT, PICTURE_NOT_KEPT
 from serve_app.places import Places
 from serve_app.results import cells_of
 
@@ -50,8 +50,8 @@ async def get_tissue(at: At, job: str) -> Response:
     Its longer side has 2048 px at most."""
     view = await at.gateway.job(at.user, JobId(job))
     picture, complete = await asyncio.to_thread(lambda: mask_picture(cells_of(view)))
-    keep = "private, max-age=3600" if complete else "no-store"
-    headers = {**KEPT, **ONE_USERS, "Cache-Control": keep, "X-L0-Per-Px": repr(picture.l0_per_px)}
+    headers = PICTURE_KEPT if complete else PICTURE_NOT_KEPT
+    headers = {**headers, "X-L0-Per-Px": repr(picture.l0_per_px)}
     return Response(picture.png, media_type="image/png", headers=headers)
 
 

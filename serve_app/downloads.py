@@ -25,8 +25,14 @@ KEPT = {
     "X-Content-Type-Options": "nosniff",
     "Accept-Ranges": "bytes",
 }
-ONE_USERS = {"Vary": "Cookie, Authorization"}
-"""Of what a browser may keep: who logs in there after another asks anew."""
+PICTURE_KEPT = {
+    "Cache-Control": "private, max-age=3600",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Cookie, Authorization",
+}
+"""Of pictures that a browser may show again without asking, unless somebody else has logged in."""
+
+PICTURE_NOT_KEPT = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Download(StreamingResponse):

@@ -9,13 +9,16 @@ from typing import Annotated, TypeVar
 from fastapi import Path, Request
 
 from raysched.core.model import JobId
-from raysched.results.measures import Measured, MeasuredCells, Newest, Together
+from raysched.results.bounded import Bounded
+from raysched.results.measures import Measured, MeasuredCells, Together
 from serve_app.desk import At
 from serve_app.measure_models import MeasurePair, Measures
 from serve_app.places import Places
 from serve_app.results import cells_of
 
 T = TypeVar("T")
+Cells = tuple[object, ...]
+"""What names the cells that numbers are of: ``MeasuredCells.key``, and which numbers."""
 Across = Annotated[str, Path(max_length=60, description="measurement along the columns")]
 Up = Annotated[str, Path(max_length=60, description="measurement along the rows")]
 
@@ -23,7 +26,7 @@ Up = Annotated[str, Path(max_length=60, description="measurement along the rows"
 async def get_measures(at: At, job: str, request: Request) -> Measures:
     """How the measurements of a job's cells are distributed: exact numbers and a histogram of
     each. Of an unfinished job: of the cells that cannot change any more."""
-    known: Newest[Measured] = request.app.state.measured
+    known: Bounded[Cells, Measured] = request.app.state.measured
 
     def work_out(cells: MeasuredCells) -> Measured:
         return known.get(cells.key, cells.all)
@@ -33,7 +36,7 @@ async def get_measures(at: At, job: str, request: Request) -> Measures:
 
 async def get_measure_pair(at: At, job: str, x: Across, y: Up, request: Request) -> MeasurePair:
     """How two measurements go together: cells by both of them, and their correlation."""
-    known: Newest[Together] = request.app.state.measure_pairs
+    known: Bounded[Cells, Together] = request.app.state.measure_pairs
 
     def work_out(cells: MeasuredCells) -> Together:
         return known.get((*cells.key, x, y), lambda: cells.together(x, y))

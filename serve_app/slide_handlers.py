@@ -15,7 +15,7 @@ from raysched.cluster.listing import PAGE_MOST, JobQuery, Place
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound, NotReady, UploadRefused
 from serve_app.desk import At, in_use
-from serve_app.downloads import KEPT, ONE_USERS, file_answer, zip_answer, zip_of
+from serve_app.downloads import PICTURE_KEPT, file_answer, zip_answer, zip_of
 from serve_app.pages import PAGE_USUAL, Cursor, Limit
 from serve_app.paths import slide_folders
 from serve_app.places import Places
@@ -147,8 +147,7 @@ async def get_thumbnail(at: At, slide: str) -> FileResponse:
             f"{slide} has no thumbnail: its smallest level is too large.",
             remedy="Convert it to a pyramid with smaller levels.",
         )
-    headers = {**KEPT, **ONE_USERS, "Cache-Control": "private, max-age=3600"}
-    return FileResponse(path, media_type="image/png", headers=headers)
+    return FileResponse(path, media_type="image/png", headers=PICTURE_KEPT)
 
 
 async def get_slide_file(at: At, slide: str, request: Request) -> Response:

@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from raysched.core.model import JobId, JobState, UserId
 from raysched.core.views import JobView
+from raysched.errors import NotReady
 from raysched.imaging.request import read_request
-from raysched.results.staging import staging_folder
 from raysched.results.viewing.sources import CellSource, Moved, moved
 from raysched.results.viewing.viewer import Viewer
 from serve_app.desk import Desk
 from serve_app.doorman import Recent
-from serve_app.results import refuse_deleted, results_of
+from serve_app.results import cells_of
 
 T = TypeVar("T")
 
@@ -51,18 +51,17 @@ class Looked:
             job=view.job,
             slide=Path(request.slide),
             mpp=request.mpp,
-            folder=_folder(view, Path(request.out)),
+            folder=_folder(view),
             complete=view.state is JobState.SUCCEEDED,
             version=view.checksum or "0",
         )
 
 
-def _folder(view: JobView, out: Path) -> Path | None:
-    refuse_deleted(view)
-    if view.state is JobState.SUCCEEDED:
-        return results_of(view)
-    staging = staging_folder(out, view.job)
-    return staging if staging.is_dir() else None
+def _folder(view: JobView) -> Path | None:
+    try:
+        return cells_of(view)
+    except NotReady:
+        return None
 
 
 class Looking:

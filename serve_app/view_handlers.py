@@ -12,12 +12,13 @@ from fastapi import Path as InPath
 
 from raysched.errors import MppMissing, NotFound, NotReady
 from raysched.imaging.mpp import resolve_mpp
+from raysched.results.mask_picture import mask_size
 from raysched.results.viewing.drawing import overlay_pyramid, overlay_tile, region_picture
 from raysched.results.viewing.slides import OVERLAP_PX, jpeg, slide_pyramid, slide_tile
 from raysched.results.viewing.sources import CellSource, cell_at
-from raysched.results.viewing.viewer import Viewer, tissue_size
+from raysched.results.viewing.viewer import Viewer
 from serve_app.desk import Desk, desk
-from serve_app.downloads import ONE_USERS
+from serve_app.downloads import PICTURE_KEPT, PICTURE_NOT_KEPT
 from serve_app.view_access import Looked, Looking
 from serve_app.view_models import (
     MOST_L0,
@@ -33,9 +34,7 @@ from serve_app.view_models import (
     TissueView,
 )
 
-FOR_EVER = "private, max-age=31536000, immutable"
-FOR_AN_HOUR = "private, max-age=3600"
-NOT_KEPT = "no-store"
+FOR_EVER = {**PICTURE_KEPT, "Cache-Control": "private, max-age=31536000, immutable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ async def get_slide_tile(by: By, slide: str, tile: Tile) -> Response:
         with by.viewer.slides.borrowed(path) as opened:
             return slide_tile(opened, *tile)
 
-    return _picture(await asyncio.to_thread(draw), "image/jpeg", FOR_AN_HOUR)
+    return _picture(await asyncio.to_thread(draw), "image/jpeg", PICTURE_KEPT)
 
 
 async def get_job_view(by: By, job: str) -> CellsView:
@@ -100,7 +99,7 @@ async def get_job_view(by: By, job: str) -> CellsView:
     def look(looked: Looked, source: CellSource | None) -> CellsView:
         base = f"/api/v1/jobs/{job}"
         href = f"{base}/tiles/{{z}}/{{x}}/{{y}}"
-        tissue = tissue_size(looked.folder) if looked.folder else None
+        tissue = mask_size(looked.folder) if looked.folder else None
         return CellsView(
             job=job,
             complete=looked.complete,
@@ -122,7 +121,7 @@ async def get_job_tile(by: By, job: str, tile: Tile) -> Response:
         with by.viewer.slides.borrowed(looked.slide) as opened:
             return slide_tile(opened, *tile)
 
-    return _picture(await by.looking.at(by.at, job, draw), "image/jpeg", FOR_AN_HOUR)
+    return _picture(await by.looking.at(by.at, job, draw), "image/jpeg", PICTURE_KEPT)
 
 
 async def get_overlay_tile(
@@ -137,7 +136,7 @@ async def get_overlay_tile(
         return overlay_tile(cells, tile, look), cells.complete and asked.v == cells.version
 
     drawn, may_be_kept = await by.looking.at(by.at, job, draw)
-    return _picture(drawn, "image/png", FOR_EVER if may_be_kept else NOT_KEPT)
+    return _picture(drawn, "image/png", FOR_EVER if may_be_kept else PICTURE_NOT_KEPT)
 
 
 async def get_cell_at(by: By, job: str, asked: Annotated[PointAsked, Query()]) -> CellHit:
@@ -175,14 +174,11 @@ async def get_picture(by: By, job: str, asked: Annotated[RegionAsked, Query()]) 
             shown = source if asked.outlines else None
             return jpeg(region_picture(opened, shown, asked.region, asked.most_px))
 
-    return _picture(await by.looking.at(by.at, job, draw), "image/jpeg", NOT_KEPT)
+    return _picture(await by.looking.at(by.at, job, draw), "image/jpeg", PICTURE_NOT_KEPT)
 
 
-def _picture(data: bytes, media: str, kept: str) -> Response:
-    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
-    if kept != NOT_KEPT:
-        headers |= ONE_USERS
-    return Response(data, media_type=media, headers=headers)
+def _picture(data: bytes, media: str, kept: dict[str, str]) -> Response:
+    return Response(data, media_type=media, headers=kept)
 
 
 def _cells(source: CellSource | None, job: str) -> CellSource:

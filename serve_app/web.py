@@ -12,8 +12,9 @@ from fastapi_offline import FastAPIOffline
 from raysched import __version__
 from raysched.cluster.gateway import Gateway
 from raysched.config import Config
-from raysched.results.measures import Measured, Newest, Together
-from raysched.results.tissue_preview import Overviews
+from raysched.results.bounded import Bounded
+from raysched.results.measures import REMEMBERED
+from raysched.results.tissue_preview import remembered_overviews
 from serve_app import problems
 from serve_app.desk import Pulse
 from serve_app.doorman import Doorman
@@ -70,9 +71,9 @@ def create_app(config: Config, gateway: Gateway) -> FastAPI:
     app.state.previews = Places("previews of tissue", per_user=2, in_all=4)
     app.state.chunk_maps = Places("maps of chunks", per_user=2, in_all=8)
     app.state.samples = Places("requests for the sample slide", per_user=2, in_all=8)
-    app.state.overviews = Overviews()
+    app.state.overviews = remembered_overviews()
     app.state.measuring = Places("looks at measurements", per_user=2, in_all=4)
-    app.state.measured, app.state.measure_pairs = Newest[Measured](), Newest[Together]()
+    app.state.measured, app.state.measure_pairs = Bounded(REMEMBERED), Bounded(REMEMBERED)
     app.state.usage_reports = Places("usage reports", per_user=2, in_all=8)
     app.state.pieces = Places("pieces of uploads", per_user=4, in_all=MOST_PIECES)
     app.state.strangers = Places("logins", per_user=None, in_all=MOST_STRANGERS)

@@ -37,6 +37,7 @@ def demo(options: DemoOptions, voice: Voice) -> None:
         known = sample.truth.nuclei
         voice.say(f"the synthetic slide has {known:,} nuclei; found: {finished.job.cells:,}")
     voice.say(f"look at {finished.out / 'preview.png'}")
+    voice.say("the same in a browser, for many people: raysched up")
 
 
 def unused(folder: Path) -> Path:

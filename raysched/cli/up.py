@@ -76,7 +76,7 @@ async def _until_stopped(session: Session, url: str, voice: Voice) -> None:
     voice.emit(up={"url": url, "dashboard": dashboard, "jobs_open": jobs_open, **keys})
     if jobs_open:
         voice.say(_jobs(jobs_open))
-    voice.say(f"raysched is at {url}/  (API: {url}/docs)")
+    voice.say(f"the web UI is at {url}/  (API: {url}/docs)")
     voice.say(f"open it, logged in as {LOCAL_USER}: {login}  (works once, for 10 minutes)")
     if key:
         voice.say(f"admin key, shown this once, keep it: {key.text}")

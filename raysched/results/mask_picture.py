@@ -6,6 +6,7 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,8 @@ from PIL import Image
 from raysched.errors import NotReady
 from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.results.chunk_map import published_mask
-from raysched.results.manifest import Manifest, read_provenance
-from raysched.results.staging import Staged, load_any_plan, read_receipt
+from raysched.results.manifest import Manifest, TissueManifest, read_provenance
+from raysched.results.staging import TISSUE, Staged, load_any_plan, read_receipt
 from raysched.results.storage import storage
 from raysched.results.tissue import EDGE, MASK
 
@@ -88,6 +89,28 @@ def job_mask(folder: Path) -> tuple[Mask, float, bool]:
         )
         l0_per_px = staged.tissue.w_per_px * staged.plan.grid.l0_per_w
         return staged.tissue.mask, l0_per_px, False
+
+
+def mask_size(folder: Path) -> tuple[int, int, float] | None:
+    """Width, height and level-0 px per px of the tissue mask that a folder holds: results of either
+    kind, or what an unfinished job was planned with. None where none is kept."""
+    found = read_provenance(folder)
+    if isinstance(found, TissueManifest):
+        return found.mask_width, found.mask_height, found.mask_mpp / found.slide.mpp
+    if found is not None:
+        try:
+            with np.load(folder / TISSUE, allow_pickle=False) as parts:
+                height, width = (int(side) for side in parts["shape"])
+                return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
+        except FileNotFoundError:
+            return None
+    receipt = read_receipt(folder)
+    if receipt is None:
+        return None
+    kind = SlidePlan if receipt.kind == "cell_segmentation" else TissuePlan
+    staged: Staged[Any] = load_any_plan(folder, kind)
+    height, width = staged.tissue.mask.shape
+    return width, height, staged.tissue.w_per_px * staged.plan.grid.l0_per_w
 
 
 def mask_picture(folder: Path) -> tuple[MaskPicture, bool]:

@@ -7,12 +7,10 @@ here each column is held whole (8 bytes a cell), so that every number is that of
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +20,7 @@ from raysched.errors import NotFound
 from raysched.results.damage import damaged, whole
 from raysched.results.manifest import read_manifest
 from raysched.results.reading import CellFolder, Contents
-from raysched.results.schema import CELLS, MEASURES
+from raysched.results.schema import MEASURES, description_of, unit_of
 from raysched.results.storage import storage
 
 BINS, MAP_BINS = 64, 48
@@ -30,9 +28,9 @@ SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TAIL = 0.005
 """Share of the cells at either end that lies outside of a histogram, and is counted beside it."""
 REMEMBERED = 64
+"""Jobs, or pairs of measurements, whose numbers one process keeps."""
 
 F64 = npt.NDArray[np.float64]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +86,6 @@ class Together:
     cells: int
     inside: int
     correlation: float | None
-
-
-class Newest(Generic[T]):
-    """What was worked out last, by what it follows from. Safe to use from several threads."""
-
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
-        self._known: OrderedDict[tuple[object, ...], T] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[object, ...], work_out: Callable[[], T]) -> T:
-        """What is known under a key, or what ``work_out`` returns."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        found = work_out()
-        with self._lock:
-            self._known[key] = found
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return found
 
 
 class MeasuredCells:
@@ -169,7 +145,7 @@ class MeasuredCells:
     def _settled(self) -> dict[str, F64]:
         """All columns at once: each tile is read from the disk only once."""
         if self._held is None:
-            pieces: dict[str, list[Any]] = {name: [np.zeros(0, np.float32)] for name in MEASURES}
+            pieces: dict[str, list[Any]] = {name: [np.zeros(0)] for name in MEASURES}
             for batch in self._cells.batches(settled=True):
                 for name, held in pieces.items():
                     held.append(_values(batch.column(name)))
@@ -196,10 +172,10 @@ def _values(column: Any) -> F64:
 def measure_of(name: str, values: F64) -> Measure:
     """What is said of one measurement, from all its values."""
     values = values[np.isfinite(values)]
-    description = CELLS.field(name).metadata[b"description"].decode()
+    description = description_of(name)
     if not len(values):
         nothing = (None,) * len(SHARES)
-        span = Span(name, _unit(name), None, None)
+        span = Span(name, unit_of(name), None, None)
         return Measure(span, description, 0, None, None, None, None, nothing, (0,) * BINS, 0, 0)
     span, quantiles = _span(name, values)
     counts, below, above = _histogram(values, span)
@@ -223,7 +199,7 @@ def together(x: tuple[str, F64], y: tuple[str, F64], *, complete: bool) -> Toget
     has_both = np.isfinite(x[1]) & np.isfinite(y[1])
     across, up = x[1][has_both], y[1][has_both]
     if not len(across):
-        none_x, none_y = (Span(name, _unit(name), None, None) for name, _ in (x, y))
+        none_x, none_y = (Span(name, unit_of(name), None, None) for name, _ in (x, y))
         return Together(complete, none_x, none_y, ((0,) * MAP_BINS,) * MAP_BINS, 0, 0, None)
     x_span, y_span = _span(x[0], across)[0], _span(y[0], up)[0]
     edges = [np.array(_edges(span, MAP_BINS)) for span in (y_span, x_span)]
@@ -240,14 +216,10 @@ def together(x: tuple[str, F64], y: tuple[str, F64], *, complete: bool) -> Toget
     )
 
 
-def _unit(name: str) -> str:
-    return str(CELLS.field(name).metadata[b"unit"].decode())
-
-
 def _span(name: str, values: F64) -> tuple[Span, list[float]]:
     """From where to where the values are drawn, and the quantiles at ``SHARES``."""
     low, *quantiles, high = np.quantile(values, (TAIL, *SHARES, 1 - TAIL)).tolist()
-    return Span(name, _unit(name), low, high), quantiles
+    return Span(name, unit_of(name), low, high), quantiles
 
 
 def _edges(span: Span, bins: int) -> F64:

@@ -57,6 +57,16 @@ MEASURES = tuple(CELLS.names[4:12])
 """What was measured on each cell."""
 
 
+def unit_of(name: str) -> str:
+    """The unit of a published column: "um2"; "1" where it has none."""
+    return str(CELLS.field(name).metadata[b"unit"].decode())
+
+
+def description_of(name: str) -> str:
+    """What a published column holds, in a sentence."""
+    return str(CELLS.field(name).metadata[b"description"].decode())
+
+
 class Digest:
     """The checksum of a result, fed in id order in pieces of any size."""
 

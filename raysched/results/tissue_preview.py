@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.request import TissueParams
 from raysched.imaging.slide import Slide, file_state, open_slide
 from raysched.imaging.tissue import TISSUE_MPP, find_tissue, read_overview
+from raysched.results.bounded import Bounded
 from raysched.results.mask_picture import Mask, MaskPicture
 
 ALL_TISSUE, HARDLY_ANY, MANY_PIECES = 0.95, 0.001, 200
@@ -44,28 +44,21 @@ class TissuePreview:
     picture: MaskPicture | None = None
 
 
-class Overviews:
-    """The slides that were looked at last, at low resolution: reading one takes most of the time of
-    a preview, and whoever tries a threshold asks again. Safe to use from several threads."""
+Overviews = Bounded[tuple[str, str, float], tuple[Rgb, float]]
+"""The slides that were looked at last, at low resolution, by path, file and um per level-0 px: what
+``read_overview`` gives. Shared, not to be written."""
 
-    def __init__(self, most_bytes: int = REMEMBERED_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._known: OrderedDict[tuple[str, str, float], tuple[Rgb, float]] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def of(self, slide: Slide, mpp: float) -> tuple[Rgb, float]:
-        """As ``read_overview``; what is returned is shared, not to be written."""
-        key = str(slide.path), file_state(slide.path), mpp
-        with self._lock:
-            if known := self._known.get(key):
-                self._known.move_to_end(key)
-                return known
-        seen = read_overview(slide, mpp)
-        with self._lock:
-            self._known[key] = seen
-            while sum(rgb.nbytes for rgb, _ in self._known.values()) > self._most_bytes:
-                self._known.popitem(last=False)
-        return seen
+def remembered_overviews(most_bytes: int = REMEMBERED_BYTES) -> Overviews:
+    """None yet. Reading one takes most of the time of a preview, and whoever tries a threshold asks
+    again."""
+    return Bounded(most_bytes, lambda seen: seen[0].nbytes)
+
+
+def overview_of(slide: Slide, mpp: float, overviews: Overviews) -> tuple[Rgb, float]:
+    """As ``read_overview``, read once for many thresholds, and again when the file changes."""
+    key = str(slide.path), file_state(slide.path), mpp
+    return overviews.get(key, lambda: read_overview(slide, mpp))
 
 
 def preview_tissue(
@@ -83,7 +76,7 @@ def preview_tissue(
         width, height = slide.width, slide.height
         is_large = width * height * (um / TISSUE_MPP) ** 2 > LARGE_PX
         with _ALONE if is_large else nullcontext():
-            rgb, l0_per_px = overviews.of(slide, um)
+            rgb, l0_per_px = overview_of(slide, um, overviews)
             mask = find_tissue(rgb, um * l0_per_px, params)
     fraction = float(mask.mean())
     pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1

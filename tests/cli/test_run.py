@@ -123,8 +123,9 @@ def test_the_demo_without_a_network_says_how_many_nuclei_there_really_are(
     stdout, stderr = command.communicate(timeout=200)
     assert command.returncode == 0, stderr
     assert "this is a synthetic slide with 1,500 nuclei instead" in stderr
-    *_, compared, look = stdout.splitlines()
+    *_, compared, look, onward = stdout.splitlines()
     found = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]["cells"]
     assert compared == f"the synthetic slide has 1,500 nuclei; found: {found:,}"
     assert look == f"look at {tmp_path / 'out' / 'preview.png'}"
+    assert onward.endswith("raysched up")
     assert 1400 < found < 1600

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from raysched.core.model import Stage
+from raysched.results.bounded import Bounded
 from raysched.results.chunk_map import ChunkMap
-from raysched.results.measures import Newest
 from raysched.results.schema import MEASURES
 from serve_app.chunk_models import Chunks
 from serve_app.places import Places
@@ -212,8 +212,8 @@ def test_measurements_are_those_of_the_table_and_remembered(
         assert np.sum(pair["counts"]) == pair["inside"] <= pair["cells"] == len(table)
         assert -1 <= pair["correlation"] <= 1
         assert await refused(here, f"/jobs/{job}/measures/area_um2/by/id") == (404, "not_found")
-        known: Newest[Any] = here.app.state.measured
-        assert len(known._known) == 1
+        known: Bounded[Any, Any] = here.app.state.measured
+        assert len(known) == 1
         for part in (here.config.results / job / "cells").iterdir():
             part.write_bytes(b"not read again")
         assert await got(here, f"/jobs/{job}/measures") == told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from raysched.results.measures import (
     SHARES,
     Measure,
     MeasuredCells,
-    Newest,
     measure_of,
     together,
 )
@@ -132,19 +130,3 @@ def test_values_that_are_all_one_or_not_finite_are_counted_right() -> None:
 def test_a_name_that_is_no_measurement_is_not_found(x: str, y: str, done: Attempt) -> None:
     with pytest.raises(NotFound, match="no measurement"):
         MeasuredCells(done.out).together(x, y)
-
-
-def test_the_newest_are_remembered_and_no_more() -> None:
-    newest, asked = Newest[str](2), list[str]()
-
-    def of(name: str) -> str:
-        return newest.get((name,), lambda: asked.append(name) or name)
-
-    assert [of(name) for name in "abacab"] == list("abacab")
-    assert asked == ["a", "b", "c", "b"]
-    threads = [threading.Thread(target=of, args=(str(i % 3),)) for i in range(24)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(newest._known) == 2

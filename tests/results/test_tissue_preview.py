@@ -18,7 +18,12 @@ from raysched.imaging.tissue import find_tissue, survey
 from raysched.results import tissue_preview
 from raysched.results.mask_picture import MaskPicture, job_mask, mask_picture
 from raysched.results.staging import load_plan
-from raysched.results.tissue_preview import Overviews, TissuePreview, preview_tissue
+from raysched.results.tissue_preview import (
+    TissuePreview,
+    overview_of,
+    preview_tissue,
+    remembered_overviews,
+)
 from raysched.testing.engines import PAPER
 from tests.results.conftest import MPP, Attempt
 
@@ -36,7 +41,7 @@ def shown(picture: MaskPicture | None) -> np.ndarray:
 
 
 def look(path: Path, mpp: float | None = MPP, params: TissueParams = USUAL) -> TissuePreview:
-    return preview_tissue(path, mpp, params, Overviews())
+    return preview_tissue(path, mpp, params, remembered_overviews())
 
 
 def test_the_preview_is_the_mask_that_a_job_uses(attempt: Attempt, crop: Path) -> None:
@@ -155,16 +160,13 @@ def test_a_slide_is_read_once_for_many_thresholds_and_again_when_it_changes(
 ) -> None:
     path = tmp_path / "slide.tif"
     path.write_bytes(crop.read_bytes())
-    overviews = Overviews()
+    overviews = remembered_overviews()
     with open_slide(path) as slide:
-        first = overviews.of(slide, MPP)
-        assert overviews.of(slide, MPP)[0] is first[0]
-        assert overviews.of(slide, 0.25)[0] is not first[0]
+        first = overview_of(slide, MPP, overviews)
+        assert overview_of(slide, MPP, overviews)[0] is first[0]
+        assert overview_of(slide, 0.25, overviews)[0] is not first[0]
     path.write_bytes(crop.read_bytes())
     with open_slide(path) as slide:
-        again = overviews.of(slide, MPP)
+        again = overview_of(slide, MPP, overviews)
     assert again[0] is not first[0]
     assert np.array_equal(again[0], first[0])
-    little = Overviews(most_bytes=1)
-    with open_slide(path) as slide:
-        assert little.of(slide, MPP)[0] is not little.of(slide, MPP)[0]

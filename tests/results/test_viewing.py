@@ -21,6 +21,7 @@ from raysched.errors import InvalidSetting, NotFound
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.slide import Slide, open_slide
 from raysched.results.manifest import MANIFEST
+from raysched.results.mask_picture import mask_size
 from raysched.results.schema import CELLS, MEASURES
 from raysched.results.staging import TISSUE, load_plan
 from raysched.results.viewing import slides
@@ -37,7 +38,7 @@ from raysched.results.viewing.palettes import Palette, Style, colours, ramp
 from raysched.results.viewing.png import blank_png
 from raysched.results.viewing.slides import BAND_PX, read_scaled
 from raysched.results.viewing.sources import CellSource, cell_at, narrowed
-from raysched.results.viewing.viewer import Viewer, tissue_size
+from raysched.results.viewing.viewer import Viewer
 from tests.results.conftest import Attempt
 
 LOOKS = {
@@ -353,11 +354,11 @@ def test_the_tissue_mask_is_known_of_a_plan_and_of_results_that_keep_it(
     plan = load_plan(sample.staged)
     height, width = plan.tissue.mask.shape
     wanted = width, height, plan.tissue.w_per_px * plan.plan.grid.l0_per_w
-    assert tissue_size(sample.staged) == wanted
+    assert mask_size(sample.staged) == wanted
     (tmp_path / MANIFEST).write_bytes((sample.out / MANIFEST).read_bytes())
-    assert tissue_size(tmp_path) is None
+    assert mask_size(tmp_path) is None
     (tmp_path / TISSUE).write_bytes((sample.staged / TISSUE).read_bytes())
-    assert tissue_size(tmp_path) == wanted
+    assert mask_size(tmp_path) == wanted
 
 
 # --- clicks ---------------------------------------------------------------------------------------

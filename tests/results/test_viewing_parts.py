@@ -16,7 +16,7 @@ from PIL import Image
 
 from raysched.errors import InvalidSetting, NotFound, SlideMissing
 from raysched.imaging.slide import Slide, open_slide
-from raysched.results.viewing.bounded import Bounded
+from raysched.results.bounded import Bounded
 from raysched.results.viewing.pyramid import Pyramid
 from raysched.results.viewing.slides import (
     MOST_SHRINK,

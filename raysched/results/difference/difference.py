@@ -15,7 +15,7 @@ from raysched.results.difference.picture import picture_png
 from raysched.results.difference.tables import write_geojson, write_parquet
 from raysched.results.exports.archives import compressed
 from raysched.results.exports.export import replacing_tree
-from raysched.results.schema import CELLS
+from raysched.results.schema import unit_of
 from raysched.results.storage import Disk, storage
 
 NAME = "diff"
@@ -90,7 +90,7 @@ class Difference:
             word: round(change.quantile(share), 6) if change.count else None
             for word, share in QUANTILES.items()
         }
-        unit = CELLS.field(name).metadata[b"unit"].decode()
+        unit = unit_of(name)
         return {"unit": unit, "cells": change.count, **values}
 
     def _writers(self) -> dict[str, Callable[[BinaryIO], None]]:

@@ -19,7 +19,7 @@ from raysched.results.report import charts
 from raysched.results.report.markup import Html, join, tag
 from raysched.results.report.page import END, NAMES, beginning, key_numbers
 from raysched.results.report.units import NONE, UNITS, number
-from raysched.results.schema import CELLS
+from raysched.results.schema import unit_of
 
 BARS = 25
 WINDOW_PX = 520
@@ -152,7 +152,7 @@ def _changes(facts: Facts) -> Iterable[Html]:
     heads = ("Measurement", "Median change", "5 % of cells below", "5 % of cells above", "Cells")
     rows = []
     for name, change in facts.changes.items():
-        unit = CELLS.field(name).metadata[b"unit"].decode()
+        unit = unit_of(name)
         unit = UNITS.get(unit, unit)
         quantiles = (_signed(change.quantile(share)) for share in (0.5, 0.05, 0.95))
         label = f"{NAMES.get(name, name)}, {unit}" if unit else NAMES.get(name, name)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from raysched.results.exports.cells import Cells
-from raysched.results.schema import CELLS, MEASURES
+from raysched.results.schema import MEASURES, unit_of
 
 CENTROID = ("centroid_x_px", "centroid_y_px")
 INDEX, CELL, TILE = "_index", "cell_id", "tile"
@@ -83,7 +83,7 @@ class AnnotatedTable:
 
     def _make_var(self) -> None:
         self._tree.group("var", {**FRAME, INDEX: INDEX, "column-order": ["unit"]})
-        units = [CELLS.field(name).metadata[b"unit"].decode() for name in MEASURES]
+        units = [unit_of(name) for name in MEASURES]
         self._tree.texts(f"var/{INDEX}", len(MEASURES))[:] = np.array(MEASURES, object)
         self._tree.texts("var/unit", len(MEASURES))[:] = np.array(units, object)
 

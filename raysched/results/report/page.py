@@ -14,7 +14,7 @@ from raysched.results.report import charts
 from raysched.results.report.facts import Facts, Histogram
 from raysched.results.report.markup import Html, join, tag
 from raysched.results.report.units import NONE, TIMES, UNITS, measured, number, seconds, size
-from raysched.results.schema import CELLS
+from raysched.results.schema import description_of, unit_of
 
 BARS = 40
 MANY_TIMES = 10
@@ -141,8 +141,7 @@ def _measures(facts: Facts) -> Iterable[Html]:
 
 
 def _card(column: str, histogram: Histogram) -> Html:
-    told = CELLS.field(column).metadata
-    unit = UNITS.get(told[b"unit"].decode(), told[b"unit"].decode())
+    meaning, unit = description_of(column), UNITS.get(unit_of(column), unit_of(column))
     name = NAMES.get(column, column)
     if not histogram.count:
         return tag("figure", tag("h3", name), tag("p", "No finite value."), class_="card")
@@ -152,12 +151,12 @@ def _card(column: str, histogram: Histogram) -> Html:
     frame = charts.Frame(f"Histogram: {axis}", axis, "cells")
     return tag(
         "figure",
-        tag("h3", name, title=told[b"description"].decode()),
+        tag("h3", name, title=meaning),
         tag("p", "median ", tag("b", measured(median, unit)),
             f" · middle half {number(first)} to {number(third)} · mean {number(histogram.mean)}"
             f" · from {number(histogram.low)} to {number(histogram.high)}"),
         charts.bars(frame, low, high, counts, median),
-        tag("figcaption", told[b"description"].decode()),
+        tag("figcaption", meaning),
         class_="card",
     )  # fmt: skip
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from raysched.errors import NotReady
 from raysched.imaging.geometry import Rect
+from raysched.results.bounded import Bounded
 from raysched.results.labels import CHUNK_PX, level_sizes
 from raysched.results.runs import U32
-from raysched.results.schema import CELLS, MEASURES
+from raysched.results.schema import MEASURES, unit_of
 from raysched.results.threads import thread
-from raysched.results.viewing.bounded import Bounded
 from raysched.results.viewing.density import Density
 
 T = TypeVar("T")
@@ -168,11 +168,6 @@ def ranges_of(values: Callable[[str], Any]) -> tuple[Range, ...]:
             low, high = (float(each) for each in np.percentile(some, (LOW, HIGH)))
             found.append(Range(name, unit_of(name), low, high))
     return tuple(found)
-
-
-def unit_of(measure: str) -> str:
-    """The unit of a published column."""
-    return str(CELLS.field(measure).metadata[b"unit"].decode())
 
 
 def narrowed(column: Any) -> F16:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import shapely
 
-from raysched.imaging.plan import SlidePlan, TissuePlan
-from raysched.results.damage import damaged, unpacking
-from raysched.results.manifest import MANIFEST, Manifest, TissueManifest, read_provenance
-from raysched.results.schema import GEOMETRY, MEASURES
-from raysched.results.staging import PLANNED, TISSUE, Staged, load_any_plan, read_receipt
-from raysched.results.viewing.bounded import Bounded
+from raysched.results.bounded import Bounded
+from raysched.results.damage import damaged
+from raysched.results.manifest import MANIFEST, Manifest, read_provenance
+from raysched.results.schema import GEOMETRY, MEASURES, unit_of
+from raysched.results.staging import PLANNED, read_receipt
 from raysched.results.viewing.finished import FinishedCells
 from raysched.results.viewing.running import RunningCells
 from raysched.results.viewing.slides import OpenSlides
-from raysched.results.viewing.sources import Caches, CellSource, unit_of
+from raysched.results.viewing.sources import Caches, CellSource
 
 MOST_SOURCES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CellMeasure:
     """One number of a cell."""
 
     name: str
@@ -43,30 +40,7 @@ class Cell:
     y: float
     tile: int
     outline: tuple[tuple[float, float], ...]
-    measures: tuple[Measured, ...]
-
-
-def tissue_size(folder: Path) -> tuple[int, int, float] | None:
-    """Width, height and level-0 px per px of the tissue mask that a folder holds: results of either
-    kind, or what an unfinished job was planned with. None where none is kept."""
-    found = read_provenance(folder)
-    if isinstance(found, TissueManifest):
-        return found.mask_width, found.mask_height, found.mask_mpp / found.slide.mpp
-    if found is not None:
-        try:
-            packed = io.BytesIO((folder / TISSUE).read_bytes())
-        except FileNotFoundError:
-            return None
-        with unpacking(folder / TISSUE), np.load(packed, allow_pickle=False) as parts:
-            height, width = (int(side) for side in parts["shape"])
-            return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
-    receipt = read_receipt(folder)
-    if receipt is None:
-        return None
-    kind = SlidePlan if receipt.kind == "cell_segmentation" else TissuePlan
-    staged: Staged[Any] = load_any_plan(folder, kind)
-    height, width = staged.tissue.mask.shape
-    return width, height, staged.tissue.w_per_px * staged.plan.grid.l0_per_w
+    measures: tuple[CellMeasure, ...]
 
 
 class Viewer:
@@ -122,5 +96,5 @@ def _cell(row: Any, *, provisional: bool) -> Cell:
         y=values["centroid_y_px"],
         tile=values["tile"],
         outline=tuple((float(x), float(y)) for x, y in shapely.get_coordinates(ring)),
-        measures=tuple(Measured(name, float(values[name]), unit_of(name)) for name in MEASURES),
+        measures=tuple(CellMeasure(name, float(values[name]), unit_of(name)) for name in MEASURES),
     )

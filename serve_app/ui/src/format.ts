@@ -59,6 +59,13 @@ export function time(iso: string | null | undefined): string {
   return `${day}, ${clock}`;
 }
 
+/** 14:05:09, in the reader's own time zone. */
+export const clock = (iso: string): string => new Date(iso).toLocaleTimeString("en-GB");
+
+/** "1 job", "1,200 jobs"; `more` where an s is not enough. */
+export const many = (value: number, one: string, more = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : more}`;
+
 /** "area_um2" as "Area", "haematoxylin_od_mean" as "Haematoxylin OD mean". */
 export function words(name: string): string {
   const units = /_(um2|um|px|s)$/;
@@ -72,17 +79,6 @@ export function words(name: string): string {
 /** Units as they are written: um2 as µm². */
 export const unit = (name: string): string =>
   name === "1" ? "" : name.replace("um2", "µm²").replace("um", "µm").replace("mm2", "mm²");
-
-const MPP_SOURCES: Record<string, string> = {
-  vendor: "from the scanner",
-  tiff: "from the TIFF resolution",
-  objective: "from the objective's power",
-  user: "given by hand",
-};
-
-/** Where a pixel size was found. */
-export const mppSource = (source: string | null): string =>
-  source ? (MPP_SOURCES[source] ?? `from ${source.replaceAll("_", " ")}`) : "";
 
 /** "4 pi area / perimeter^2" as "4π area / perimeter²" */
 export const formula = (text: string): string =>

@@ -116,6 +116,3 @@ async function pages(query: Record<string, boolean>, most: number): Promise<Job[
   }
   return found;
 }
-
-const ENDED = new Set(["succeeded", "failed", "cancelled", "skipped"]);
-export const hasEnded = (job: Job): boolean => ENDED.has(job.state);

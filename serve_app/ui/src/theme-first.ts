@@ -1,2 +1,4 @@
 // Runs before the first paint, so that a dark page does not flash white.
-import "./theme";
+import { kept, show } from "./theme-kept";
+
+show(kept());

@@ -35,3 +35,4 @@ export type QueuePicture = Schemas["QueuePicture"];
 export type SlotHolder = Schemas["SlotHolder"];
 export type SlotWaiter = Schemas["SlotWaiter"];
 export type Gates = Schemas["Gates"];
+export type Diff = Schemas["Diff"];

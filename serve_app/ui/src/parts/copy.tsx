@@ -1,6 +1,7 @@
 // Copying a text to the clipboard; where the browser does not let us, the text is selected instead.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { say } from "./dialog";
 import { Button } from "./basics";
 import "./more.css";
 
@@ -14,6 +15,12 @@ async function copied(text: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** Copy a text and say so: `what` begins a sentence, "The link" is copied. */
+export async function copyText(text: string, what: string): Promise<void> {
+  if (await copied(text)) say(`${what} is copied.`);
+  else say("The browser does not let this page copy.", "bad", `Mark it and copy it: ${text}`);
 }
 
 function select(element: HTMLElement): void {

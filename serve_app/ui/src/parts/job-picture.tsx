@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, url } from "../api/http";
+import { whenNear } from "./near";
 import { Icon } from "./icons";
 import "./job-picture.css";
 
@@ -38,17 +39,9 @@ export function JobPicture({ job, alt, most = 640, hasPreview = true }: Props): 
         if (!stop.signal.aborted) otherwise();
       }
     };
-    const watch = new IntersectionObserver(
-      (entries) => {
-        if (!entries.some((entry) => entry.isIntersecting)) return;
-        watch.disconnect();
-        void load();
-      },
-      { rootMargin: "200px" },
-    );
-    if (place.current) watch.observe(place.current);
+    const leave = whenNear(place.current, () => void load());
     return () => {
-      watch.disconnect();
+      leave();
       stop.abort();
     };
   }, [job, most]);

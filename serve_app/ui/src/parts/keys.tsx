@@ -163,16 +163,7 @@ export function KeyList(props: { path: string; most: Role; current?: string }): 
             Show all {all.length}
           </Button>
         )}
-        {old > 0 && (
-          <label class="row small">
-            <input
-              type="checkbox"
-              checked={withOld}
-              onChange={(event) => setWithOld(event.currentTarget.checked)}
-            />
-            Also {old} that {old === 1 ? "has" : "have"} ended
-          </label>
-        )}
+        {old > 0 && <AlsoEnded many={old} checked={withOld} onChange={setWithOld} />}
       </div>
       {asking && (
         <MakeKey
@@ -188,6 +179,23 @@ export function KeyList(props: { path: string; most: Role; current?: string }): 
       )}
       {made && <KeyShown made={made} onClose={() => setMade(null)} />}
     </div>
+  );
+}
+
+function AlsoEnded(props: {
+  many: number;
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+}): JSX.Element {
+  return (
+    <label class="row small">
+      <input
+        type="checkbox"
+        checked={props.checked}
+        onChange={(event) => props.onChange(event.currentTarget.checked)}
+      />
+      Also {props.many} that {props.many === 1 ? "has" : "have"} ended
+    </label>
   );
 }
 

@@ -8,6 +8,7 @@ import { say, tried } from "../parts/dialog";
 import { useLoad } from "../parts/load";
 import { go } from "../router";
 import { isAdmin, mayChange } from "../session";
+import { put } from "../slides";
 import { AddJobs } from "./new/add";
 import { Board } from "./new/board";
 import { EstimatePanel, useEstimate } from "./new/estimate";
@@ -16,7 +17,7 @@ import { EMPTY } from "./new/graph";
 import { Inspector } from "./new/inspector";
 import { example, usualSpread, withJobs } from "./new/make";
 import { Picker } from "./new/picker";
-import { takeSlide, usable, useSlides } from "./new/slides";
+import { usable, useSlides } from "./new/slides";
 import * as state from "./new/state";
 import { busy, submitAtOnce } from "./new/submit";
 import { TextTab } from "./new/text";
@@ -145,7 +146,7 @@ function Examples(): JSX.Element {
     setDoing("Getting the sample slide");
     await tried(async () => {
       const slide = await sampleSlide();
-      takeSlide(slide);
+      put(slide);
       state.replace(example(slide), "The example is laid out on two branches");
     });
     setDoing(null);

@@ -1,7 +1,8 @@
 // The live picture of the scheduler: slots and lanes, my branches, each job; and what has ended.
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { hasEnded, jobList, jobs, list, trouble } from "../live";
+import { hasEnded } from "../jobs";
+import { jobList, jobs, list, trouble } from "../live";
 import { Button, Choice, Empty, Failure, Head, LinkButton, Loading } from "../parts/basics";
 import { go, link } from "../router";
 import { mayChange } from "../session";

@@ -69,6 +69,48 @@ function AllUsers({ chosen }: { chosen: string | null }): JSX.Element {
   );
 }
 
+function UserRow({ user }: { user: User }): JSX.Element {
+  return (
+    <tr class={user.disabled_at ? "off" : ""}>
+      <td>
+        <a class="users-name" href={link(["users", user.id])}>
+          {user.name}
+        </a>
+        <div class="small muted">
+          {user.id}
+          {user.id === me.value?.id && " · you"}
+        </div>
+      </td>
+      <td>{user.role}</td>
+      <td>
+        {user.disabled_at ? (
+          <span class="state bad">disabled</span>
+        ) : (
+          <span class="state good">enabled</span>
+        )}
+      </td>
+      <td class="number">
+        {count(user.jobs_open)}
+        {user.max_jobs > 0 && <span class="muted"> of {count(user.max_jobs)}</span>}
+      </td>
+      <td class="number">{number(user.weight)}</td>
+      <td class="number">
+        {user.max_bytes > 0 ? bytes(user.max_bytes) : <span class="muted">usual</span>}
+      </td>
+      <td class="number">{count(user.keys)}</td>
+      <td class="users-since">{time(user.created_at)}</td>
+      <td class="number">
+        <LinkButton
+          href={link(["users", user.id])}
+          icon="edit"
+          kind="quiet"
+          label={`Look after ${user.name}`}
+        />
+      </td>
+    </tr>
+  );
+}
+
 function UserTable({ users }: { users: readonly User[] }): JSX.Element {
   return (
     <div class="card scroll users-table" tabIndex={0} role="region" aria-label="Users">
@@ -90,43 +132,7 @@ function UserTable({ users }: { users: readonly User[] }): JSX.Element {
         </thead>
         <tbody>
           {users.map((user) => (
-            <tr key={user.id} class={user.disabled_at ? "off" : ""}>
-              <td>
-                <a class="users-name" href={link(["users", user.id])}>
-                  {user.name}
-                </a>
-                <div class="small muted">
-                  {user.id}
-                  {user.id === me.value?.id && " · you"}
-                </div>
-              </td>
-              <td>{user.role}</td>
-              <td>
-                {user.disabled_at ? (
-                  <span class="state bad">disabled</span>
-                ) : (
-                  <span class="state good">enabled</span>
-                )}
-              </td>
-              <td class="number">
-                {count(user.jobs_open)}
-                {user.max_jobs > 0 && <span class="muted"> of {count(user.max_jobs)}</span>}
-              </td>
-              <td class="number">{number(user.weight)}</td>
-              <td class="number">
-                {user.max_bytes > 0 ? bytes(user.max_bytes) : <span class="muted">usual</span>}
-              </td>
-              <td class="number">{count(user.keys)}</td>
-              <td class="users-since">{time(user.created_at)}</td>
-              <td class="number">
-                <LinkButton
-                  href={link(["users", user.id])}
-                  icon="edit"
-                  kind="quiet"
-                  label={`Look after ${user.name}`}
-                />
-              </td>
-            </tr>
+            <UserRow key={user.id} user={user} />
           ))}
         </tbody>
       </table>

@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { Below, Beside } from "./axes";
 import { Chart } from "./chart";
 import { Legend } from "./lines";
-import { ceiling, markText, scale, ticks } from "./scale";
+import { ceiling, marked, markText, scale, ticks } from "./scale";
 
 export interface Part {
   name: string;
@@ -40,13 +40,7 @@ export function Stacked({ label, unit, at, parts, height = 200 }: StackedProps):
           const index = Math.floor(((x - LEFT) / (width - LEFT - RIGHT)) * at.length);
           return index >= 0 && index < at.length ? index : null;
         }}
-        read={(index) => {
-          const some = parts.filter((part) => (part.values[index] ?? 0) > 0);
-          const each = some.map((part) => `${part.name} ${markText(part.values[index] ?? 0)}`);
-          return `${at[index]}: ${markText(total(index))} ${unit}${
-            each.length > 1 ? ` (${each.join(", ")})` : each.length ? `, ${some[0]?.name}` : ""
-          }`;
-        }}
+        read={(index) => `${at[index]}: ${markText(total(index))} ${unit}${made(parts, index)}`}
         sheet={{
           head: ["Day", ...parts.map((part) => `${part.name}, ${unit}`)],
           rows: () =>
@@ -59,10 +53,6 @@ export function Stacked({ label, unit, at, parts, height = 200 }: StackedProps):
           const wide = (width - LEFT - RIGHT) / at.length;
           const x = (index: number) => LEFT + (index + 0.5) * wide;
           const y = scale(0, most, height - FOOT, TOP);
-          const every = Math.max(1, Math.ceil(at.length / Math.max(width / 90, 2)));
-          const marks = at
-            .map((_, index) => index)
-            .filter((index) => (at.length - 1 - index) % every === 0);
           return (
             <>
               <Beside marks={ticks(0, most, 4, isCounted)} at={y} x={LEFT} to={width - RIGHT} />
@@ -77,7 +67,7 @@ export function Stacked({ label, unit, at, parts, height = 200 }: StackedProps):
                 />
               ))}
               <Below
-                marks={marks}
+                marks={marked(at.length, width)}
                 at={x}
                 y={height - FOOT}
                 from={LEFT}
@@ -90,6 +80,14 @@ export function Stacked({ label, unit, at, parts, height = 200 }: StackedProps):
       />
     </>
   );
+}
+
+/** Of what one bar is put together, in words. */
+function made(parts: readonly Part[], index: number): string {
+  const some = parts.filter((part) => (part.values[index] ?? 0) > 0);
+  if (some.length === 1) return `, ${some[0]?.name}`;
+  const each = some.map((part) => `${part.name} ${markText(part.values[index] ?? 0)}`);
+  return each.length ? ` (${each.join(", ")})` : "";
 }
 
 function Stack(props: {

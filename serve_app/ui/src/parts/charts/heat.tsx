@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { count, number } from "../../format";
+import { count, many, number } from "../../format";
 import { isDark } from "../../theme";
 import { Below, Beside } from "./axes";
 import { Chart } from "./chart";
@@ -40,9 +40,7 @@ export function Heat({ x, y, counts, height = 400 }: Props): JSX.Element {
   const columns = counts[0]?.length ?? 0;
   const cells = (index: number) => counts[Math.floor(index / columns)]?.[index % columns] ?? 0;
   const read = (index: number) =>
-    `${spanOf(x, index % columns, columns)}, ${spanOf(y, Math.floor(index / columns), bins)}: ${count(
-      cells(index),
-    )} ${cells(index) === 1 ? "cell" : "cells"}`;
+    `${spanOf(x, index % columns, columns)}, ${spanOf(y, Math.floor(index / columns), bins)}: ${many(cells(index), "cell")}`;
   return (
     <Chart
       label={`Cells by ${x.name} and ${y.name}.`}
@@ -70,28 +68,10 @@ export function Heat({ x, y, counts, height = 400 }: Props): JSX.Element {
         <Field counts={counts} width={width - LEFT - RIGHT} height={height - FOOT - TOP} />
       )}
       draw={(width, chosen) => {
-        const across = scale(x.low, x.high, LEFT, width - RIGHT);
-        const up = scale(y.low, y.high, height - FOOT, TOP);
         const [wide, tall] = [(width - LEFT - RIGHT) / columns, (height - FOOT - TOP) / bins];
         return (
           <>
-            <Beside
-              marks={ticks(y.low, y.high, 5)}
-              at={up}
-              x={LEFT}
-              to={width - RIGHT}
-              title={titled(y)}
-              middle={(height - FOOT + TOP) / 2}
-              grid={false}
-            />
-            <Below
-              marks={ticks(x.low, x.high, Math.max(2, Math.floor(width / 100)))}
-              at={across}
-              y={height - FOOT}
-              from={LEFT}
-              to={width - RIGHT}
-              title={titled(x)}
-            />
+            <Axes x={x} y={y} width={width} height={height} />
             {chosen != null && (
               <rect
                 class="cursor-box"
@@ -105,6 +85,31 @@ export function Heat({ x, y, counts, height = 400 }: Props): JSX.Element {
         );
       }}
     />
+  );
+}
+
+function Axes(props: { x: Axis; y: Axis; width: number; height: number }): JSX.Element {
+  const { x, y, width, height } = props;
+  return (
+    <>
+      <Beside
+        marks={ticks(y.low, y.high, 5)}
+        at={scale(y.low, y.high, height - FOOT, TOP)}
+        x={LEFT}
+        to={width - RIGHT}
+        title={titled(y)}
+        middle={(height - FOOT + TOP) / 2}
+        grid={false}
+      />
+      <Below
+        marks={ticks(x.low, x.high, Math.max(2, Math.floor(width / 100)))}
+        at={scale(x.low, x.high, LEFT, width - RIGHT)}
+        y={height - FOOT}
+        from={LEFT}
+        to={width - RIGHT}
+        title={titled(x)}
+      />
+    </>
   );
 }
 

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { count, number } from "../../format";
+import { count, many, number } from "../../format";
 import { Below } from "./axes";
 import { Chart } from "./chart";
 import { scale, ticks } from "./scale";
@@ -31,10 +31,9 @@ export function Histogram(props: Props): JSX.Element {
   const { name, unit, low, high, counts, quartiles, below = 0, above = 0, height = 150 } = props;
   const bins = counts.length;
   const step = (high - low) / bins;
-  const most = Math.max(...counts, 1);
   const inUnit = (value: number) => `${number(value)}${unit && ` ${unit}`}`;
   const span = (bin: number) => `${number(low + bin * step)} to ${inUnit(low + (bin + 1) * step)}`;
-  const many = (bin: number) => counts[bin] ?? 0;
+  const cellsIn = (bin: number) => counts[bin] ?? 0;
   return (
     <Chart
       label={`${name}: cells by ${bins} bins.`}
@@ -44,7 +43,7 @@ export function Histogram(props: Props): JSX.Element {
         const bin = Math.floor(((x - EDGE) / (width - 2 * EDGE)) * bins);
         return bin >= 0 && bin < bins ? bin : null;
       }}
-      read={(bin) => `${span(bin)}: ${count(many(bin))} ${many(bin) === 1 ? "cell" : "cells"}`}
+      read={(bin) => `${span(bin)}: ${many(cellsIn(bin), "cell")}`}
       hint={outside(below, above)}
       sheet={{
         head: [unit ? `From, ${unit}` : "From", unit ? `To, ${unit}` : "To", "Cells"],
@@ -57,33 +56,9 @@ export function Histogram(props: Props): JSX.Element {
       }}
       draw={(width, chosen) => {
         const x = scale(low, high, EDGE, width - EDGE);
-        const y = scale(0, most, height - FOOT, TOP);
-        const wide = (width - 2 * EDGE) / bins;
-        const inMiddle = (bin: number) => {
-          const middle = low + (bin + 0.5) * step;
-          return quartiles != null && middle >= quartiles.p25 && middle <= quartiles.p75;
-        };
         return (
           <>
-            {chosen != null && (
-              <rect
-                class="chart-column"
-                x={EDGE + chosen * wide}
-                y={TOP}
-                width={wide}
-                height={height - FOOT - TOP}
-              />
-            )}
-            {counts.map((cells, bin) => (
-              <rect
-                key={bin}
-                class={`bar${inMiddle(bin) ? " middle" : ""}${chosen === bin ? " chosen" : ""}`}
-                x={EDGE + bin * wide}
-                y={y(cells)}
-                width={Math.max(wide - 0.8, 0.6)}
-                height={height - FOOT - y(cells)}
-              />
-            ))}
+            <Bars {...props} width={width} height={height} chosen={chosen} />
             {quartiles && <Median x={x(quartiles.median)} foot={height - FOOT} width={width} />}
             <Below
               marks={ticks(low, high, Math.max(2, Math.floor(width / 80)))}
@@ -96,6 +71,40 @@ export function Histogram(props: Props): JSX.Element {
         );
       }}
     />
+  );
+}
+
+function Bars(props: Props & { width: number; height: number; chosen: number | null }) {
+  const { low, high, counts, quartiles, width, height, chosen } = props;
+  const foot = height - FOOT;
+  const y = scale(0, Math.max(...counts, 1), foot, TOP);
+  const wide = (width - 2 * EDGE) / counts.length;
+  const inMiddle = (bin: number) => {
+    const middle = low + ((bin + 0.5) * (high - low)) / counts.length;
+    return quartiles != null && middle >= quartiles.p25 && middle <= quartiles.p75;
+  };
+  return (
+    <>
+      {chosen != null && (
+        <rect
+          class="chart-column"
+          x={EDGE + chosen * wide}
+          y={TOP}
+          width={wide}
+          height={foot - TOP}
+        />
+      )}
+      {counts.map((cells, bin) => (
+        <rect
+          key={bin}
+          class={`bar${inMiddle(bin) ? " middle" : ""}${chosen === bin ? " chosen" : ""}`}
+          x={EDGE + bin * wide}
+          y={y(cells)}
+          width={Math.max(wide - 0.8, 0.6)}
+          height={foot - y(cells)}
+        />
+      ))}
+    </>
   );
 }
 

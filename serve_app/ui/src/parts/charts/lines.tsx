@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { number } from "../../format";
 import { Below, Beside } from "./axes";
 import { Chart } from "./chart";
-import { ceiling, markText, scale, ticks } from "./scale";
+import { ceiling, marked, markText, scale, ticks } from "./scale";
 
 export interface Line {
   name: string;
@@ -57,25 +57,16 @@ export function Lines(props: Props): JSX.Element {
         hint={seen.length ? "" : "Nothing in this hour yet."}
         sheet={{
           head: ["At", ...lines.map((line) => `${line.name}, ${unit}`)],
-          rows: () =>
-            at.map((time, index) => [
-              time,
-              ...lines.map((line) => {
-                const value = line.values[index];
-                return value == null ? "–" : markText(value);
-              }),
-            ]),
+          rows: () => at.map((time, index) => [time, ...lines.map((line) => cell(line, index))]),
         }}
         draw={(width, chosen) => {
           const x = scale(0, last, LEFT, width - RIGHT);
           const y = scale(0, most, height - FOOT, TOP);
-          const every = Math.max(1, Math.ceil(at.length / Math.max(width / 90, 2)));
-          const marks = at.map((_, index) => index).filter((index) => (last - index) % every === 0);
           return (
             <>
               <Beside marks={ticks(0, most, 4, isCounted)} at={y} x={LEFT} to={width - RIGHT} />
               <Below
-                marks={marks}
+                marks={marked(at.length, width)}
                 at={x}
                 y={height - FOOT}
                 from={LEFT}
@@ -94,6 +85,11 @@ export function Lines(props: Props): JSX.Element {
       />
     </>
   );
+}
+
+function cell(line: Line, index: number): string {
+  const value = line.values[index];
+  return value == null ? "–" : markText(value);
 }
 
 type Scale = (value: number) => number;

@@ -1,5 +1,7 @@
 // From values to pixels, and the values at which an axis is marked.
 
+/** Of a mark with its text. */
+const ROOM_PX = 90;
 const STEPS = [1, 2, 2.5, 5, 10];
 
 /** Round values from `low` to `high`, about as many as wanted; `whole`: of what is counted. */
@@ -31,6 +33,14 @@ export function ceiling(most: number, wanted = 4, whole = false): number {
 export function scale(low: number, high: number, from: number, to: number) {
   const span = high - low || 1;
   return (value: number): number => from + ((value - low) / span) * (to - from);
+}
+
+/** Which of so many points along an axis are marked: the last one, and as many as have room. */
+export function marked(points: number, width: number): number[] {
+  const every = Math.max(1, Math.ceil(points / Math.max(width / ROOM_PX, 2)));
+  return Array.from({ length: points }, (_, index) => index).filter(
+    (index) => (points - 1 - index) % every === 0,
+  );
 }
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });

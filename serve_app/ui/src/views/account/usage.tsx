@@ -6,6 +6,7 @@ import type { UsageDay, UsageReport } from "../../api/types";
 import { count, duration } from "../../format";
 import { Choice, Failure, LinkButton, Loading } from "../../parts/basics";
 import { Stacked, type Part } from "../../parts/charts/bars";
+import { daysOf, dayText } from "../../parts/usage-days";
 import { useLoad } from "../../parts/load";
 
 type What = "jobs" | "cells" | "minutes";
@@ -25,13 +26,6 @@ const COUNTED: Record<What, readonly Counted[]> = {
   minutes: [["computed", 1, (day) => day.lane_s / 60]],
 };
 const UNITS: Record<What, string> = { jobs: "jobs", cells: "cells", minutes: "min" };
-const DAY_MS = 86_400_000;
-const OF_DAY = new Intl.DateTimeFormat("en-GB", {
-  day: "numeric",
-  month: "short",
-  timeZone: "UTC",
-});
-
 export function Usage(): JSX.Element {
   const { data, error, again } = useLoad<UsageReport>("/me/usage");
   const [what, setWhat] = useState<What>("jobs");
@@ -59,14 +53,12 @@ export function Usage(): JSX.Element {
 
 function Days({ report, what }: { report: UsageReport; what: What }): JSX.Element {
   const byDay = new Map(report.days.map((day) => [day.day, day]));
-  const first = Date.parse(report.since);
-  const many = Math.round((Date.parse(report.until) - first) / DAY_MS) + 1;
-  const days = Array.from({ length: many }, (_, index) => new Date(first + index * DAY_MS));
+  const days = daysOf(report);
   const parts = COUNTED[what].map(([name, tone, of]) => ({
     name,
     tone,
     values: days.map((at) => {
-      const day = byDay.get(at.toISOString().slice(0, 10));
+      const day = byDay.get(at);
       return day ? of(day) : 0;
     }),
   }));
@@ -74,7 +66,7 @@ function Days({ report, what }: { report: UsageReport; what: What }): JSX.Elemen
     <Stacked
       label={`Your usage by day (UTC), in ${UNITS[what]}.`}
       unit={UNITS[what]}
-      at={days.map((at) => OF_DAY.format(at))}
+      at={days.map(dayText)}
       parts={parts}
       height={180}
     />

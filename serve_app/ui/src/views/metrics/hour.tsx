@@ -6,20 +6,99 @@ import type { Minute, Minutes } from "./types";
 
 const WHOLE_HOUR = 60;
 
+interface Shown {
+  title: string;
+  /** Beside the title. */
+  unit: string;
+  /** Of the values, where it is another one. */
+  of?: string;
+  label: string;
+  lines: readonly (readonly [
+    name: string,
+    tone: Line["tone"],
+    of: (minute: Minute) => number | null,
+  ])[];
+  /** The top of the scale; otherwise as the values need it. */
+  most?: number;
+}
+
+const SHOWN: readonly Shown[] = [
+  {
+    title: "Wait of jobs until they start",
+    unit: "s",
+    label: "Wait of jobs until they start, by minutes.",
+    lines: [
+      ["median", 1, (each) => each.wait_median_s],
+      ["90 %", 2, (each) => each.wait_p90_s],
+    ],
+  },
+  {
+    title: "Time of a chunk in its lane",
+    unit: "s",
+    label: "Time of a chunk in its lane, by minutes.",
+    lines: [
+      ["median", 1, (each) => each.chunk_median_s],
+      ["90 %", 2, (each) => each.chunk_p90_s],
+    ],
+  },
+  {
+    title: "Answer to a request",
+    unit: "ms",
+    label: "Time until the answer to a request, by minutes.",
+    lines: [
+      ["median", 1, (each) => each.request_median_ms],
+      ["95 %", 2, (each) => each.request_p95_ms],
+    ],
+  },
+  {
+    title: "Lanes busy",
+    unit: "%",
+    label: "Share of the lanes' time that was at work, by minutes.",
+    lines: [["busy", 1, (each) => each.lanes_busy * 100]],
+    most: 100,
+  },
+  {
+    title: "Tiles",
+    unit: "/ min",
+    of: "tiles",
+    label: "Tiles segmented, by minutes.",
+    lines: [["tiles", 1, (each) => each.tiles]],
+  },
+  {
+    title: "Cells",
+    unit: "/ min",
+    of: "cells",
+    label: "Cells found, by minutes.",
+    lines: [["cells", 2, (each) => each.cells]],
+  },
+  {
+    title: "Jobs that wait",
+    unit: "jobs",
+    label: "Unfinished jobs with no work in flight, at the end of each minute.",
+    lines: [["waiting", 1, (each) => each.queue_depth]],
+  },
+  {
+    title: "Jobs that came and went",
+    unit: "/ min",
+    of: "jobs",
+    label: "Jobs submitted and ended, by minutes.",
+    lines: [
+      ["submitted", 1, (each) => each.jobs_submitted],
+      ["ended", 3, (each) => each.jobs_ended],
+    ],
+  },
+];
+
 export function Hour({ minutes }: { minutes: Minutes }): JSX.Element {
   const padded = toWholeHour(minutes.minutes);
   const at = padded.map((minute) => time(minute.at));
-  const line = (
-    name: string,
-    tone: Line["tone"],
-    value: (minute: Minute) => number | null,
-    filled = false,
-  ): Line => ({
-    name,
-    tone,
-    filled,
-    values: padded.map((each) => ("requests" in each ? value(each) : null)),
-  });
+  const linesOf = (shown: Shown): Line[] =>
+    shown.lines.map(([name, tone, of]) => ({
+      name,
+      tone,
+      filled: shown.lines.length === 1,
+      values: padded.map((each) => ("requests" in each ? of(each) : null)),
+    }));
   return (
     <section aria-labelledby="hour-head">
       <header class="section-head">
@@ -30,83 +109,17 @@ export function Hour({ minutes }: { minutes: Minutes }): JSX.Element {
         </p>
       </header>
       <div class="hour">
-        <Panel title="Wait of jobs until they start" unit="s">
-          <Lines
-            label="Wait of jobs until they start, by minutes."
-            unit="s"
-            at={at}
-            lines={[
-              line("median", 1, (each) => each.wait_median_s),
-              line("90 %", 2, (each) => each.wait_p90_s),
-            ]}
-          />
-        </Panel>
-        <Panel title="Time of a chunk in its lane" unit="s">
-          <Lines
-            label="Time of a chunk in its lane, by minutes."
-            unit="s"
-            at={at}
-            lines={[
-              line("median", 1, (each) => each.chunk_median_s),
-              line("90 %", 2, (each) => each.chunk_p90_s),
-            ]}
-          />
-        </Panel>
-        <Panel title="Answer to a request" unit="ms">
-          <Lines
-            label="Time until the answer to a request, by minutes."
-            unit="ms"
-            at={at}
-            lines={[
-              line("median", 1, (each) => each.request_median_ms),
-              line("95 %", 2, (each) => each.request_p95_ms),
-            ]}
-          />
-        </Panel>
-        <Panel title="Lanes busy" unit="%">
-          <Lines
-            label="Share of the lanes' time that was at work, by minutes."
-            unit="%"
-            at={at}
-            most={100}
-            lines={[line("busy", 1, (each) => each.lanes_busy * 100, true)]}
-          />
-        </Panel>
-        <Panel title="Tiles" unit="/ min">
-          <Lines
-            label="Tiles segmented, by minutes."
-            unit="tiles"
-            at={at}
-            lines={[line("tiles", 1, (each) => each.tiles, true)]}
-          />
-        </Panel>
-        <Panel title="Cells" unit="/ min">
-          <Lines
-            label="Cells found, by minutes."
-            unit="cells"
-            at={at}
-            lines={[line("cells", 2, (each) => each.cells, true)]}
-          />
-        </Panel>
-        <Panel title="Jobs that wait" unit="">
-          <Lines
-            label="Unfinished jobs with no work in flight, at the end of each minute."
-            unit="jobs"
-            at={at}
-            lines={[line("waiting", 1, (each) => each.queue_depth, true)]}
-          />
-        </Panel>
-        <Panel title="Jobs that came and went" unit="/ min">
-          <Lines
-            label="Jobs submitted and ended, by minutes."
-            unit="jobs"
-            at={at}
-            lines={[
-              line("submitted", 1, (each) => each.jobs_submitted),
-              line("ended", 3, (each) => each.jobs_ended),
-            ]}
-          />
-        </Panel>
+        {SHOWN.map((shown) => (
+          <Panel key={shown.title} title={shown.title} unit={shown.unit}>
+            <Lines
+              label={shown.label}
+              unit={shown.of ?? shown.unit}
+              at={at}
+              lines={linesOf(shown)}
+              {...(shown.most === undefined ? {} : { most: shown.most })}
+            />
+          </Panel>
+        ))}
       </div>
     </section>
   );

@@ -1,7 +1,7 @@
 // The cluster at a glance: how busy it is, who waits, what each lane does.
 import type { JSX } from "preact";
 import type { Cluster } from "../../api/types";
-import { bytes, count, number, time } from "../../format";
+import { bytes, clock, count, many, number, time } from "../../format";
 import { Button, Failure, Head, LinkButton, Loading, Notice } from "../../parts/basics";
 import { Rows } from "../../parts/charts/bars";
 import { useLoad } from "../../parts/load";
@@ -75,8 +75,6 @@ function Title({ cluster, isAsking, onAgain }: TitleProps): JSX.Element {
   );
 }
 
-const clock = (iso: string): string => new Date(iso).toLocaleTimeString("en-GB");
-
 function Gates({ cluster }: { cluster: Cluster }): JSX.Element | null {
   const { paused_at: paused, draining_at: draining } = cluster.scheduler;
   if (!paused && !draining) return null;
@@ -107,7 +105,7 @@ function Now({ cluster, minutes }: { cluster: Cluster; minutes: Minutes | null }
   return (
     <Figures label="Now">
       <Figure name="Lanes busy" value={count(lanes_busy)} unit={`of ${count(lanes_open)}`}>
-        {count(cluster.nodes_alive)} {cluster.nodes_alive === 1 ? "node" : "nodes"}
+        {many(cluster.nodes_alive, "node")}
       </Figure>
       <Figure
         name="Jobs running"
@@ -117,7 +115,7 @@ function Now({ cluster, minutes }: { cluster: Cluster; minutes: Minutes | null }
         {count(queue.jobs_open)} unfinished
       </Figure>
       <Figure name="Slots held" value={count(queue.slots_held)} unit={`of ${count(queue.slots)}`}>
-        {count(queue.users_waiting)} {queue.users_waiting === 1 ? "user waits" : "users wait"}
+        {many(queue.users_waiting, "user waits", "users wait")}
       </Figure>
       <Figure name="Tiles" value={number(last?.tiles)} unit="/ min">
         {number(last?.cells)} cells / min
@@ -143,7 +141,7 @@ function Branches({ cluster }: { cluster: Cluster }): JSX.Element {
           name: branch.branch,
           about: branch.user,
           value: branch.jobs_open,
-          text: `${count(branch.jobs_open)} ${branch.jobs_open === 1 ? "job" : "jobs"}`,
+          text: many(branch.jobs_open, "job"),
         }))}
       />
       {more > 0 && <p class="muted small">and {count(more)} shorter ones</p>}

@@ -1,7 +1,7 @@
 // Users, lanes and nodes.
 import type { ComponentChildren, JSX } from "preact";
 import type { Cluster } from "../../api/types";
-import { bytes, count, number, percent, time } from "../../format";
+import { bytes, clock, count, number, percent, time } from "../../format";
 
 interface Props {
   cluster: Cluster;
@@ -139,7 +139,7 @@ export function Lanes({ cluster }: Props): JSX.Element {
           <td>
             {work && (
               <>
-                {new Date(work.since).toLocaleTimeString("en-GB")}{" "}
+                {clock(work.since)}{" "}
                 <span class="muted small">of about {number(work.expected_s, 2)} s</span>
               </>
             )}

@@ -5,7 +5,8 @@ import { url } from "../../api/http";
 import { Choice, Failure, LinkButton, Loading } from "../../parts/basics";
 import { Stacked, type Part } from "../../parts/charts/bars";
 import { useLoad } from "../../parts/load";
-import type { Usage, UsageDay } from "./types";
+import type { UsageDay, UsageReport } from "../../api/types";
+import { daysOf, dayText } from "../../parts/usage-days";
 
 type What = "jobs" | "tiles" | "cells" | "hours";
 const WHATS = [
@@ -23,10 +24,9 @@ const OF: Record<What, (day: UsageDay) => number> = {
 const UNITS: Record<What, string> = { jobs: "jobs", tiles: "tiles", cells: "cells", hours: "h" };
 const TONES = [1, 2, 3, 4, 6] as const;
 const NAMED = TONES.length;
-const DAY_MS = 86_400_000;
 
 export function UsageSection(): JSX.Element {
-  const { data, error, again } = useLoad<Usage>("/usage");
+  const { data, error, again } = useLoad<UsageReport>("/usage");
   const [what, setWhat] = useState<What>("jobs");
   return (
     <section class="card stack" aria-labelledby="usage-head">
@@ -59,19 +59,8 @@ export function UsageSection(): JSX.Element {
   );
 }
 
-function daysOf(usage: Usage): string[] {
-  const [first, last] = [Date.parse(usage.since), Date.parse(usage.until)];
-  const many = Math.round((last - first) / DAY_MS) + 1;
-  return Array.from({ length: many }, (_, index) =>
-    new Date(first + index * DAY_MS).toISOString().slice(0, 10),
-  );
-}
-
-const dayText = (day: string): string =>
-  new Date(day).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
-
 /** A part for each of the users of most use, and one for all others. */
-function partsOf(usage: Usage, of: (day: UsageDay) => number): Part[] {
+function partsOf(usage: UsageReport, of: (day: UsageDay) => number): Part[] {
   const total = new Map<string, number>();
   for (const day of usage.days) total.set(day.user, (total.get(day.user) ?? 0) + of(day));
   const ranked = [...total].sort((a, b) => b[1] - a[1]).map(([user]) => user);

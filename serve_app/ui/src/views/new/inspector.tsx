@@ -8,7 +8,8 @@ import { copies, renamed, specified, type Job } from "./graph";
 import { KINDS, OF_CELLS, type Kind } from "./make";
 import { CHUNK_TILES, MEASURE, MPP, settingsOf, TILE_PX, TISSUE, type Setting } from "./schema";
 import { Preview } from "./preview";
-import { slideName, slides } from "./slides";
+import { slides } from "../../slides";
+import { slideName } from "./slides";
 import { draft, edit, invalid, mark } from "./state";
 
 type Values = Record<string, unknown>;

@@ -76,10 +76,30 @@ const ITEMS: readonly Item[] = [
 export function Menus(): JSX.Element {
   return (
     <>
-      {open.value && <Menu {...open.value} />}
+      {open.value && <Menu key={open.value.id} {...open.value} />}
       {choosing.value && <Needs id={choosing.value} />}
     </>
   );
+}
+
+/** In view, with the focus on its first item, and gone when something else is touched. */
+function useOpened(list: { current: HTMLDivElement | null }, y: number, leave: () => void): void {
+  useEffect(() => {
+    const menu = list.current;
+    if (menu && y + menu.offsetHeight > innerHeight) {
+      menu.style.top = `${Math.max(8, innerHeight - menu.offsetHeight - 8)}px`;
+    }
+    menu?.querySelector<HTMLElement>("button")?.focus();
+    const outside = (event: Event) => {
+      if (!menu?.contains(event.target as Node)) leave();
+    };
+    addEventListener("pointerdown", outside);
+    addEventListener("scroll", leave, true);
+    return () => {
+      removeEventListener("pointerdown", outside);
+      removeEventListener("scroll", leave, true);
+    };
+  }, []);
 }
 
 function Menu({ id, x, y }: { id: string; x: number; y: number }): JSX.Element {
@@ -88,23 +108,7 @@ function Menu({ id, x, y }: { id: string; x: number; y: number }): JSX.Element {
     open.value = null;
     if (back) focus(id);
   };
-  useEffect(() => {
-    const menu = list.current;
-    if (menu && y + menu.offsetHeight > innerHeight) {
-      menu.style.top = `${Math.max(8, innerHeight - menu.offsetHeight - 8)}px`;
-    }
-    menu?.querySelector<HTMLElement>("button")?.focus();
-    const outside = (event: Event) => {
-      if (!menu?.contains(event.target as Node)) close(false);
-    };
-    const leave = () => close(false);
-    addEventListener("pointerdown", outside);
-    addEventListener("scroll", leave, true);
-    return () => {
-      removeEventListener("pointerdown", outside);
-      removeEventListener("scroll", leave, true);
-    };
-  }, [id]);
+  useOpened(list, y, () => close(false));
   const onKey = (event: KeyboardEvent) => {
     const all = [...(list.current?.querySelectorAll<HTMLElement>("button") ?? [])];
     const at = all.indexOf(document.activeElement as HTMLElement);

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, ask, asApiError } from "../../api/http";
+import { mppSource } from "../../parts/mpp";
 import { Icon } from "../../parts/icons";
 import { link } from "../../router";
 import { number, percent } from "../../format";
@@ -62,27 +63,15 @@ function useTissue(job: Job): { data: Tissue | null; error: ApiError | null; isO
 export function Preview({ job }: { job: Job }): JSX.Element {
   const slide = slideById.value.get(job.spec.slide);
   const { data, error, isOld } = useTissue(job);
-  const small = thumbnail(job.spec.slide);
   const mpp = (job.spec["mpp"] as number | undefined) ?? data?.mpp ?? slide?.mpp ?? null;
-  const source = job.spec["mpp"] != null ? "given here" : (data?.mpp_source ?? slide?.mpp_source);
+  const source = job.spec["mpp"] != null ? "user" : (data?.mpp_source ?? slide?.mpp_source);
   // Also once it is answered: who types 0.25 has typed 0.2 before.
   const isAsked = slide?.state === "ready" && slide.mpp === null;
   // Not there on an older service: the thumbnail and the estimate say enough.
   const failed = error && error.status !== 404 && error.code !== "mpp_missing" ? error : null;
   return (
     <aside class="preview" aria-label={`The slide ${slideName(job.spec.slide)}`}>
-      <div class={isOld && small ? "preview-picture is-old" : "preview-picture"}>
-        {small ? (
-          <>
-            <img src={small} alt={`The slide ${slideName(job.spec.slide)} as a whole`} />
-            {data?.png && <img class="preview-mask" src={data.png} alt="Its tissue, coloured" />}
-          </>
-        ) : (
-          <span class="preview-none">
-            <Icon name="slides" size={28} />
-          </span>
-        )}
-      </div>
+      <Shown slide={job.spec.slide} mask={data?.png ?? null} isOld={isOld} />
       <p class="preview-name truncate" title={slideName(job.spec.slide)}>
         {slide ? (
           <a href={link(["slides"], { q: slide.name })}>{slide.name}</a>
@@ -100,7 +89,7 @@ export function Preview({ job }: { job: Job }): JSX.Element {
           </>
         )}
         <dt>Pixel size</dt>
-        <dd>{mpp === null ? "not known" : `${number(mpp, 4)} µm, ${sourceInWords(source)}`}</dd>
+        <dd>{mpp === null ? "not known" : `${number(mpp, 4)} µm, ${mppSource(source)}`}</dd>
         {data?.tissue_mm2 != null && mpp !== null && (
           <>
             <dt>Tissue</dt>
@@ -126,16 +115,25 @@ export function Preview({ job }: { job: Job }): JSX.Element {
   );
 }
 
-const SOURCES: Record<string, string> = {
-  vendor: "from the scanner",
-  tiff: "from the file",
-  ome: "from the file's OME data",
-  user: "given here",
-  given: "given here",
-};
-
-const sourceInWords = (source: string | null | undefined): string =>
-  source ? (SOURCES[source] ?? source.replaceAll("_", " ")) : "from the slide";
+/** The slide as a whole, with its tissue in colour once that is known. */
+function Shown(props: { slide: string; mask: string | null; isOld: boolean }): JSX.Element {
+  const { slide, mask, isOld } = props;
+  const small = thumbnail(slide);
+  return (
+    <div class={isOld && small ? "preview-picture is-old" : "preview-picture"}>
+      {small ? (
+        <>
+          <img src={small} alt={`The slide ${slideName(slide)} as a whole`} />
+          {mask && <img class="preview-mask" src={mask} alt="Its tissue, coloured" />}
+        </>
+      ) : (
+        <span class="preview-none">
+          <Icon name="slides" size={28} />
+        </span>
+      )}
+    </div>
+  );
+}
 
 /** The pixel size is missing: without it areas mean nothing, so the job would wait for it. */
 function Question({ job, text }: { job: Job; text: string | null }): JSX.Element {

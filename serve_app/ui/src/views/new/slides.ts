@@ -1,57 +1,24 @@
-// The caller's slides, for choosing among them and for the cards of jobs.
-import { computed, signal } from "@preact/signals";
+// The caller's slides as this view needs them: by id, for choosing among them and for cards of jobs.
+import { computed } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { ask, asApiError, url, type ApiError } from "../../api/http";
-import type { Slide, Slides } from "../../api/types";
+import { ask, url } from "../../api/http";
+import type { Slide } from "../../api/types";
+import { put, refresh, slides } from "../../slides";
 
-const PAGE = 200;
-const LOOK_AGAIN_MS = 1000;
-
-export const slides = signal<readonly Slide[] | null>(null);
-export const slidesError = signal<ApiError | null>(null);
-export const moreSlides = signal<string | null>(null);
 export const slideById = computed(
   () => new Map((slides.value ?? []).map((slide) => [slide.id, slide])),
 );
 
-export async function loadSlides(cursor: string | null = null): Promise<void> {
-  try {
-    const page = await ask<Slides>("/slides", { query: { limit: PAGE, cursor } });
-    const known = cursor === null ? [] : (slides.value ?? []);
-    slides.value = [...known, ...page.slides];
-    moreSlides.value = page.next;
-    slidesError.value = null;
-  } catch (error) {
-    slidesError.value = asApiError(error);
-  }
-}
-
-/** Take in a slide that the service has answered with. */
-export function takeSlide(slide: Slide): void {
-  const others = (slides.value ?? []).filter((each) => each.id !== slide.id);
-  slides.value = [slide, ...others].sort((a, b) => b.id.localeCompare(a.id));
-}
-
-/** Load the slides, and look again while some are being checked: that takes a moment. */
+/** Load the slides, and the wanted one if it is among the older ones. */
 export function useSlides(wanted: string | null): void {
   useEffect(() => {
-    void loadSlides();
+    void refresh();
   }, []);
   const isMissing = wanted !== null && slides.value !== null && !slideById.value.has(wanted);
   useEffect(() => {
-    if (!isMissing) return; // it is among the older ones
-    ask<Slide>(`/slides/${encodeURIComponent(wanted)}`).then(takeSlide, () => {});
+    if (!isMissing) return;
+    ask<Slide>(`/slides/${encodeURIComponent(wanted)}`).then(put, () => {});
   }, [isMissing, wanted]);
-  const checking = (slides.value ?? []).filter((each) => each.state === "checking");
-  useEffect(() => {
-    if (!checking.length) return;
-    const timer = setTimeout(() => {
-      for (const each of checking.slice(0, 3)) {
-        ask<Slide>(`/slides/${each.id}`).then(takeSlide, () => {});
-      }
-    }, LOOK_AGAIN_MS);
-    return () => clearTimeout(timer);
-  }, [slides.value]);
 }
 
 /** Those of the slides that can be worked on, now or once they have been looked at. */

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button } from "../../parts/basics";
-import { say } from "../../parts/dialog";
+import { copyText } from "../../parts/copy";
 import { Icon } from "../../parts/icons";
 import { asked } from "./estimate";
 import { asText, fromText, lineOf, located, type Fault } from "./json";
@@ -33,20 +33,11 @@ export function TextTab(): JSX.Element {
     mark(JSON_TEXT, wrong ? `the JSON: ${wrong.what}` : null);
   };
   const faults = fault ? [fault] : ofService();
-  const show = (each: Fault) => {
-    const [from, to] =
-      each.at === undefined ? located(text, each.where ?? "") : [each.at, each.at + 1];
-    area.current?.focus();
-    area.current?.setSelectionRange(from, to);
-    const line = lineOf(text, from).line;
-    const height = parseFloat(getComputedStyle(area.current!).lineHeight) || 18;
-    area.current!.scrollTop = Math.max(0, (line - 4) * height);
-  };
   return (
     <section class="card textcard" aria-labelledby="json-title">
       <div class="row apart">
         <h2 id="json-title">The draft as JSON</h2>
-        <Button icon="copy" onClick={() => void copy(text)}>
+        <Button icon="copy" onClick={() => void copyText(text, "The JSON")}>
           Copy
         </Button>
       </div>
@@ -65,24 +56,46 @@ export function TextTab(): JSX.Element {
         value={text}
         onInput={(event) => take(event.currentTarget.value)}
       />
-      <ul class="faults" aria-live="polite" aria-label="What is wrong with it">
-        {faults.map((each) => (
-          <li key={`${each.where ?? ""}${each.what}`}>
-            <button type="button" class="fault" onClick={() => show(each)}>
-              <Icon name="warning" size={16} />
-              <span>
-                <strong>{place(text, each)}</strong> {each.what}
-              </span>
-            </button>
-          </li>
-        ))}
-      </ul>
+      <Faults text={text} faults={faults} area={area} />
       {faults.length === 0 && !invalid.value.size && asked.value.data && (
         <p class="small good-note">
           <Icon name="review" size={16} /> The service would take this as it is.
         </p>
       )}
     </section>
+  );
+}
+
+interface FaultsProps {
+  text: string;
+  faults: readonly Fault[];
+  area: { current: HTMLTextAreaElement | null };
+}
+
+/** What is wrong, each with the way to it. */
+function Faults({ text, faults, area }: FaultsProps): JSX.Element {
+  const show = (each: Fault) => {
+    const [from, to] =
+      each.at === undefined ? located(text, each.where ?? "") : [each.at, each.at + 1];
+    area.current?.focus();
+    area.current?.setSelectionRange(from, to);
+    const line = lineOf(text, from).line;
+    const height = parseFloat(getComputedStyle(area.current!).lineHeight) || 18;
+    area.current!.scrollTop = Math.max(0, (line - 4) * height);
+  };
+  return (
+    <ul class="faults" aria-live="polite" aria-label="What is wrong with it">
+      {faults.map((each) => (
+        <li key={`${each.where ?? ""}${each.what}`}>
+          <button type="button" class="fault" onClick={() => show(each)}>
+            <Icon name="warning" size={16} />
+            <span>
+              <strong>{place(text, each)}</strong> {each.what}
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -122,17 +135,4 @@ function guess(message: string): string {
     if (field !== undefined && group) return `jobs.${at}.${group}.${field}`;
   }
   return "";
-}
-
-async function copy(text: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-    say("The JSON is copied.");
-  } catch {
-    say(
-      "The browser does not let this page copy.",
-      "bad",
-      "Select the text and copy it by keyboard.",
-    );
-  }
 }

@@ -4,7 +4,8 @@ import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { Job } from "../../api/types";
 import { count } from "../../format";
-import { hasEnded, jobs } from "../../live";
+import { hasEnded } from "../../jobs";
+import { jobs } from "../../live";
 
 const TOGETHER_MS = 1200;
 

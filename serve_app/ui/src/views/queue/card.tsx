@@ -4,10 +4,11 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { API } from "../../api/http";
 import type { Job } from "../../api/types";
 import { count, duration, number } from "../../format";
-import { hasEnded } from "../../live";
+import { hasEnded, hasResults } from "../../jobs";
 import { Button, LinkButton, State } from "../../parts/basics";
+import { JobLinks } from "../../parts/job-links";
+import { whenNear } from "../../parts/near";
 import { Icon } from "../../parts/icons";
-import { link } from "../../router";
 import { mayChange } from "../../session";
 import { cancel, canRetry, retry } from "./acts";
 import { Answer } from "./answer";
@@ -16,8 +17,6 @@ import { jobLink } from "./places";
 import { Why } from "./sentence";
 import { Track } from "./track";
 import "./card.css";
-
-const MARGIN = "300px";
 
 interface Props {
   job: Job;
@@ -57,19 +56,7 @@ function Drawn({ job }: Props): JSX.Element {
 /** Whether an element has been near what is seen; it stays drawn from then on. */
 function useNear(item: { current: HTMLElement | null }): boolean {
   const [near, set] = useState(false);
-  useEffect(() => {
-    if (!item.current) return;
-    const watch = new IntersectionObserver(
-      (entries) => {
-        if (!entries.some((entry) => entry.isIntersecting)) return;
-        set(true);
-        watch.disconnect();
-      },
-      { rootMargin: MARGIN },
-    );
-    watch.observe(item.current);
-    return () => watch.disconnect();
-  }, []);
+  useEffect(() => whenNear(item.current, () => set(true)), []);
   return near;
 }
 
@@ -194,34 +181,11 @@ function Fault({ job }: Props): JSX.Element {
 }
 
 function CardActs({ job }: Props): JSX.Element | null {
-  const hasResults = job.state === "succeeded" && !job.results_deleted_at;
   const mayRetry = mayChange.value && canRetry(job);
-  if (!hasResults && job.started_at === null && !mayRetry) return null;
+  if (!hasResults(job) && job.started_at === null && !mayRetry) return null;
   return (
     <div class="q-acts">
-      {(hasResults || bucketOf(job) === "running") && (
-        <LinkButton href={link(["view", job.id])} icon="view" kind="quiet" label="Open the viewer">
-          Viewer
-        </LinkButton>
-      )}
-      {hasResults && (
-        <>
-          <LinkButton
-            href={link(["results", job.id])}
-            icon="results"
-            kind="quiet"
-            label="Results"
-          />
-          {job.kind === "cell_segmentation" && (
-            <LinkButton
-              href={link(["review", job.id])}
-              icon="review"
-              kind="quiet"
-              label="Quality check"
-            />
-          )}
-        </>
-      )}
+      <JobLinks job={job} bare />
       {job.started_at && (
         <LinkButton href={jobLink(job.id, "log")} icon="log" kind="quiet" label="Log" />
       )}

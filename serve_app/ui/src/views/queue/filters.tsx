@@ -2,13 +2,12 @@
 import type { JSX } from "preact";
 import type { Job } from "../../api/types";
 import { time } from "../../format";
+import { ENDED } from "../../jobs";
 import { Button, Field } from "../../parts/basics";
 import { note, place } from "../../router";
 import { BUCKET_WORDS, bucketOf, type Bucket, type Group } from "./group";
 import { nameOf } from "./names";
 import { filters } from "./places";
-
-const ENDED = ["succeeded", "failed", "cancelled", "skipped"] as const;
 
 export function change(name: string, value: string): void {
   const { path, query } = place.value;

@@ -1,7 +1,8 @@
 // Jobs as they are laid out: workflows, in them branches, in them jobs in order of submission.
 import { computed } from "@preact/signals";
 import type { Job, JobState } from "../../api/types";
-import { hasEnded, jobs } from "../../live";
+import { hasEnded, RUNNING } from "../../jobs";
+import { jobs } from "../../live";
 
 export interface Branch {
   name: string;
@@ -21,7 +22,7 @@ export interface Group {
 /** States as people ask for them. */
 export const BUCKETS = {
   waiting: ["waiting", "retry_waiting"],
-  running: ["planning", "segmenting", "assembling", "publishing", "cancelling"],
+  running: RUNNING,
   asks: ["needs_mpp"],
   failed: ["failed"],
   succeeded: ["succeeded"],

@@ -4,9 +4,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { asApiError, ask, type ApiError } from "../../api/http";
 import type { Job, Jobs } from "../../api/types";
 import { count, duration, time } from "../../format";
-import { hasEnded, jobList, jobs } from "../../live";
+import { JobLinks } from "../../parts/job-links";
+import { hasEnded, isSegmentation } from "../../jobs";
+import { jobList, jobs } from "../../live";
 import { Button, Empty, Failure, LinkButton, Loading, State } from "../../parts/basics";
-import { link } from "../../router";
 import { engineOf, seconds } from "./card";
 import { Filters, isFiltered } from "./filters";
 import { groups } from "./group";
@@ -150,8 +151,7 @@ function Table({ rows }: { rows: Job[] }): JSX.Element {
 }
 
 function Row({ job }: { job: Job }): JSX.Element {
-  const hasResults = job.state === "succeeded" && !job.results_deleted_at;
-  const hasCells = job.state === "succeeded" && job.kind === "cell_segmentation";
+  const hasCells = job.state === "succeeded" && isSegmentation(job);
   const took = job.started_at && job.ended_at ? seconds(job.started_at, job.ended_at) : null;
   return (
     <tr>
@@ -175,17 +175,7 @@ function Row({ job }: { job: Job }): JSX.Element {
       <td class="number q-wide">{duration(took)}</td>
       <td class="q-ended">{time(job.ended_at)}</td>
       <td class="q-links">
-        {hasResults && (
-          <>
-            <LinkButton href={link(["view", job.id])} icon="view" kind="quiet" label="Viewer" />
-            <LinkButton
-              href={link(["results", job.id])}
-              icon="results"
-              kind="quiet"
-              label="Results"
-            />
-          </>
-        )}
+        <JobLinks job={job} bare />
         {job.started_at && (
           <LinkButton href={jobLink(job.id, "log")} icon="log" kind="quiet" label="Log" />
         )}

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useId } from "preact/hooks";
 import type { Job } from "../../api/types";
 import { count, time } from "../../format";
-import { hasEnded } from "../../live";
+import { hasEnded } from "../../jobs";
 import { Button } from "../../parts/basics";
 import { Icon } from "../../parts/icons";
 import { link } from "../../router";

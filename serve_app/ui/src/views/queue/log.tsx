@@ -3,10 +3,11 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { asApiError, ask, type ApiError } from "../../api/http";
 import type { Job, JobLog, LogLine } from "../../api/types";
-import { count } from "../../format";
-import { hasEnded } from "../../live";
+import { clock, count } from "../../format";
+import { hasEnded } from "../../jobs";
 import { Button, Choice, Failure } from "../../parts/basics";
-import { say, tried } from "../../parts/dialog";
+import { copyText } from "../../parts/copy";
+import { tried } from "../../parts/dialog";
 import { keepAsFile, wholeLog } from "./log-text";
 
 const PAGE = 200;
@@ -108,8 +109,8 @@ async function readOn(job: string, at: Reading, took: (page: JobLog) => boolean)
 function LogActs({ job, level }: { job: Job; level: Level }): JSX.Element {
   const copy = () =>
     tried(async () => {
-      await navigator.clipboard.writeText(await wholeLog(job.id, level));
-      say("The log is copied");
+      const text = await wholeLog(job.id, level);
+      await copyText(text, "The log");
     });
   const keep = () =>
     tried(async () => keepAsFile(`${job.id}.log.txt`, await wholeLog(job.id, level)));
@@ -159,7 +160,6 @@ const nothing = (job: Job): string =>
 
 function Line({ line }: { line: LogLine }): JSX.Element {
   const at = new Date(line.at);
-  const clock = at.toLocaleTimeString("en-GB");
   const unit = [
     line.attempt && line.attempt > 1 ? `attempt ${line.attempt}` : "",
     line.stage ?? "",
@@ -168,7 +168,7 @@ function Line({ line }: { line: LogLine }): JSX.Element {
   return (
     <p class={`q-line-of ${line.level.toLowerCase()}`}>
       <time dateTime={line.at} title={at.toLocaleString("en-GB")}>
-        {clock}
+        {clock(line.at)}
       </time>
       <span class="q-from" title={line.logger}>
         {line.level.toLowerCase() === "info" ? line.source : line.level.toLowerCase()}

@@ -1,8 +1,9 @@
 // The names of workflows: a job knows only the id of its own.
-import { signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { ask } from "../../api/http";
 import type { Workflow, WorkflowInShort, Workflows } from "../../api/types";
+import { me } from "../../session";
 
 const NEWEST = 200;
 
@@ -17,6 +18,13 @@ export function jobsOf(id: string): number | null {
   const found = workflows.value.get(id);
   return found ? Object.values(found.states).reduce((sum, many) => sum + many, 0) : null;
 }
+
+const user = computed(() => me.value?.id);
+effect(() => {
+  user.value; // another user sees nothing of the one before
+  workflows.value = new Map();
+  asked.clear();
+});
 
 /** Asks for the names of those that are not known yet. */
 export function useNames(ids: readonly string[]): void {

@@ -4,16 +4,18 @@ import { useEffect, useState } from "preact/hooks";
 import { ask, asApiError, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
 import { count, duration, number, time, words } from "../../format";
-import { hasEnded, jobs, take } from "../../live";
-import { Button, Choice, Failure, LinkButton, Loading, State } from "../../parts/basics";
+import { hasEnded, isSegmentation } from "../../jobs";
+import { JobLinks } from "../../parts/job-links";
+import { Fact } from "../../parts/facts";
+import { jobs, take } from "../../live";
+import { Button, Choice, Failure, Loading, State } from "../../parts/basics";
 import { Dialog } from "../../parts/dialog";
-import { go, link, note } from "../../router";
+import { go, note } from "../../router";
 import { mayChange } from "../../session";
 import { cancel, canRetry, retry } from "./acts";
 import { Answer } from "./answer";
 import { engineOf, Numbers, seconds, Thumb } from "./card";
 import { useNow } from "./clock";
-import { bucketOf } from "./group";
 import { Log } from "./log";
 import { nameOf, useNames } from "./names";
 import { filters } from "./places";
@@ -119,26 +121,9 @@ function Overview({ job }: { job: Job }): JSX.Element {
 }
 
 function PanelActs({ job }: { job: Job }): JSX.Element {
-  const hasResults = job.state === "succeeded" && !job.results_deleted_at;
   return (
     <div class="row">
-      {(hasResults || bucketOf(job) === "running") && (
-        <LinkButton href={link(["view", job.id])} icon="view" kind="primary">
-          Open the viewer
-        </LinkButton>
-      )}
-      {hasResults && (
-        <>
-          <LinkButton href={link(["results", job.id])} icon="results">
-            Results
-          </LinkButton>
-          {job.kind === "cell_segmentation" && (
-            <LinkButton href={link(["review", job.id])} icon="review">
-              Quality check
-            </LinkButton>
-          )}
-        </>
-      )}
+      <JobLinks job={job} primary />
       {mayChange.value && canRetry(job) && (
         <Button icon="retry" kind="primary" onClick={() => void retry(job)}>
           Retry
@@ -166,17 +151,17 @@ function Facts({ job }: { job: Job }): JSX.Element {
       </Part>
       <Part title="Work">
         <dl class="facts">
-          <Fact name="Job" value={<code>{job.id}</code>} />
-          <Fact name="Workflow" value={<code>{job.workflow}</code>} />
-          <Fact name="Attempt" value={job.started_at ? job.attempt : "not begun"} />
-          <Fact name="Chunks" value={ofAll(job.chunks_done, job.chunks_total)} />
-          <Fact name="Tiles" value={ofAll(job.tiles_done, job.tiles_total)} />
-          {job.tiles_failed > 0 && <Fact name="Tiles lost" value={count(job.tiles_failed)} />}
-          {job.kind === "cell_segmentation" && <Fact name="Cells" value={count(job.cells)} />}
-          {job.reused && <Fact name="Reused" value="the cells of an equal job" />}
-          {job.checksum && <Fact name="Checksum" value={<code>{job.checksum}</code>} />}
+          <Fact name="Job">{<code>{job.id}</code>}</Fact>
+          <Fact name="Workflow">{<code>{job.workflow}</code>}</Fact>
+          <Fact name="Attempt">{job.started_at ? job.attempt : "not begun"}</Fact>
+          <Fact name="Chunks">{ofAll(job.chunks_done, job.chunks_total)}</Fact>
+          <Fact name="Tiles">{ofAll(job.tiles_done, job.tiles_total)}</Fact>
+          {job.tiles_failed > 0 && <Fact name="Tiles lost">{count(job.tiles_failed)}</Fact>}
+          {isSegmentation(job) && <Fact name="Cells">{count(job.cells)}</Fact>}
+          {job.reused && <Fact name="Reused">the cells of an equal job</Fact>}
+          {job.checksum && <Fact name="Checksum">{<code>{job.checksum}</code>}</Fact>}
           {job.results_deleted_at && (
-            <Fact name="Results" value={`deleted ${time(job.results_deleted_at)}`} />
+            <Fact name="Results">{`deleted ${time(job.results_deleted_at)}`}</Fact>
           )}
         </dl>
       </Part>
@@ -196,15 +181,6 @@ function Part({ title, children }: { title: string; children: ComponentChildren 
   );
 }
 
-function Fact({ name, value }: { name: string; value: ComponentChildren }): JSX.Element {
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </>
-  );
-}
-
 const ofAll = (done: number, all: number | null): string =>
   all === null ? "not planned yet" : `${count(done)} of ${count(all)}`;
 
@@ -214,21 +190,18 @@ function Times({ job }: { job: Job }): JSX.Element {
   const waited = duration(Math.round(seconds(submitted, started ?? ended ?? now)));
   return (
     <dl class="facts">
-      <Fact name="Submitted" value={time(submitted)} />
-      <Fact name={started ? "Waited" : "Waits for"} value={waited} />
-      {started && <Fact name="Begun" value={time(started)} />}
+      <Fact name="Submitted">{time(submitted)}</Fact>
+      <Fact name={started ? "Waited" : "Waits for"}>{waited}</Fact>
+      {started && <Fact name="Begun">{time(started)}</Fact>}
       {started && (
-        <Fact
-          name={ended ? "Took" : "Runs for"}
-          value={duration(Math.round(seconds(started, ended ?? now)))}
-        />
+        <Fact name={ended ? "Took" : "Runs for"}>
+          {duration(Math.round(seconds(started, ended ?? now)))}
+        </Fact>
       )}
-      {ended && <Fact name="Ended" value={time(ended)} />}
-      {job.tiles_per_s !== null && (
-        <Fact name="Speed" value={`${number(job.tiles_per_s)} tiles/s`} />
-      )}
+      {ended && <Fact name="Ended">{time(ended)}</Fact>}
+      {job.tiles_per_s !== null && <Fact name="Speed">{number(job.tiles_per_s)} tiles/s</Fact>}
       {!ended && job.eta_s !== null && (
-        <Fact name="Left" value={duration(Math.max(1, Math.round(job.eta_s)))} />
+        <Fact name="Left">{duration(Math.max(1, Math.round(job.eta_s)))}</Fact>
       )}
     </dl>
   );
@@ -248,7 +221,9 @@ function Parameters({ job }: { job: Job }): JSX.Element {
         Object.entries(values)
           .filter(([, value]) => value != null)
           .map(([name, value]) => (
-            <Fact key={of + name} name={of + label(name, of)} value={shown(value)} />
+            <Fact key={of + name} name={of + label(name, of)}>
+              {shown(value)}
+            </Fact>
           )),
       )}
     </dl>

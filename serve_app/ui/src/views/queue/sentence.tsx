@@ -2,7 +2,8 @@
 import type { JSX } from "preact";
 import type { Job } from "../../api/types";
 import { duration } from "../../format";
-import { hasEnded, jobs } from "../../live";
+import { hasEnded } from "../../jobs";
+import { jobs } from "../../live";
 import { numberOf } from "./group";
 import { nameOf } from "./names";
 import { jobLink } from "./places";

@@ -1,8 +1,9 @@
 // On top: who holds the slots, who waits for one, and what the lanes do.
 import type { JSX } from "preact";
 import type { QueuePicture, SlotHolder, SlotWaiter } from "../../api/types";
-import { count, duration, time } from "../../format";
-import { hasEnded, jobList } from "../../live";
+import { count, duration, many, time } from "../../format";
+import { hasEnded } from "../../jobs";
+import { jobList } from "../../live";
 import { Button, Notice } from "../../parts/basics";
 import { Icon } from "../../parts/icons";
 import { isAdmin } from "../../session";
@@ -100,7 +101,7 @@ const whose = (each: SlotHolder | SlotWaiter) => (each.mine ? "You" : (each.user
 
 function Seat({ each, now }: { each: SlotHolder; now: number }): JSX.Element {
   const held = since(each.since, now);
-  const lanes = each.lanes === 1 ? "1 lane" : `${each.lanes} lanes`;
+  const lanes = many(each.lanes, "lane");
   return (
     <li class={`q-seat${each.mine ? " mine" : ""}`}>
       <span class="q-face">

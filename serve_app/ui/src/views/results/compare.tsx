@@ -1,35 +1,19 @@
 // Two results of one slide, in numbers.
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import type { Job, Jobs } from "../../api/types";
+import type { Diff, Job, Jobs } from "../../api/types";
 import { url } from "../../api/http";
-import { count, number, percent, time, unit, words } from "../../format";
+import { count, number, percent, time, words } from "../../format";
+import { hasResults, isSegmentation } from "../../jobs";
 import { jobList } from "../../live";
 import { Failure, Field, LinkButton, Loading } from "../../parts/basics";
+import { Changes } from "../../parts/changes";
 import { useLoad } from "../../parts/load";
 import { link, note } from "../../router";
-import { isSegmentation } from "./card";
-import type { Diff } from "./types";
 
 export function Compare({ job, query }: { job: Job; query: URLSearchParams }): JSX.Element {
-  const found = useLoad<Jobs>("/jobs", {
-    slide: job.slide,
-    state: "succeeded",
-    kind: job.kind,
-    limit: 100,
-  });
-  const ended = jobList.value.filter((each) => each.state === "succeeded").length;
-  useEffect(() => {
-    if (found.data) found.again();
-  }, [ended]);
-  const others = (found.data?.jobs ?? []).filter(
-    (each) =>
-      each.id !== job.id &&
-      each.slide === job.slide &&
-      isSegmentation(each) &&
-      !each.results_deleted_at,
-  );
-  const other = others.find((each) => each.id === query.get("with"));
+  const { others, error, again } = useOthers(job);
+  const other = others?.find((each) => each.id === query.get("with"));
   const choose = (id: string) =>
     note(["results", job.id], { ...Object.fromEntries(query), with: id });
   return (
@@ -50,14 +34,14 @@ export function Compare({ job, query }: { job: Job; query: URLSearchParams }): J
           </div>
         )}
       </header>
-      {found.error && <Failure error={found.error} onRetry={found.again} />}
-      {found.data && others.length === 0 && (
+      {error && <Failure error={error} onRetry={again} />}
+      {others?.length === 0 && (
         <p class="muted">
           There is no other result of this slide yet: run it again with other parameters, on a
           branch of its own.
         </p>
       )}
-      {others.length > 0 && (
+      {others && others.length > 0 && (
         <Field label="Other result">
           {(ids) => (
             <select
@@ -79,6 +63,25 @@ export function Compare({ job, query }: { job: Job; query: URLSearchParams }): J
       {other && <Numbers key={other.id} job={job} other={other} />}
     </section>
   );
+}
+
+/** The other results of its slide, also one that comes while one looks; undefined: not known yet. */
+function useOthers(job: Job) {
+  const found = useLoad<Jobs>("/jobs", {
+    slide: job.slide,
+    state: "succeeded",
+    kind: job.kind,
+    limit: 100,
+  });
+  const ended = jobList.value.filter((each) => each.state === "succeeded").length;
+  useEffect(() => {
+    if (found.data) found.again();
+  }, [ended]);
+  const others = (found.data?.jobs as Job[] | undefined)?.filter(
+    (each) =>
+      each.id !== job.id && each.slide === job.slide && isSegmentation(each) && hasResults(each),
+  );
+  return { others, error: found.error, again: found.again };
 }
 
 const named = (job: Job) =>
@@ -119,7 +122,10 @@ function Numbers({ job, other }: { job: Job; other: Job }): JSX.Element {
       </ul>
       <div class="results-pair">
         <Differing diff={data} />
-        <Changes diff={data} />
+        <div>
+          <h3>How cells that are in both have changed</h3>
+          <Changes diff={data} />
+        </div>
       </div>
     </div>
   );
@@ -145,40 +151,6 @@ function Differing({ diff }: { diff: Diff }): JSX.Element {
               <td>{words(each.setting.split(".").at(-1) ?? each.setting)}</td>
               <td>{text(each.first)}</td>
               <td>{text(each.second)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-function Changes({ diff }: { diff: Diff }): JSX.Element {
-  return (
-    <div>
-      <h3>How cells that are in both have changed</h3>
-      <table class="table">
-        <thead>
-          <tr>
-            <th scope="col">Measurement</th>
-            <th scope="col" class="number">
-              Median
-            </th>
-            <th scope="col" class="number">
-              5 – 95 %
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {Object.entries(diff.changes).map(([name, change]) => (
-            <tr key={name}>
-              <td>
-                {words(name)} <span class="muted">{unit(change.unit)}</span>
-              </td>
-              <td class="number">{number(change.median, 2)}</td>
-              <td class="number">
-                {number(change.p05, 2)} to {number(change.p95, 2)}
-              </td>
             </tr>
           ))}
         </tbody>

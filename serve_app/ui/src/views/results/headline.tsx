@@ -2,10 +2,10 @@ import type { JSX } from "preact";
 import type { Job } from "../../api/types";
 import { count, duration, number, percent } from "../../format";
 import { Notice } from "../../parts/basics";
+import { isSegmentation } from "../../jobs";
 import { Figure, Figures } from "../../parts/figures";
 import { JobPicture } from "../../parts/job-picture";
 import { link } from "../../router";
-import { isSegmentation } from "./card";
 import type { Manifest, Measures } from "./types";
 
 interface Props {

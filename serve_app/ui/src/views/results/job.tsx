@@ -4,13 +4,13 @@ import { useEffect, useState } from "preact/hooks";
 import { ask, url } from "../../api/http";
 import type { Job } from "../../api/types";
 import { count, time } from "../../format";
-import { hasEnded, jobs, take } from "../../live";
+import { canBeChecked, canBeSeen, hasEnded, hasResults, isSegmentation } from "../../jobs";
+import { jobs, take } from "../../live";
 import { Button, Empty, Failure, Head, LinkButton, Loading, Notice } from "../../parts/basics";
 import { confirmed, say, tried } from "../../parts/dialog";
 import { useLoad } from "../../parts/load";
 import { go, link } from "../../router";
 import { mayChange } from "../../session";
-import { isSegmentation } from "./card";
 import { Compare } from "./compare";
 import { DensityPlot } from "./density";
 import { Downloads } from "./downloads";
@@ -47,8 +47,7 @@ export function JobResults({ id, query }: { id: string; query: URLSearchParams }
 }
 
 function Title({ job }: { job: Job }): JSX.Element {
-  const isThere = job.state === "succeeded" && !job.results_deleted_at;
-  const canBeSeen = isThere || (!hasEnded(job) && isSegmentation(job) && job.cells > 0);
+  const isThere = hasResults(job);
   return (
     <Head
       title={job.slide}
@@ -60,17 +59,17 @@ function Title({ job }: { job: Job }): JSX.Element {
         </>
       }
     >
-      {canBeSeen && (
+      {isSegmentation(job) && canBeSeen(job) && (
         <LinkButton href={link(["view", job.id])} icon="view" kind="primary">
           Open the viewer
         </LinkButton>
       )}
-      {canBeSeen && (
+      {isSegmentation(job) && canBeSeen(job) && (
         <Button icon="download" onClick={toDownloads}>
           Downloads
         </Button>
       )}
-      {isThere && isSegmentation(job) && (
+      {canBeChecked(job) && (
         <LinkButton href={link(["review", job.id])} icon="review">
           Quality check
         </LinkButton>

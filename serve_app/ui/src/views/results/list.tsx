@@ -6,7 +6,9 @@ import type { Job, Jobs } from "../../api/types";
 import { jobList, jobs, list, trouble } from "../../live";
 import { Button, Empty, Failure, Field, Head, LinkButton, Loading } from "../../parts/basics";
 import { link, note } from "../../router";
-import { hasResults, ResultCard } from "./card";
+import { many } from "../../format";
+import { canBeSeen } from "../../jobs";
+import { ResultCard } from "../../parts/result-card";
 
 const PAGE = 60;
 
@@ -16,7 +18,7 @@ export function ResultsList({ query }: { query: URLSearchParams }): JSX.Element 
   const live = jobList.value;
   const known = new Set(live.map((job) => job.id));
   const all = [...live, ...older.jobs.filter((job) => !known.has(job.id))];
-  const there = all.filter(hasResults);
+  const there = all.filter(canBeSeen);
   const shown = there.filter((job) => fits(job, wanted));
   return (
     <>
@@ -72,7 +74,7 @@ function Search(props: { wanted: string; found: number; of: number }): JSX.Eleme
         )}
       </Field>
       <p class="muted small" role="status">
-        {found === of ? `${of} ${of === 1 ? "result" : "results"}` : `${found} of ${of} results`}
+        {found === of ? many(of, "result") : `${found} of ${of} results`}
       </p>
     </div>
   );

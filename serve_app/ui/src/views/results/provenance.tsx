@@ -1,8 +1,10 @@
 // What made a result: enough to make it again.
-import type { ComponentChildren, JSX } from "preact";
-import { bytes, count, duration, mppSource, number, time, words } from "../../format";
+import type { JSX } from "preact";
+import { bytes, count, duration, number, time, words } from "../../format";
 import { Button } from "../../parts/basics";
-import { say } from "../../parts/dialog";
+import { mppSource } from "../../parts/mpp";
+import { Fact } from "../../parts/facts";
+import { copyText } from "../../parts/copy";
 import type { Manifest } from "./types";
 
 export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
@@ -53,26 +55,23 @@ export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
         )}
       </dl>
       <Timings timings={manifest.timings} reused={manifest.reused ?? []} />
-      <details class="versions">
-        <summary>Versions of {Object.keys(manifest.versions).length} packages</summary>
-        <dl class="facts">
-          {Object.entries(manifest.versions).map(([name, version]) => (
-            <Fact key={name} name={name}>
-              {version}
-            </Fact>
-          ))}
-        </dl>
-      </details>
+      <Versions of={manifest.versions} />
     </section>
   );
 }
 
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
+function Versions({ of }: { of: Record<string, string> }): JSX.Element {
   return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
+    <details class="versions">
+      <summary>Versions of {Object.keys(of).length} packages</summary>
+      <dl class="facts">
+        {Object.entries(of).map(([name, version]) => (
+          <Fact key={name} name={name}>
+            {version}
+          </Fact>
+        ))}
+      </dl>
+    </details>
   );
 }
 
@@ -99,18 +98,15 @@ function unitOf(name: string): string {
 }
 
 function Digest({ value, of }: { value: string; of: string }): JSX.Element {
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(value);
-      say(`Copied: ${of}.`);
-    } catch {
-      say("The browser does not let this page copy.", "bad", `Mark it and copy it: ${value}`);
-    }
-  };
   return (
     <span class="digest">
       <code title={value}>{value.slice(0, 16)}…</code>
-      <Button icon="copy" kind="quiet" label={`Copy ${of}`} onClick={() => void copy()} />
+      <Button
+        icon="copy"
+        kind="quiet"
+        label={`Copy ${of}`}
+        onClick={() => void copyText(value, of)}
+      />
     </span>
   );
 }

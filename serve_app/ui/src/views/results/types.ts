@@ -1,11 +1,10 @@
-// What the API answers of measurements, manifests and differences.
+// What the API answers of measurements and manifests.
 import type { Schemas } from "../../api/types";
 
 export type Measure = Schemas["MeasureSummary"];
 export type Measures = Schemas["Measures"];
 export type Span = Schemas["MeasureSpan"];
 export type Pair = Schemas["MeasurePair"];
-export type Diff = Schemas["Diff"];
 
 /** `manifest.json` in a results folder, as far as it is shown. */
 export interface Manifest {

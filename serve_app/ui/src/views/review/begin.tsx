@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { asApiError, ask, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
-import { count } from "../../format";
+import { count, many } from "../../format";
 import { Button, Choice, Failure, Field, Head } from "../../parts/basics";
 import { JobPicture } from "../../parts/job-picture";
 import { link } from "../../router";
@@ -36,13 +36,10 @@ export function Begin({
   const [isBusy, setBusy] = useState(false);
   const all = what === "cells" ? job.cells : (job.tiles_total ?? MOST);
   const wanted = Number(size);
-  const wrong =
-    Number.isInteger(wanted) && wanted >= 1 && wanted <= MOST
-      ? null
-      : `A whole number, 1 to ${MOST}.`;
-  const wrongSeed = /^\d{0,9}$/.test(seed)
-    ? null
-    : "A whole number of at most 9 digits, or nothing.";
+  const isSize = Number.isInteger(wanted) && wanted >= 1 && wanted <= MOST;
+  const wrong = isSize ? null : `A whole number, 1 to ${MOST}.`;
+  const isSeed = /^\d{0,9}$/.test(seed);
+  const wrongSeed = isSeed ? null : "A whole number of at most 9 digits, or nothing.";
   const begin = async (event: Event) => {
     event.preventDefault();
     if (wrong || wrongSeed) return;
@@ -58,74 +55,13 @@ export function Begin({
   };
   return (
     <>
-      <Head
-        title="Quality check"
-        about={
-          <>
-            <a href={link(["results", job.id])}>{job.slide}</a> · {job.engine} · branch {job.branch}{" "}
-            · {count(job.cells)} cells
-          </>
-        }
-      />
+      <Title job={job} />
       <div class="review-begin">
         <form class="card stack" onSubmit={(event) => void begin(event)}>
-          <div class="field">
-            <span class="field-label">Judge a random sample of</span>
-            <div>
-              <Choice
-                label="Judge a random sample of"
-                options={[
-                  ["cells", "Single cells"],
-                  ["tiles", "Whole tiles"],
-                ]}
-                value={what}
-                onChange={setWhat}
-              />
-            </div>
-            <p class="field-hint">{MEANING[what]}</p>
-          </div>
-          <Field
-            label="How many"
-            error={wrong}
-            hint={wanted > all ? `There are ${count(all)}: all of them are taken.` : undefined}
-          >
-            {(ids) => (
-              <div class="row">
-                <input
-                  {...ids}
-                  class="review-size"
-                  type="number"
-                  min={1}
-                  max={MOST}
-                  value={size}
-                  onInput={(event) => setSize(event.currentTarget.value)}
-                />
-                {SIZES.map((each) => (
-                  <Button key={each} pressed={size === each} onClick={() => setSize(each)}>
-                    {each}
-                  </Button>
-                ))}
-              </div>
-            )}
-          </Field>
+          <WhatField value={what} onChange={setWhat} />
+          <SizeField value={size} all={all} error={wrong} onChange={setSize} />
           {!wrong && <Outlook size={Math.min(wanted, all)} isAll={wanted >= all} />}
-          <details class="review-seed">
-            <summary>Draw the same sample as another time</summary>
-            <Field
-              label="Seed"
-              error={wrongSeed}
-              hint="The same seed draws the same ones; without one, chance decides."
-            >
-              {(ids) => (
-                <input
-                  {...ids}
-                  inputMode="numeric"
-                  value={seed}
-                  onInput={(event) => setSeed(event.currentTarget.value.trim())}
-                />
-              )}
-            </Field>
-          </details>
+          <SeedField value={seed} error={wrongSeed} onChange={setSeed} />
           {error && <Failure error={error} />}
           <div class="row">
             <Button
@@ -147,6 +83,98 @@ export function Begin({
   );
 }
 
+function Title({ job }: { job: Job }): JSX.Element {
+  return (
+    <Head
+      title="Quality check"
+      about={
+        <>
+          <a href={link(["results", job.id])}>{job.slide}</a> · {job.engine} · branch {job.branch} ·{" "}
+          {count(job.cells)} cells
+        </>
+      }
+    />
+  );
+}
+
+interface Typed {
+  value: string;
+  error: string | null;
+  onChange: (value: string) => void;
+}
+
+function WhatField(props: { value: What; onChange: (what: What) => void }): JSX.Element {
+  const { value, onChange } = props;
+  return (
+    <div class="field">
+      <span class="field-label">Judge a random sample of</span>
+      <div>
+        <Choice
+          label="Judge a random sample of"
+          options={[
+            ["cells", "Single cells"],
+            ["tiles", "Whole tiles"],
+          ]}
+          value={value}
+          onChange={onChange}
+        />
+      </div>
+      <p class="field-hint">{MEANING[value]}</p>
+    </div>
+  );
+}
+
+function SizeField({ value, all, error, onChange }: Typed & { all: number }): JSX.Element {
+  return (
+    <Field
+      label="How many"
+      error={error}
+      hint={Number(value) > all ? `There are ${count(all)}: all of them are taken.` : undefined}
+    >
+      {(ids) => (
+        <div class="row">
+          <input
+            {...ids}
+            class="review-size"
+            type="number"
+            min={1}
+            max={MOST}
+            value={value}
+            onInput={(event) => onChange(event.currentTarget.value)}
+          />
+          {SIZES.map((each) => (
+            <Button key={each} pressed={value === each} onClick={() => onChange(each)}>
+              {each}
+            </Button>
+          ))}
+        </div>
+      )}
+    </Field>
+  );
+}
+
+function SeedField({ value, error, onChange }: Typed): JSX.Element {
+  return (
+    <details class="review-seed">
+      <summary>Draw the same sample as another time</summary>
+      <Field
+        label="Seed"
+        error={error}
+        hint="The same seed draws the same ones; without one, chance decides."
+      >
+        {(ids) => (
+          <input
+            {...ids}
+            inputMode="numeric"
+            value={value}
+            onInput={(event) => onChange(event.currentTarget.value.trim())}
+          />
+        )}
+      </Field>
+    </details>
+  );
+}
+
 /** What so many answers will tell, if nine of ten are right. */
 function Outlook({ size, isAll }: { size: number; isAll: boolean }): JSX.Element {
   const interval = wilson(SUPPOSED * size, size);
@@ -160,7 +188,7 @@ function Outlook({ size, isAll }: { size: number; isAll: boolean }): JSX.Element
       <AccuracyBar interval={interval} label="What the sample will tell if 90 % are right" />
       <p class="muted small">
         If 90 % are right, you will know it to about ± {half.toFixed(1)} percentage points (95 %),
-        after some {minutes} {minutes === 1 ? "minute" : "minutes"}.
+        after some {many(minutes, "minute")}.
       </p>
     </div>
   );

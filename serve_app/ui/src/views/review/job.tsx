@@ -3,7 +3,8 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { asApiError, ask, url, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
-import { hasEnded, jobs } from "../../live";
+import { hasEnded } from "../../jobs";
+import { jobs } from "../../live";
 import { Button, Empty, Failure, Head, LinkButton, Loading } from "../../parts/basics";
 import { confirmed, say, tried } from "../../parts/dialog";
 import { useLoad } from "../../parts/load";
@@ -131,20 +132,7 @@ function Going({ job, review, query, onGone }: GoingProps): JSX.Element {
             Summary
           </Button>
         )}
-        <LinkButton
-          href={url(`/jobs/${job.id}/review/export`, { format: "csv" })}
-          icon="download"
-          download
-        >
-          CSV
-        </LinkButton>
-        <LinkButton
-          href={url(`/jobs/${job.id}/review/export`, { format: "json" })}
-          icon="download"
-          download
-        >
-          JSON
-        </LinkButton>
+        <Exports job={job.id} />
         {mayChange.value && (
           <Button icon="rotate" kind="danger" onClick={() => void beginAnew(answers, onGone)}>
             Begin anew
@@ -163,6 +151,20 @@ function Going({ job, review, query, onGone }: GoingProps): JSX.Element {
         />
       )}
     </div>
+  );
+}
+
+function Exports({ job }: { job: string }): JSX.Element {
+  const href = (format: string) => url(`/jobs/${job}/review/export`, { format });
+  return (
+    <>
+      <LinkButton href={href("csv")} icon="download" download>
+        CSV
+      </LinkButton>
+      <LinkButton href={href("json")} icon="download" download>
+        JSON
+      </LinkButton>
+    </>
   );
 }
 

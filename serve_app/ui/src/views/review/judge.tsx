@@ -30,12 +30,63 @@ export function Judge({ answers, number, onItem, onDone }: Props): JSX.Element {
   const item = items[at] as Item;
   const shelf = useMemo(() => new PictureShelf(answers.job), [answers.job]);
   const [isOutlined, setOutlined] = useState(true);
-  const given = useRef<[number, Verdict | null][]>([]);
   useEffect(() => () => shelf.close(), [shelf]);
   useEffect(() => {
     for (const next of items.slice(at, at + AHEAD)) shelf.get(next).catch(() => undefined);
   }, [at, shelf]);
+  const { move, onward, answer, undo, hasGiven } = useAnswering(answers, at, onItem, onDone);
+  const pressed = useKeys({
+    y: () => answer("yes"),
+    n: () => answer("no"),
+    u: undo,
+    Backspace: undo,
+    s: onward,
+    o: () => setOutlined((old) => !old),
+    ArrowLeft: () => move(-1),
+    ArrowRight: () => move(1),
+  });
+  return (
+    <div class="judge">
+      <Picture key={item.number} item={item} shelf={shelf} isOutlined={isOutlined} />
+      <div class="judge-side stack">
+        <Question answers={answers} item={item} at={at} of={items.length} />
+        <div class="judge-answers">
+          {(["yes", "no"] as const).map((verdict) => (
+            <Answer
+              key={verdict}
+              verdict={verdict}
+              item={item}
+              isFlashed={pressed === verdict.charAt(0)}
+              onClick={() => answer(verdict)}
+            />
+          ))}
+        </div>
+        <Moves
+          isFirst={at === 0}
+          hasGiven={hasGiven}
+          isOutlined={isOutlined}
+          onBack={() => move(-1)}
+          onUndo={undo}
+          onSkip={onward}
+          onOutlines={() => setOutlined(!isOutlined)}
+        />
+        <SoFar answers={answers} />
+      </div>
+      <Strip items={items} current={item.number} onItem={onItem} />
+    </div>
+  );
+}
 
+/** What can be done with the item at a place; answers that were given here can be taken back. */
+function useAnswering(
+  answers: Answers,
+  at: number,
+  onItem: (number: number) => void,
+  onDone: () => void,
+) {
+  const items = answers.items.value;
+  const item = items[at] as Item;
+  const given = useRef<[number, Verdict | null][]>([]);
   const move = (by: number) => {
     const to = items[Math.min(Math.max(at + by, 0), items.length - 1)];
     if (to) onItem(to.number);
@@ -57,67 +108,49 @@ export function Judge({ answers, number, onItem, onDone }: Props): JSX.Element {
     answers.answer(...last);
     onItem(last[0]);
   };
-  const pressed = useKeys({
-    y: () => answer("yes"),
-    n: () => answer("no"),
-    u: undo,
-    Backspace: undo,
-    s: onward,
-    o: () => setOutlined((old) => !old),
-    ArrowLeft: () => move(-1),
-    ArrowRight: () => move(1),
-  });
+  return { move, onward, answer, undo, hasGiven: given.current.length > 0 };
+}
+
+interface MovesProps {
+  isFirst: boolean;
+  hasGiven: boolean;
+  isOutlined: boolean;
+  onBack: () => void;
+  onUndo: () => void;
+  onSkip: () => void;
+  onOutlines: () => void;
+}
+
+function Moves(props: MovesProps): JSX.Element {
   return (
-    <div class="judge">
-      <Picture key={item.number} item={item} shelf={shelf} isOutlined={isOutlined} />
-      <div class="judge-side stack">
-        <Question answers={answers} item={item} at={at} of={items.length} />
-        <div class="judge-answers">
-          <Answer
-            verdict="yes"
-            item={item}
-            isFlashed={pressed === "y"}
-            onClick={() => answer("yes")}
-          />
-          <Answer
-            verdict="no"
-            item={item}
-            isFlashed={pressed === "n"}
-            onClick={() => answer("no")}
-          />
-        </div>
-        <div class="judge-moves">
-          <Button
-            kind="quiet"
-            onClick={() => move(-1)}
-            disabled={at === 0}
-            label="The one before (left arrow)"
-          >
-            ← Back
-          </Button>
-          <Button
-            kind="quiet"
-            onClick={undo}
-            disabled={given.current.length === 0}
-            label="Take the last answer back (U or Backspace)"
-          >
-            Undo <Key name="U" />
-          </Button>
-          <Button kind="quiet" onClick={onward} label="To the next without an answer (S)">
-            Skip <Key name="S" />
-          </Button>
-          <Button
-            kind="quiet"
-            pressed={isOutlined}
-            onClick={() => setOutlined(!isOutlined)}
-            label="Show or hide the outlines (O)"
-          >
-            Outlines <Key name="O" />
-          </Button>
-        </div>
-        <SoFar answers={answers} />
-      </div>
-      <Strip items={items} current={item.number} onItem={onItem} />
+    <div class="judge-moves">
+      <Button
+        kind="quiet"
+        onClick={props.onBack}
+        disabled={props.isFirst}
+        label="The one before (left arrow)"
+      >
+        ← Back
+      </Button>
+      <Button
+        kind="quiet"
+        onClick={props.onUndo}
+        disabled={!props.hasGiven}
+        label="Take the last answer back (U or Backspace)"
+      >
+        Undo <Key name="U" />
+      </Button>
+      <Button kind="quiet" onClick={props.onSkip} label="To the next without an answer (S)">
+        Skip <Key name="S" />
+      </Button>
+      <Button
+        kind="quiet"
+        pressed={props.isOutlined}
+        onClick={props.onOutlines}
+        label="Show or hide the outlines (O)"
+      >
+        Outlines <Key name="O" />
+      </Button>
     </div>
   );
 }

@@ -3,12 +3,11 @@ import type { JSX } from "preact";
 import { jobList, jobs, list, trouble } from "../../live";
 import { Empty, Failure, Head, LinkButton, Loading } from "../../parts/basics";
 import { link } from "../../router";
-import { hasResults, isSegmentation, ResultCard } from "../results/card";
+import { canBeChecked } from "../../jobs";
+import { ResultCard } from "../../parts/result-card";
 
 export function ReviewList(): JSX.Element {
-  const there = jobList.value.filter(
-    (job) => job.state === "succeeded" && isSegmentation(job) && job.cells > 0 && hasResults(job),
-  );
+  const there = jobList.value.filter(canBeChecked);
   return (
     <>
       <Head

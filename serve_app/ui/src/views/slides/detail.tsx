@@ -1,16 +1,18 @@
 // One slide: its picture, all that is known of it, and what was made from it.
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Slide } from "../../api/types";
-import { bytes, count, mppSource, number, time } from "../../format";
+import { bytes, count, number, time } from "../../format";
 import { Empty, Failure, LinkButton, Loading, Notice, State } from "../../parts/basics";
+import { Fact } from "../../parts/facts";
 import { Copyable } from "../../parts/copy";
 import { Icon } from "../../parts/icons";
 import { useLoad } from "../../parts/load";
 import { link } from "../../router";
+import { mppSource } from "../../parts/mpp";
 import { Actions, dimensions, Picture } from "./facts";
 import { SlideJobs } from "./jobs";
-import { put, slides } from "./list";
+import { put, slides } from "../../slides";
 import { Rename } from "./rename";
 import "./detail.css";
 
@@ -134,15 +136,6 @@ function Facts({ slide }: { slide: Slide }): JSX.Element {
         <Copyable text={slide.id} label="the id" />
       </Fact>
     </dl>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
   );
 }
 

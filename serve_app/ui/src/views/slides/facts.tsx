@@ -4,11 +4,12 @@ import { asApiError, url, type ApiError } from "../../api/http";
 import type { Slide } from "../../api/types";
 import { Button, LinkButton } from "../../parts/basics";
 import { confirmed, say, sayError } from "../../parts/dialog";
-import { count, mppSource, number } from "../../format";
+import { count, many, number } from "../../format";
+import { mppSource } from "../../parts/mpp";
 import { Icon } from "../../parts/icons";
 import { go, link } from "../../router";
 import { mayChange } from "../../session";
-import { deleteSlide } from "./list";
+import { deleteSlide } from "../../slides";
 
 /** The picture, or why there is none. */
 export function Picture({ slide, big }: { slide: Slide; big?: boolean }): JSX.Element {
@@ -44,8 +45,7 @@ export function Mpp({ slide }: { slide: Slide }): JSX.Element | null {
 export const dimensions = (slide: Slide): string =>
   slide.width && slide.height ? `${count(slide.width)} × ${count(slide.height)} px` : "–";
 
-export const levelsOf = (slide: Slide): string =>
-  `${slide.levels.length} ${slide.levels.length === 1 ? "level" : "levels"}`;
+export const levelsOf = (slide: Slide): string => many(slide.levels.length, "level");
 
 interface ActionProps {
   slide: Slide;

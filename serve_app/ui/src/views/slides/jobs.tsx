@@ -2,9 +2,11 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Job, Jobs, Results, Slide } from "../../api/types";
-import { bytes, count, percent, time } from "../../format";
+import { bytes, count, many, percent, time } from "../../format";
+import { hasResults } from "../../jobs";
 import { jobList } from "../../live";
-import { Button, Failure, LinkButton, Loading, Progress, State } from "../../parts/basics";
+import { JobLinks } from "../../parts/job-links";
+import { Button, Failure, Loading, Progress, State } from "../../parts/basics";
 import { useLoad } from "../../parts/load";
 import { link } from "../../router";
 import { mayChange } from "../../session";
@@ -40,7 +42,6 @@ export function SlideJobs({ slide }: { slide: Slide }): JSX.Element {
 
 function OneJob({ job }: { job: Job }): JSX.Element {
   const [isOpen, setOpen] = useState(false);
-  const hasResults = job.state === "succeeded" && !job.results_deleted_at;
   const isOn = job.started_at !== null && job.ended_at === null;
   const share = job.tiles_total ? job.tiles_done / job.tiles_total : null;
   return (
@@ -56,23 +57,11 @@ function OneJob({ job }: { job: Job }): JSX.Element {
         </span>
       </div>
       <div class="row">
-        {(hasResults || isOn) && (
-          <LinkButton href={link(["view", job.id])} icon="view">
-            View
-          </LinkButton>
-        )}
-        {hasResults && (
-          <>
-            <LinkButton href={link(["results", job.id])} icon="results">
-              Results
-            </LinkButton>
-            <LinkButton href={link(["review", job.id])} icon="review">
-              Quality check
-            </LinkButton>
-            <Button icon="download" pressed={isOpen} onClick={() => setOpen(!isOpen)}>
-              Files
-            </Button>
-          </>
+        <JobLinks job={job} />
+        {hasResults(job) && (
+          <Button icon="download" pressed={isOpen} onClick={() => setOpen(!isOpen)}>
+            Files
+          </Button>
         )}
       </div>
       {isOn && <Progress value={share} label={`Progress of ${job.id}`} />}
@@ -119,9 +108,7 @@ function Files({ job }: { job: Job }): JSX.Element {
       ))}
       {data.files.length > 0 && (
         <li>
-          <a href={link(["results", job.id])}>
-            {count(data.files.length)} {data.files.length === 1 ? "file" : "files"} one by one
-          </a>
+          <a href={link(["results", job.id])}>{many(data.files.length, "file")} one by one</a>
         </li>
       )}
     </ul>

@@ -4,7 +4,7 @@ import { ask, asApiError } from "../../api/http";
 import type { Slide } from "../../api/types";
 import { Button } from "../../parts/basics";
 import { sayError } from "../../parts/dialog";
-import { put } from "./list";
+import { put } from "../../slides";
 
 /** The name as an input in its place: Enter keeps it, Escape leaves it. The extension stays. */
 export function Rename({ slide, onDone }: { slide: Slide; onDone: () => void }): JSX.Element {

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { ApiError, ask, asApiError } from "../../api/http";
 import type { Slide } from "../../api/types";
 import { sayError } from "../../parts/dialog";
-import { put } from "./list";
+import { put } from "../../slides";
 
 /** Until the service says that it gives none. */
 export const hasSample = signal(true);

@@ -8,7 +8,7 @@ import type { Upload, UploadList } from "../../api/types";
 import { say, sayError } from "../../parts/dialog";
 import { view } from "../../router";
 import { me, refreshMe } from "../../session";
-import { refresh } from "./list";
+import { refresh } from "../../slides";
 
 const AT_ONCE = 2;
 const PIECE_BYTES = 8_000_000;

@@ -1,9 +1,10 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Slide } from "../../api/types";
-import { bytes, mppSource, time } from "../../format";
+import { bytes, time } from "../../format";
 import { State } from "../../parts/basics";
 import { link } from "../../router";
+import { mppSource } from "../../parts/mpp";
 import { Actions, dimensions, levelsOf, Mpp, Picture } from "./facts";
 import { Rename } from "./rename";
 

@@ -38,32 +38,10 @@ export function NewUserDialog({ onMade, onClose }: Props): JSX.Element {
       setBusy(false);
     }
   };
-  const idFault =
-    id && !isId(id) ? "Small letters and digits, then also . _ - ; up to 32 characters." : null;
   return (
     <Dialog title="New user" onClose={onClose}>
       <form class="stack" onSubmit={(event) => void make(event)}>
-        <Field
-          label="Id"
-          error={idFault}
-          hint="For ever: small letters, digits, . _ - ; up to 32. The name can change."
-        >
-          {(ids) => (
-            <input
-              {...ids}
-              required
-              autofocus
-              pattern={ID}
-              maxLength={32}
-              autocomplete="off"
-              autocapitalize="none"
-              spellcheck={false}
-              aria-invalid={idFault !== null}
-              value={id}
-              onInput={(event) => setId(event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <IdField value={id} onChange={setId} />
         <Field label="Name" hint="As people say it. Empty: the id.">
           {(ids) => (
             <input
@@ -85,5 +63,40 @@ export function NewUserDialog({ onMade, onClose }: Props): JSX.Element {
         </div>
       </form>
     </Dialog>
+  );
+}
+
+interface IdProps {
+  value: string;
+  onChange: (id: string) => void;
+}
+
+function IdField({ value, onChange }: IdProps): JSX.Element {
+  const idFault =
+    value && !isId(value)
+      ? "Small letters and digits, then also . _ - ; up to 32 characters."
+      : null;
+  return (
+    <Field
+      label="Id"
+      error={idFault}
+      hint="For ever: small letters, digits, . _ - ; up to 32. The name can change."
+    >
+      {(ids) => (
+        <input
+          {...ids}
+          required
+          autofocus
+          pattern={ID}
+          maxLength={32}
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+          aria-invalid={idFault !== null}
+          value={value}
+          onInput={(event) => onChange(event.currentTarget.value)}
+        />
+      )}
+    </Field>
   );
 }

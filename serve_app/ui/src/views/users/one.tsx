@@ -49,11 +49,21 @@ export function UserDialog(props: Props): JSX.Element {
 
 const changed = (user: User, json: object) => ask(`/users/${user.id}`, { method: "PATCH", json });
 
+const AMOUNTS = [
+  ["weight", "Weight", "2 gets twice the share of 1 when the cluster is full.", 0.01, 100, "any"],
+  ["jobs", "Unfinished jobs, at most", "0: as everybody.", 0, 1_000_000, "1"],
+  ["room", "Storage for slides, GB", "0: as everybody.", 0, 1_000_000, "any"],
+] as const;
+
+const amountsOf = (user: User) => ({
+  weight: String(user.weight),
+  jobs: String(user.max_jobs),
+  room: String(user.max_bytes / GB),
+});
+
 function Limits({ user, onChanged, onClose }: Props): JSX.Element {
   const [name, setName] = useState(user.name);
-  const [weight, setWeight] = useState(String(user.weight));
-  const [jobs, setJobs] = useState(String(user.max_jobs));
-  const [room, setRoom] = useState(String(user.max_bytes / GB));
+  const [amounts, setAmounts] = useState(() => amountsOf(user));
   const [error, setError] = useState<ApiError | null>(null);
   const keep = async (event: Event) => {
     event.preventDefault();
@@ -61,9 +71,9 @@ function Limits({ user, onChanged, onClose }: Props): JSX.Element {
     try {
       await changed(user, {
         name: name.trim(),
-        weight: Number(weight),
-        max_jobs: Number(jobs),
-        max_bytes: Math.round(Number(room) * GB),
+        weight: Number(amounts.weight),
+        max_jobs: Number(amounts.jobs),
+        max_bytes: Math.round(Number(amounts.room) * GB),
       });
       say(`${name.trim()} is changed.`);
       onChanged();
@@ -86,28 +96,17 @@ function Limits({ user, onChanged, onClose }: Props): JSX.Element {
             />
           )}
         </Field>
-        <Amount
-          label="Weight"
-          hint="2 gets twice the share of 1 when the cluster is full."
-          range={[0.01, 100]}
-          value={weight}
-          onChange={setWeight}
-        />
-        <Amount
-          label="Unfinished jobs, at most"
-          hint="0: as everybody."
-          range={[0, 1_000_000]}
-          step="1"
-          value={jobs}
-          onChange={setJobs}
-        />
-        <Amount
-          label="Storage for slides, GB"
-          hint="0: as everybody."
-          range={[0, 1_000_000]}
-          value={room}
-          onChange={setRoom}
-        />
+        {AMOUNTS.map(([name, label, hint, least, most, step]) => (
+          <Amount
+            key={name}
+            label={label}
+            hint={hint}
+            range={[least, most]}
+            step={step}
+            value={amounts[name]}
+            onChange={(value) => setAmounts({ ...amounts, [name]: value })}
+          />
+        ))}
       </div>
       {error && <Failure error={error} />}
       <div class="row end">
@@ -124,7 +123,7 @@ function Amount(props: {
   label: string;
   hint: string;
   range: [number, number];
-  step?: string;
+  step: string;
   value: string;
   onChange: (value: string) => void;
 }): JSX.Element {
@@ -137,12 +136,31 @@ function Amount(props: {
           required
           min={props.range[0]}
           max={props.range[1]}
-          step={props.step ?? "any"}
+          step={props.step}
           value={props.value}
           onInput={(event) => props.onChange(event.currentTarget.value)}
         />
       )}
     </Field>
+  );
+}
+
+function Disable({ user, onAsked }: { user: User; onAsked: () => void }): JSX.Element {
+  const isOff = user.disabled_at !== null;
+  return (
+    <section class="stack tight" aria-labelledby="disable-user">
+      <h3 id="disable-user">{isOff ? "Enable" : "Disable"}</h3>
+      <p class="small muted">
+        {isOff
+          ? "The keys work again, and waiting jobs begin."
+          : "No key opens anything. Jobs that have begun go on; nothing else begins until the user is enabled again."}
+      </p>
+      <div>
+        <Button onClick={onAsked}>
+          {isOff ? "Enable" : "Disable"} {user.name}
+        </Button>
+      </div>
+    </section>
   );
 }
 
@@ -170,19 +188,7 @@ function Out({ user, onChanged, onClose }: Props): JSX.Element {
   };
   return (
     <div class="users-out">
-      <section class="stack tight" aria-labelledby="disable-user">
-        <h3 id="disable-user">{isOff ? "Enable" : "Disable"}</h3>
-        <p class="small muted">
-          {isOff
-            ? "The keys work again, and waiting jobs begin."
-            : "No key opens anything. Jobs that have begun go on; nothing else begins until the user is enabled again."}
-        </p>
-        <div>
-          <Button onClick={() => void disable()}>
-            {isOff ? "Enable" : "Disable"} {user.name}
-          </Button>
-        </div>
-      </section>
+      <Disable user={user} onAsked={() => void disable()} />
       <form class="stack tight" aria-labelledby="delete-user" onSubmit={remove}>
         <h3 id="delete-user">Delete, for ever</h3>
         <p class="small muted">

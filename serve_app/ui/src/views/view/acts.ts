@@ -1,4 +1,5 @@
 // What keys and buttons do.
+import { copyText } from "../../parts/copy";
 import { say, tried } from "../../parts/dialog";
 import type { Looking } from "./address";
 import type { Finding } from "./cell-card";
@@ -38,11 +39,7 @@ export function act(actors: Actors, action: Action): void {
       const found = cells.map((each) => each.cell);
       void tried(() => savePicture(shown, found, name));
     },
-    link: () =>
-      void tried(async () => {
-        await navigator.clipboard.writeText(looking.address());
-        say("The link to exactly this view is copied");
-      }),
+    link: () => void copyText(looking.address(), "The link to exactly this view"),
   };
   if (acts[action]) acts[action]();
   else if (!show(looking, action) && stage) steer(stage, action);

@@ -4,7 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, ask } from "../../api/http";
 import { number, unit, words } from "../../format";
 import { Button } from "../../parts/basics";
-import { say, sayError } from "../../parts/dialog";
+import { copyText } from "../../parts/copy";
+import { sayError } from "../../parts/dialog";
 import { link } from "../../router";
 import type { Spot } from "./geometry";
 import type { Cell, CellsFacts } from "./shapes";
@@ -71,10 +72,7 @@ export function CellCard({ job, cell, title, onClose, onGo }: Props): JSX.Elemen
     zoom: 2,
     cell: cell.id,
   });
-  const copy = async () => {
-    await navigator.clipboard.writeText(location.href.split("#")[0] + address);
-    say("The link to this cell is copied");
-  };
+  const copy = () => copyText(location.href.split("#")[0] + address, "The link to this cell");
   return (
     <section class="viewer-cell" aria-live="polite">
       <header>

@@ -5,7 +5,8 @@ import type { Job, Slides } from "../../api/types";
 import { count, percent, time } from "../../format";
 import { Empty, Failure, Head, LinkButton, Loading, Progress, State } from "../../parts/basics";
 import { useLoad } from "../../parts/load";
-import { hasEnded, jobList, jobs, trouble, list } from "../../live";
+import { hasEnded } from "../../jobs";
+import { jobList, jobs, trouble, list } from "../../live";
 import { link } from "../../router";
 
 const MOST = 24;

@@ -1,19 +1,17 @@
 // Two jobs of one slide: which, how they are shown, and what their cells have in common.
 import type { JSX } from "preact";
-import type { components } from "../../../build/openapi";
-import { count, number, percent, time, unit, words } from "../../format";
+import { count, number, percent, time } from "../../format";
 import { Choice, Failure, Field, LinkButton, Loading } from "../../parts/basics";
+import { Changes } from "../../parts/changes";
 import { useLoad } from "../../parts/load";
 import { go, link } from "../../router";
 import { url } from "../../api/http";
-import type { Job, Jobs } from "../../api/types";
+import type { Diff, Job, Jobs } from "../../api/types";
 import type { Looking } from "./address";
 import { FIRST_COLOUR, SECOND_COLOUR, type Mode } from "./look";
 import { Section } from "./panel";
 import { isSameGround } from "./sources";
 import type { CellsFacts } from "./shapes";
-
-type Diff = components["schemas"]["Diff"];
 
 const MODES: readonly (readonly [Mode, string])[] = [
   ["both", "Both"],
@@ -142,7 +140,6 @@ function Numbers({ job, other }: { job: string; other: string }): JSX.Element {
   const { data, error, again } = useLoad<Diff>(`/jobs/${job}/diff/${other}`);
   if (error) return <Failure error={error} onRetry={again} />;
   if (!data) return <Loading rows={3} label="Comparing cells" />;
-  const changed = Object.entries(data.changes);
   const best = Object.entries(data.f1)[0];
   return (
     <div class="viewer-diff">
@@ -170,30 +167,8 @@ function Numbers({ job, other }: { job: string; other: string }): JSX.Element {
           value={number(data.mean_iou)}
         />
       </dl>
-      {changed.length > 0 && (
-        <table class="table viewer-changes">
-          <caption>Change of the matched cells</caption>
-          <thead>
-            <tr>
-              <th>Measurement</th>
-              <th class="number">Median</th>
-              <th class="number">5 % to 95 %</th>
-            </tr>
-          </thead>
-          <tbody>
-            {changed.map(([name, change]) => (
-              <tr key={name}>
-                <td>
-                  {words(name)} <span class="muted">{unit(change.unit)}</span>
-                </td>
-                <td class="number">{number(change.median, 2)}</td>
-                <td class="number">
-                  {number(change.p05, 2)} to {number(change.p95, 2)}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+      {Object.keys(data.changes).length > 0 && (
+        <Changes diff={data} caption="Change of the matched cells" />
       )}
       {data.differing.length > 0 && (
         <ul class="viewer-settings small">

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { brief, count, duration } from "../../format";
 import { Button, LinkButton, Progress, State } from "../../parts/basics";
-import { hasEnded } from "../../live";
+import { hasEnded } from "../../jobs";
 import { link } from "../../router";
 import type { Job } from "../../api/types";
 import type { DeskProps } from "./desk";

@@ -3,7 +3,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, asApiError, online, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
-import { hasEnded, jobs, link } from "../../live";
+import { hasEnded } from "../../jobs";
+import { jobs, link } from "../../live";
 import { useLoad } from "../../parts/load";
 import type { CellsFacts, Chunks } from "./shapes";
 

@@ -67,25 +67,36 @@ export function MeasureColours({ looking, view }: Props): JSX.Element | null {
         )}
       </Field>
       <OwnEnds ends={ends} onChange={set} />
-      <Field label="Palette">
-        {(ids) => (
-          <select
-            {...ids}
-            value={palette}
-            onChange={(event) => {
-              const found = PALETTE_NAMES.find(([name]) => name === event.currentTarget.value);
-              if (found) set({ palette: found[0] });
-            }}
-          >
-            {PALETTE_NAMES.map(([name, text]) => (
-              <option key={name} value={name}>
-                {text}
-              </option>
-            ))}
-          </select>
-        )}
-      </Field>
+      <Palette palette={palette} onChange={(chosen) => set({ palette: chosen })} />
     </div>
+  );
+}
+
+type PaletteName = (typeof PALETTE_NAMES)[number][0];
+
+function Palette(props: {
+  palette: PaletteName;
+  onChange: (palette: PaletteName) => void;
+}): JSX.Element {
+  return (
+    <Field label="Palette">
+      {(ids) => (
+        <select
+          {...ids}
+          value={props.palette}
+          onChange={(event) => {
+            const found = PALETTE_NAMES.find(([name]) => name === event.currentTarget.value);
+            if (found) props.onChange(found[0]);
+          }}
+        >
+          {PALETTE_NAMES.map(([name, text]) => (
+            <option key={name} value={name}>
+              {text}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
   );
 }
 

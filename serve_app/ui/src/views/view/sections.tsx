@@ -2,8 +2,9 @@
 import type { JSX } from "preact";
 import type { ApiError } from "../../api/http";
 import { LinkButton, Notice } from "../../parts/basics";
-import { count, mppSource, number } from "../../format";
-import { hasEnded } from "../../live";
+import { count, number } from "../../format";
+import { hasEnded } from "../../jobs";
+import { mppSource } from "../../parts/mpp";
 import { link } from "../../router";
 import type { Looking } from "./address";
 import { CompareSection } from "./compare";

@@ -1,13 +1,13 @@
 // The server's own slide folders: look through them and take a file as a slide, without a copy.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { ask, asApiError, type ApiError } from "../../api/http";
-import type { FolderEntry, Slide, SlideFolders } from "../../api/types";
-import { bytes } from "../../format";
-import { Button, Empty, Failure, Loading } from "../../parts/basics";
-import { Dialog, sayError } from "../../parts/dialog";
-import { Icon } from "../../parts/icons";
-import { put } from "./list";
+import { ask, asApiError, type ApiError } from "../api/http";
+import type { FolderEntry, Slide, SlideFolders } from "../api/types";
+import { bytes } from "../format";
+import { Button, Empty, Failure, Loading } from "./basics";
+import { Dialog, sayError } from "./dialog";
+import { Icon } from "./icons";
+import { put, slides } from "../slides";
 import "./folders.css";
 
 const PAGE = 100;
@@ -23,7 +23,13 @@ interface Found {
   next: string | null;
 }
 
-export function FoldersDialog({ onClose }: { onClose: () => void }): JSX.Element {
+interface Props {
+  onClose: () => void;
+  /** Told of each file that has become a slide. */
+  onTaken?: (slide: Slide) => void;
+}
+
+export function FoldersDialog({ onClose, onTaken = () => {} }: Props): JSX.Element {
   const [where, setWhere] = useState<Where>({ folder: null, path: "" });
   const { found, error, more, again } = useFolder(where);
   useEffect(() => {
@@ -39,7 +45,15 @@ export function FoldersDialog({ onClose }: { onClose: () => void }): JSX.Element
       {found && <Path where={where} folders={found.folders} onGo={setWhere} />}
       {error && <Failure error={error} onRetry={again} />}
       {!found && !error && <Loading rows={4} label="Looking into the folder" />}
-      {found && <Entries where={where} found={found} onGo={setWhere} onMore={() => void more()} />}
+      {found && (
+        <Entries
+          where={where}
+          found={found}
+          onGo={setWhere}
+          onMore={() => void more()}
+          onTaken={onTaken}
+        />
+      )}
     </Dialog>
   );
 }
@@ -115,9 +129,10 @@ interface EntriesProps {
   found: Found;
   onGo: (where: Where) => void;
   onMore: () => void;
+  onTaken: (slide: Slide) => void;
 }
 
-function Entries({ where, found, onGo, onMore }: EntriesProps): JSX.Element {
+function Entries({ where, found, onGo, onMore, onTaken }: EntriesProps): JSX.Element {
   if (where.folder === null) {
     if (found.folders.length === 0) {
       return (
@@ -147,7 +162,7 @@ function Entries({ where, found, onGo, onMore }: EntriesProps): JSX.Element {
           {each.is_folder ? (
             <FolderButton name={each.name} onGo={() => onGo({ folder, path: each.path })} />
           ) : (
-            <Entry folder={folder} entry={each} />
+            <Entry folder={folder} entry={each} onTaken={onTaken} />
           )}
         </li>
       ))}
@@ -170,13 +185,31 @@ function FolderButton({ name, onGo }: { name: string; onGo: () => void }): JSX.E
   );
 }
 
-function Entry({ folder, entry }: { folder: number; entry: FolderEntry }): JSX.Element {
+/** The same file of the server, where the user has it already. */
+const known = (entry: FolderEntry): Slide | undefined =>
+  slides.value?.find(
+    (slide) =>
+      slide.source === "server" &&
+      slide.state !== "refused" &&
+      slide.name === entry.name &&
+      slide.size_bytes === entry.size_bytes,
+  );
+
+interface EntryProps {
+  folder: number;
+  entry: FolderEntry;
+  onTaken: (slide: Slide) => void;
+}
+
+function Entry({ folder, entry, onTaken }: EntryProps): JSX.Element {
   const [state, setState] = useState<"" | "busy" | "taken">("");
   const take = async () => {
     setState("busy");
     try {
       const json = { folder, path: entry.path };
-      put(await ask<Slide>("/slides", { method: "POST", json }));
+      const slide = known(entry) ?? (await ask<Slide>("/slides", { method: "POST", json }));
+      put(slide);
+      onTaken(slide);
       setState("taken");
     } catch (error) {
       setState("");

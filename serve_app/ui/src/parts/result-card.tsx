@@ -1,19 +1,11 @@
 import type { ComponentChildren, JSX } from "preact";
-import type { Job } from "../../api/types";
-import { count, time } from "../../format";
-import { hasEnded } from "../../live";
-import { State } from "../../parts/basics";
-import { JobPicture } from "../../parts/job-picture";
-import { link } from "../../router";
-import "./card.css";
-
-/** Whether there is something to look at: finished, or some cells so far. */
-export function hasResults(job: Job): boolean {
-  if (job.results_deleted_at) return false;
-  return job.state === "succeeded" || (!hasEnded(job) && job.cells > 0);
-}
-
-export const isSegmentation = (job: Job): boolean => job.kind === "cell_segmentation";
+import type { Job } from "../api/types";
+import { count, time } from "../format";
+import { isSegmentation } from "../jobs";
+import { State } from "./basics";
+import { JobPicture } from "./job-picture";
+import { link } from "../router";
+import "./result-card.css";
 
 interface Props {
   job: Job;

@@ -1,10 +1,10 @@
 // The caller's slides. They come page by page, newest first; while one of them is being looked at, the
 // first page is asked for again, ever more rarely.
 import { computed, effect, signal } from "@preact/signals";
-import { ask, asApiError, type ApiError } from "../../api/http";
-import type { Slide, Slides } from "../../api/types";
-import { whenBack } from "../../parts/load";
-import { me, refreshMe } from "../../session";
+import { ask, asApiError, type ApiError } from "./api/http";
+import type { Slide, Slides } from "./api/types";
+import { whenBack } from "./parts/load";
+import { me, refreshMe } from "./session";
 
 const PAGE = 60;
 const LARGE_PAGE = 500;
