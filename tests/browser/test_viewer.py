@@ -109,7 +109,7 @@ def test_on_a_tablet_a_cell_that_is_clicked_tells_its_numbers_without_another_cl
     query = f"?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4"
     page = looking_at(opened, job, query, viewport=TABLET).page
     when_it_has_ended(page)
-    until_green(page)
+    until_there(page, cell)
     expect(page.locator(".viewer-panel")).to_be_hidden()
     page.get_by_role("application").click()
     expect(page.get_by_role("heading", name=f"Cell {cell['id']}")).to_be_visible()
