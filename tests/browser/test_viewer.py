@@ -105,11 +105,12 @@ def test_a_link_to_a_cell_of_the_job_that_is_looked_at_goes_to_that_cell(
 def test_on_a_tablet_a_cell_that_is_clicked_tells_its_numbers_without_another_click(
     opened: Opening, service: Service, job: dict[str, Any]
 ) -> None:
-    cell = a_cell(service, job)
-    query = f"?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4"
-    page = looking_at(opened, job, query, viewport=TABLET).page
+    watched = looking_at(opened, job, viewport=TABLET)
+    page = watched.page
     when_it_has_ended(page)
-    until_green(page)
+    cell = a_cell(service, job)
+    watched.go(f"view/{job['id']}?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4")
+    until_there(page, cell)
     expect(page.locator(".viewer-panel")).to_be_hidden()
     page.get_by_role("application").click()
     expect(page.get_by_role("heading", name=f"Cell {cell['id']}")).to_be_visible()
