@@ -136,7 +136,7 @@ ROUTES = (
     Route("POST", "/jobs/{job}/review", USE, reviews.begin_review, 201, "reviews", budget=EXPORT),
     Route("GET", "/jobs/{job}/review", READ, reviews.get_review, tag="reviews"),
     Route("DELETE", "/jobs/{job}/review", USE, reviews.delete_review, 204, "reviews"),
-    Route("PUT", "/jobs/{job}/review/{number}", USE, reviews.judge_item, tag="reviews"),
+    Route("PUT", "/jobs/{job}/review/items/{number}", USE, reviews.judge_item, tag="reviews"),
     Route("GET", "/jobs/{job}/review/export", READ, reviews.export_review, 200, "reviews",
           REVIEW, EXPORT),
     Route("OPTIONS", "/uploads", READ, uploads.describe_uploads, 204, "uploads"),

@@ -222,6 +222,7 @@ def _overlay_view(source: CellSource, base: str) -> OverlayView:
         l0_per_px=source.frame.l0_per_px * source.frame.width / pyramid.width,
         tile_px=pyramid.tile_px,
         levels=pyramid.levels,
+        density_high=source.density().high,
         href=f"{base}/overlay/{{z}}/{{x}}/{{y}}",
     )
 

@@ -103,13 +103,15 @@ class SlideView(Shown):
 
 class OverlayView(Shown):
     """The cells as tiles that lie over the slide, with the same corner. ``width`` x ``height``:
-    px of the finest level; ``l0_per_px``: level-0 px of the slide along one of them."""
+    px of the finest level; ``l0_per_px``: level-0 px of the slide along one of them.
+    ``density_high``: cells per mm2 that the last colour of the density stands for."""
 
     width: int
     height: int
     l0_per_px: float
     tile_px: int
     levels: int
+    density_high: float
     href: Template
 
 

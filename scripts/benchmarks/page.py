@@ -32,9 +32,16 @@ GATE_MS = 1000.0
 SIZE = {"width": 1280, "height": 720}
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 DRAWN = """() => {
-  const shown = [...document.querySelectorAll("main canvas")];
-  return shown.some((canvas) => canvas.width > 100) && document.body.dataset.viewer === "drawn";
+  const canvas = document.querySelector(".viewer-osd canvas");
+  if (!canvas || !canvas.width) return false;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let cells = 0;
+  for (let at = 0; at < data.length; at += 16) {
+    cells += data[at + 1] - data[at] > 90 && data[at + 1] - data[at + 2] > 60;
+  }
+  return cells > 50;
 }"""
+"""Pixels in the colour of cells, which no stain has."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +112,12 @@ def _visits(browser: Browser, url: str, key: str, job: str) -> Iterator[Figure]:
         Visit("slides", "slides", lambda page: page.wait_for_selector("main img")),
         Visit("new workflow", "new", lambda page: page.wait_for_selector("main img")),
         Visit("queue", "queue", lambda page: page.get_by_text("Slots").first.wait_for()),
-        Visit("results", f"results/{job}", lambda page: page.wait_for_selector("main svg.chart")),
-        Visit("viewer with cells", f"view/{job}", lambda page: page.wait_for_function(DRAWN)),
+        Visit("results", f"results/{job}", lambda page: page.wait_for_selector("main .chart svg")),
+        Visit(
+            "viewer with cells",
+            f"view/{job}?x=1100&y=1500&zoom=1&style=fill",
+            lambda page: page.wait_for_function(DRAWN),
+        ),
     )
     for view in views:
         taken = _times(browser, state, f"{url}/#/{view.address}", view.is_there)

@@ -63,6 +63,8 @@ class Watched:
     def picture(self, name: str) -> None:
         """As it looks, light and dark, for people to look at; and no worse for anybody."""
         PICTURES.mkdir(parents=True, exist_ok=True)
+        below = "() => document.documentElement.scrollHeight - innerHeight"
+        assert self.page.evaluate(below) == 0, f"{name}: one can scroll to where nothing is"
         for theme in ("light", "dark"):
             self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             self.page.wait_for_function(
@@ -118,7 +120,9 @@ def watching(service: Service, chromium: Browser) -> Iterator[Opening]:
     pages: list[Watched] = []
 
     def opening(**options: Any) -> Watched:
-        context = chromium.new_context(**{"viewport": SIZE, "accept_downloads": True, **options})
+        # Without transitions a picture is of one theme, not of the way from one to the other.
+        usual = {"viewport": SIZE, "accept_downloads": True, "reduced_motion": "reduce"}
+        context = chromium.new_context(**{**usual, **options})
         context.set_default_timeout(PATIENCE_MS)
         watched = Watched(context.new_page(), home)
         pages.append(watched)
@@ -148,7 +152,7 @@ def _check_host(asked: str, home: str, faults: list[str]) -> None:
 
 
 def new_key(service: Service, name: str) -> str:
-    """A key of a new user."""
+    """A key of a new user. Users of all tests of this folder live in one service."""
     service.http.post("/users", json={"id": name, "name": name.title()}).raise_for_status()
     made: dict[str, str] = service.http.post(f"/users/{name}/keys", json={}).json()
     return made["key"]

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Opening, Watched, new_key, watching
+from tests.browser.conftest import Opening, Watched, admin_key, new_key, watching
 from tests.http.conftest import Service
 
 pytestmark = [
@@ -95,7 +95,7 @@ def test_jobs_are_laid_out_on_two_branches_and_submitted(day: Day) -> None:
     page.get_by_role("textbox", name="The draft as JSON").fill(json.dumps(wanted))
     expect(page.get_by_text("The service would take this as it is.")).to_be_visible()
     page.get_by_role("radio", name="Board").check()
-    expect(page.get_by_role("list", name="Jobs on branch b, in order")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Name of branch b")).to_be_visible()
     expect(page.locator(".estimate dd").first).to_be_visible()
     day.watched.picture("new-workflow")
     page.get_by_role("button", name="Submit workflow").click()
@@ -139,11 +139,11 @@ def test_cells_are_seen_on_the_slide_before_the_job_has_ended(day: Day) -> None:
 
 def test_the_other_branch_is_cancelled_and_stops(day: Day) -> None:
     page = day.watched.go(f"queue/{day.jobs[1]}")
-    page.get_by_role("button", name="Cancel").last.click()
-    confirm = page.get_by_role("dialog").get_by_role("button", name="Cancel")
-    if confirm.count():
-        confirm.last.click()
-    expect(page.get_by_role("dialog").get_by_text("cancelled").first).to_be_visible()
+    panel = page.get_by_role("dialog")
+    panel.get_by_role("button", name="Cancel the job").click()
+    confirm = page.get_by_role("dialog", name="Cancel this job?")
+    confirm.get_by_role("button", name="Cancel the job").click()
+    expect(panel.get_by_text("cancelled").first).to_be_visible()
     assert day.job(1)["state"] == "cancelled"
 
 
@@ -192,7 +192,7 @@ def test_a_sample_is_judged_by_keys_and_kept(day: Day) -> None:
     page.get_by_label("How many").fill(str(SAMPLED))
     page.get_by_role("button", name="Begin").click()
     for number in range(SAMPLED):
-        expect(page.get_by_role("button", name="Yes")).to_be_enabled()
+        expect(page.get_by_role("button", name="Yes", exact=True)).to_be_enabled()
         if number == 2:
             day.watched.picture("quality-check")
         page.keyboard.press("n" if number in {0, 5, 7} else "y")
@@ -200,7 +200,7 @@ def test_a_sample_is_judged_by_keys_and_kept(day: Day) -> None:
     review = day.http.get(f"/jobs/{day.jobs[0]}/review").json()
     assert (review["yes"], review["accuracy"]) == (9, 0.75)
     page.reload()
-    expect(page.get_by_text("75 %").first).to_be_visible()
+    expect(page.get_by_text("75.0 %").first).to_be_visible()
     day.watched.picture("quality-summary")
     with page.expect_download() as waiting:
         page.get_by_role("link", name="CSV").first.click()
@@ -218,6 +218,17 @@ def test_results_are_shown_and_downloaded(day: Day) -> None:
         page.locator("a[download][href*='format=csv']").first.click()
     text = Path(waiting.value.path()).read_text()
     assert len(text.splitlines()) == cells + 1
+
+
+def test_an_administrator_sees_the_last_hour_and_others_do_not(day: Day, service: Service) -> None:
+    page = day.watched.go("metrics")
+    expect(page.get_by_text("For administrators")).to_be_visible()
+    watched = day.opening()
+    page = watched.log_in(admin_key(service))
+    watched.go("metrics")
+    expect(page.get_by_text("pat").first).to_be_visible()
+    expect(page.locator("main .chart svg").first).to_be_visible()
+    watched.picture("metrics")
 
 
 def test_another_user_sees_nothing_of_it(day: Day, service: Service) -> None:

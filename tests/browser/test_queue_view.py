@@ -39,7 +39,7 @@ def lane(page: Page, branch: str) -> Any:
 def test_a_branch_is_a_lane_in_which_jobs_go_on_and_say_why_they_wait(
     opened: Opening, service: Service
 ) -> None:
-    key = new_key(service, "quinn")
+    key = new_key(service, "ines")
     watched = opened()
     page = watched.log_in(key)
     watched.go("queue")
@@ -99,18 +99,18 @@ def test_what_is_cleared_stays_in_the_history_and_what_is_deleted_does_not(
 def test_others_in_the_queue_are_named_to_the_administrator_alone(
     opened: Opening, service: Service
 ) -> None:
-    key = new_key(service, "vera")
+    key = new_key(service, "wanda")
     admin, other = opened(), opened()
     admin.log_in(admin_key(service))
-    other.log_in(new_key(service, "otto"))
+    other.log_in(new_key(service, "oskar"))
     admin.go("queue")
     other.go("queue")
     with service.client(key) as http:
         workflow = submitted(http, "Mine", "main", "main", "main")["id"]
         seats = [watched.page.locator(".q-seats") for watched in (admin, other)]
-        expect(seats[0]).to_contain_text("vera")
+        expect(seats[0]).to_contain_text("wanda")
         expect(seats[1]).to_contain_text("Somebody")
-        expect(other.page.locator("main")).not_to_contain_text("vera")
+        expect(other.page.locator("main")).not_to_contain_text("wanda")
         http.post(f"/workflows/{workflow}/cancel").raise_for_status()
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Opening, Watched, new_key
+from tests.browser.conftest import TABLET, Opening, Watched, new_key
 from tests.http.conftest import Service
 
 pytestmark = [
@@ -45,8 +45,8 @@ def submit(user: httpx.Client, **options: Any) -> dict[str, Any]:
     return made
 
 
-def looking_at(opened: Opening, job: dict[str, Any], query: str = "") -> Watched:
-    watched = opened()
+def looking_at(opened: Opening, job: dict[str, Any], query: str = "", **how: Any) -> Watched:
+    watched = opened(**how)
     watched.log_in(job["key"])
     watched.go(f"view/{job['id']}{query}")
     expect(watched.page.locator(SCALE)).to_be_visible()
@@ -59,6 +59,10 @@ def when_it_has_ended(page: Page) -> None:
 
 def until_green(page: Page) -> None:
     page.wait_for_function(f"() => ({GREEN})() > 200")
+
+
+def until_there(page: Page, cell: dict[str, Any]) -> None:
+    expect(page.locator(SCALE)).to_contain_text(f"{cell['x']:,.0f}, {cell['y']:,.0f} px")
 
 
 def a_cell(service: Service, job: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def test_a_cell_that_is_clicked_tells_its_own_numbers(
     when_it_has_ended(page)
     cell = a_cell(service, job)
     watched.go(f"view/{job['id']}?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4")
+    until_there(page, cell)
     until_green(page)
     page.get_by_role("application").click()  # in the middle
     expect(page.get_by_role("heading", name=f"Cell {cell['id']}")).to_be_visible()
@@ -83,6 +88,31 @@ def test_a_cell_that_is_clicked_tells_its_own_numbers(
     watched.picture("viewer")
     page.keyboard.press("Escape")
     expect(page.locator(".viewer-cell")).to_have_count(0)
+
+
+def test_a_link_to_a_cell_of_the_job_that_is_looked_at_goes_to_that_cell(
+    opened: Opening, service: Service, job: dict[str, Any]
+) -> None:
+    watched = looking_at(opened, job)
+    when_it_has_ended(watched.page)
+    cell = a_cell(service, job)
+    watched.go(f"view/{job['id']}?cell={cell['id']}")
+    until_there(watched.page, cell)
+    watched.go(f"view/{job['id']}?x=100&y=100&zoom=1")
+    expect(watched.page.locator(".viewer-cell")).to_have_count(0)
+
+
+def test_on_a_tablet_a_cell_that_is_clicked_tells_its_numbers_without_another_click(
+    opened: Opening, service: Service, job: dict[str, Any]
+) -> None:
+    cell = a_cell(service, job)
+    query = f"?x={cell['x']:.1f}&y={cell['y']:.1f}&zoom=4"
+    page = looking_at(opened, job, query, viewport=TABLET).page
+    when_it_has_ended(page)
+    until_green(page)
+    expect(page.locator(".viewer-panel")).to_be_hidden()
+    page.get_by_role("application").click()
+    expect(page.get_by_role("heading", name=f"Cell {cell['id']}")).to_be_visible()
 
 
 def test_an_address_shows_exactly_what_was_seen(opened: Opening, job: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ async def begun(http: httpx.AsyncClient, job: str, **asked: Any) -> Any:
 
 
 async def judged(http: httpx.AsyncClient, job: str, number: int, verdict: str | None) -> Any:
-    answer = await http.put(f"/jobs/{job}/review/{number}", json={"verdict": verdict})
+    answer = await http.put(f"/jobs/{job}/review/items/{number}", json={"verdict": verdict})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -78,7 +78,7 @@ def test_a_review_says_how_right_a_result_is(with_job: Callable[[Work], None]) -
         assert (told["answered"], told["yes"], told["items"][3]["at"]) == (9, 9, None)
         assert (await here.http.get(path)).json() == told
         for number in (21, 2000):
-            answer = await here.http.put(f"{path}/{number}", json={"verdict": "yes"})
+            answer = await here.http.put(f"{path}/items/{number}", json={"verdict": "yes"})
             assert said(answer) == (404, "not_found")
         assert said(await here.http.post(path, json=CELLS)) == (409, "conflict")
         assert (await begun(here.http, job, replace=True)) == {
@@ -111,9 +111,9 @@ def test_what_is_asked_wrongly_is_refused(with_job: Callable[[Work], None]) -> N
             assert said(answer) == (422, "invalid_request"), bad
         await begun(here.http, job)
         for number, verdict in ((0, "yes"), (1, "perhaps"), (1, 1), ("x", "yes")):
-            answer = await here.http.put(f"{path}/{number}", json={"verdict": verdict})
+            answer = await here.http.put(f"{path}/items/{number}", json={"verdict": verdict})
             assert said(answer) == (422, "invalid_request")
-        assert said(await here.http.put(f"{path}/1", json={})) == (422, "invalid_request")
+        assert said(await here.http.put(f"{path}/items/1", json={})) == (422, "invalid_request")
         made = await here.http.post("/workflows", json={"jobs": [{**JOB, "branch": "x"}]})
         running = made.json()["jobs"][0]["id"]
         await units.do(Stage.PLAN)
@@ -132,7 +132,7 @@ def test_another_user_sees_no_review_and_none_of_the_job(with_job: Callable[[Wor
         async with await here.user("bob") as bob:
             asked = (
                 bob.get(path), bob.post(path, json=CELLS), bob.delete(path),
-                bob.put(f"{path}/1", json={"verdict": "no"}), bob.get(f"{path}/export"),
+                bob.put(f"{path}/items/1", json={"verdict": "no"}), bob.get(f"{path}/export"),
             )  # fmt: skip
             nobodys = (await bob.get("/jobs/job-aaaaaaaaaa-1/review")).json()["detail"]
             for answer in await asyncio.gather(*asked):
@@ -212,7 +212,7 @@ def test_a_review_goes_with_the_results(how: str, with_job: Callable[[Work], Non
             await asyncio.sleep(0.02)
         for answer in (
             await here.http.get(f"/jobs/{job}/review"),
-            await here.http.put(f"/jobs/{job}/review/1", json={"verdict": "no"}),
+            await here.http.put(f"/jobs/{job}/review/items/1", json={"verdict": "no"}),
             await here.http.post(f"/jobs/{job}/review", json=CELLS),
         ):
             assert said(answer) == (404, "not_found")

@@ -72,3 +72,18 @@ export function words(name: string): string {
 /** Units as they are written: um2 as µm². */
 export const unit = (name: string): string =>
   name === "1" ? "" : name.replace("um2", "µm²").replace("um", "µm").replace("mm2", "mm²");
+
+const MPP_SOURCES: Record<string, string> = {
+  vendor: "from the scanner",
+  tiff: "from the TIFF resolution",
+  objective: "from the objective's power",
+  user: "given by hand",
+};
+
+/** Where a pixel size was found. */
+export const mppSource = (source: string | null): string =>
+  source ? (MPP_SOURCES[source] ?? `from ${source.replaceAll("_", " ")}`) : "";
+
+/** "4 pi area / perimeter^2" as "4π area / perimeter²" */
+export const formula = (text: string): string =>
+  text.replace(/(\d) pi\b/g, "$1π").replaceAll("^2", "²");

@@ -22,7 +22,11 @@ export class ApiError extends Error {
 
 /** Whether the last request reached the service. */
 export const online = signal(navigator.onLine);
-addEventListener("offline", () => (online.value = false));
+let offlineSince = 0;
+addEventListener("offline", () => {
+  online.value = false;
+  offlineSince = performance.now();
+});
 addEventListener("online", () => (online.value = true));
 
 /** Sent with every change that a session makes; set by `session.ts`. */
@@ -82,9 +86,10 @@ export async function send(path: string, options: Ask = {}): Promise<Response> {
 }
 
 async function reached(where: string, init: RequestInit): Promise<Response> {
+  const begun = performance.now();
   try {
     const answer = await fetch(where, init);
-    online.value = true;
+    if (begun > offlineSince) online.value = true; // what was under way says nothing of now
     return answer;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;

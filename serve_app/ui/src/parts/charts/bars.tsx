@@ -26,7 +26,9 @@ const FOOT = 22;
 /** A bar for each time, put together from parts. */
 export function Stacked({ label, unit, at, parts, height = 200 }: StackedProps): JSX.Element {
   const total = (index: number) => parts.reduce((sum, part) => sum + (part.values[index] ?? 0), 0);
-  const most = ceiling(Math.max(...at.map((_, index) => total(index)), 0));
+  const totals = at.map((_, index) => total(index));
+  const isCounted = totals.every(Number.isInteger); // there is no half job
+  const most = ceiling(Math.max(...totals, 0), 4, isCounted);
   return (
     <>
       <Legend items={parts.map((part) => [part.name, part.tone] as const)} />
@@ -63,7 +65,7 @@ export function Stacked({ label, unit, at, parts, height = 200 }: StackedProps):
             .filter((index) => (at.length - 1 - index) % every === 0);
           return (
             <>
-              <Beside marks={ticks(0, most, 4)} at={y} x={LEFT} to={width - RIGHT} />
+              <Beside marks={ticks(0, most, 4, isCounted)} at={y} x={LEFT} to={width - RIGHT} />
               {at.map((day, index) => (
                 <Stack
                   key={day}

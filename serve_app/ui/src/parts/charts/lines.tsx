@@ -34,7 +34,8 @@ export function Lines(props: Props): JSX.Element {
   const { label, unit, at, lines, height = 168 } = props;
   const last = Math.max(at.length - 1, 1);
   const seen = lines.flatMap((line) => line.values.filter((value) => value != null));
-  const most = props.most ?? ceiling(Math.max(...seen, 0));
+  const isCounted = seen.every(Number.isInteger); // there is no half job
+  const most = props.most ?? ceiling(Math.max(...seen, 0), 4, isCounted);
   const words = (value: number | null | undefined) =>
     value == null ? "–" : `${number(value)} ${unit}`;
   return (
@@ -72,7 +73,7 @@ export function Lines(props: Props): JSX.Element {
           const marks = at.map((_, index) => index).filter((index) => (last - index) % every === 0);
           return (
             <>
-              <Beside marks={ticks(0, most, 4)} at={y} x={LEFT} to={width - RIGHT} />
+              <Beside marks={ticks(0, most, 4, isCounted)} at={y} x={LEFT} to={width - RIGHT} />
               <Below
                 marks={marks}
                 at={x}

@@ -2,13 +2,15 @@
 
 const STEPS = [1, 2, 2.5, 5, 10];
 
-/** Round values from `low` to `high`, about as many as wanted. */
-export function ticks(low: number, high: number, wanted = 5): number[] {
+/** Round values from `low` to `high`, about as many as wanted; `whole`: of what is counted. */
+export function ticks(low: number, high: number, wanted = 5, whole = false): number[] {
   const span = high - low;
   if (!(span > 0) || !Number.isFinite(span)) return [low];
   const rough = span / Math.max(wanted, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * (STEPS.find((each) => each * power >= rough * 0.999) ?? 10);
+  const fits = (each: number) => each * power >= rough * 0.999 && !(whole && (each * power) % 1);
+  const found = power * (STEPS.find(fits) ?? 10);
+  const step = whole ? Math.max(found, 1) : found;
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, index) => clean((first + index) * step));
@@ -18,9 +20,9 @@ export function ticks(low: number, high: number, wanted = 5): number[] {
 const clean = (value: number): number => Number(value.toPrecision(10));
 
 /** The first mark at or above the largest value, so that nothing touches the upper edge. */
-export function ceiling(most: number, wanted = 4): number {
+export function ceiling(most: number, wanted = 4, whole = false): number {
   if (!(most > 0)) return 1;
-  const marks = ticks(0, most, wanted);
+  const marks = ticks(0, most, wanted, whole);
   const step = marks[1] ?? most;
   return Math.ceil(most / step - 1e-9) * step;
 }

@@ -88,7 +88,7 @@ export function Hour({ minutes }: { minutes: Minutes }): JSX.Element {
             lines={[line("cells", 2, (each) => each.cells, true)]}
           />
         </Panel>
-        <Panel title="Jobs that wait" unit="jobs">
+        <Panel title="Jobs that wait" unit="">
           <Lines
             label="Unfinished jobs with no work in flight, at the end of each minute."
             unit="jobs"

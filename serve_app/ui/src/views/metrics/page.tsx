@@ -63,13 +63,13 @@ function Title({ cluster, isAsking, onAgain }: TitleProps): JSX.Element {
       }
     >
       <Button icon="retry" onClick={onAgain} disabled={isAsking}>
-        Ask again
+        Refresh
       </Button>
-      <LinkButton href="/metrics" newTab label="For Prometheus, opens a new tab">
-        /metrics
+      <LinkButton href="/metrics" newTab label="/metrics, opens a new tab">
+        For Prometheus
       </LinkButton>
-      <LinkButton href="/docs" newTab label="The API's description, opens a new tab">
-        /docs
+      <LinkButton href="/docs" newTab label="/docs, opens a new tab">
+        API description
       </LinkButton>
     </Head>
   );

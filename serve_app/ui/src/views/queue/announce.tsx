@@ -50,8 +50,9 @@ function told(those: Job[]): string {
   const failed = those.filter((job) => job.state === "failed").length;
   const asks = those.filter((job) => job.state === "needs_mpp").length;
   const ended = those.length - asks;
+  const fault = failed ? `, ${failed} failed` : "";
   return [
-    ended ? `${ended} jobs have ended${failed ? `, ${failed} failed` : ""}.` : "",
-    asks ? `${asks} need an answer.` : "",
+    ended ? `${ended} ${ended === 1 ? "job has" : "jobs have"} ended${fault}.` : "",
+    asks ? `${asks} ${asks === 1 ? "needs" : "need"} an answer.` : "",
   ].join(" ");
 }

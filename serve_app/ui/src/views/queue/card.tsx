@@ -144,6 +144,7 @@ export const engineOf = (job: Job): string => job.engine ?? job.kind.replaceAll(
 export function Numbers({ job }: Props): JSX.Element {
   const isDone = hasEnded(job);
   const took = job.started_at && job.ended_at ? seconds(job.started_at, job.ended_at) : null;
+  const isMask = job.kind === "tissue_mask";
   const facts: [string, string][] = [];
   if (job.tiles_total !== null && job.tiles_total > 0)
     facts.push(["tiles", `${count(job.tiles_done)}/${count(job.tiles_total)}`]);
@@ -155,9 +156,11 @@ export function Numbers({ job }: Props): JSX.Element {
   }
   return (
     <div class="q-numbers">
-      <p class={`q-cells${isDone ? "" : " alive"}`}>
-        <strong>{count(job.cells)}</strong> {job.cells === 1 ? "cell" : "cells"}
-      </p>
+      {!isMask && (
+        <p class={`q-cells${isDone ? "" : " alive"}`}>
+          <strong>{count(job.cells)}</strong> {job.cells === 1 ? "cell" : "cells"}
+        </p>
+      )}
       <dl>
         {facts.map(([name, value]) => (
           <div key={name}>
@@ -166,7 +169,9 @@ export function Numbers({ job }: Props): JSX.Element {
           </div>
         ))}
       </dl>
-      {job.tiles_total === 0 && <p class="q-why">No tissue was found: nothing to segment.</p>}
+      {!isMask && job.tiles_total === 0 && (
+        <p class="q-why">No tissue was found: nothing to segment.</p>
+      )}
       {job.tiles_failed > 0 && (
         <p class="q-lost">{`${count(job.tiles_failed)} tiles could not be read`}</p>
       )}
@@ -195,12 +200,9 @@ function CardActs({ job }: Props): JSX.Element | null {
   return (
     <div class="q-acts">
       {(hasResults || bucketOf(job) === "running") && (
-        <LinkButton
-          href={link(["view", job.id])}
-          icon="view"
-          kind="quiet"
-          label="Open the viewer"
-        />
+        <LinkButton href={link(["view", job.id])} icon="view" kind="quiet" label="Open the viewer">
+          Viewer
+        </LinkButton>
       )}
       {hasResults && (
         <>
@@ -210,12 +212,14 @@ function CardActs({ job }: Props): JSX.Element | null {
             kind="quiet"
             label="Results"
           />
-          <LinkButton
-            href={link(["review", job.id])}
-            icon="review"
-            kind="quiet"
-            label="Quality check"
-          />
+          {job.kind === "cell_segmentation" && (
+            <LinkButton
+              href={link(["review", job.id])}
+              icon="review"
+              kind="quiet"
+              label="Quality check"
+            />
+          )}
         </>
       )}
       {job.started_at && (

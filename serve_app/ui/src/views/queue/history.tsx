@@ -123,12 +123,14 @@ function Table({ rows }: { rows: Job[] }): JSX.Element {
           <tr>
             <th scope="col">Slide</th>
             <th scope="col">Workflow, branch</th>
-            <th scope="col">Engine</th>
+            <th scope="col" class="q-wide">
+              Engine
+            </th>
             <th scope="col">State</th>
             <th scope="col" class="number">
               Cells
             </th>
-            <th scope="col" class="number">
+            <th scope="col" class="number q-wide">
               Took
             </th>
             <th scope="col">Ended</th>
@@ -149,6 +151,7 @@ function Table({ rows }: { rows: Job[] }): JSX.Element {
 
 function Row({ job }: { job: Job }): JSX.Element {
   const hasResults = job.state === "succeeded" && !job.results_deleted_at;
+  const hasCells = job.state === "succeeded" && job.kind === "cell_segmentation";
   const took = job.started_at && job.ended_at ? seconds(job.started_at, job.ended_at) : null;
   return (
     <tr>
@@ -163,13 +166,13 @@ function Row({ job }: { job: Job }): JSX.Element {
           <span class="muted">{` · ${job.branch}`}</span>
         </span>
       </td>
-      <td>{engineOf(job)}</td>
+      <td class="q-wide">{engineOf(job)}</td>
       <td>
         <State state={job.state} />
         {job.results_deleted_at && <span class="muted small"> results deleted</span>}
       </td>
-      <td class="number">{job.cells || job.state === "succeeded" ? count(job.cells) : "–"}</td>
-      <td class="number">{duration(took)}</td>
+      <td class="number">{job.cells || hasCells ? count(job.cells) : "–"}</td>
+      <td class="number q-wide">{duration(took)}</td>
       <td class="q-ended">{time(job.ended_at)}</td>
       <td class="q-links">
         {hasResults && (

@@ -132,9 +132,11 @@ function PanelActs({ job }: { job: Job }): JSX.Element {
           <LinkButton href={link(["results", job.id])} icon="results">
             Results
           </LinkButton>
-          <LinkButton href={link(["review", job.id])} icon="review">
-            Quality check
-          </LinkButton>
+          {job.kind === "cell_segmentation" && (
+            <LinkButton href={link(["review", job.id])} icon="review">
+              Quality check
+            </LinkButton>
+          )}
         </>
       )}
       {mayChange.value && canRetry(job) && (
@@ -170,7 +172,7 @@ function Facts({ job }: { job: Job }): JSX.Element {
           <Fact name="Chunks" value={ofAll(job.chunks_done, job.chunks_total)} />
           <Fact name="Tiles" value={ofAll(job.tiles_done, job.tiles_total)} />
           {job.tiles_failed > 0 && <Fact name="Tiles lost" value={count(job.tiles_failed)} />}
-          <Fact name="Cells" value={count(job.cells)} />
+          {job.kind === "cell_segmentation" && <Fact name="Cells" value={count(job.cells)} />}
           {job.reused && <Fact name="Reused" value="the cells of an equal job" />}
           {job.checksum && <Fact name="Checksum" value={<code>{job.checksum}</code>} />}
           {job.results_deleted_at && (

@@ -85,6 +85,7 @@ function Seats({ seen }: { seen: QueuePicture }): JSX.Element {
           </li>
         ))}
       </ul>
+      <p class="muted small">The jobs of a user run while the user holds a slot.</p>
     </div>
   );
 }
@@ -163,11 +164,13 @@ function standing(seen: QueuePicture): string {
   const hasOpen = jobList.value.some((job) => !hasEnded(job));
   return hasOpen
     ? "None of your jobs can go on now: each says why."
-    : "You have nothing to compute.";
+    : "You need none: no job of yours waits or runs.";
 }
 
 /** Rounded up to whole minutes: it is a bound, and it moves. */
 const roughly = (s: number) => (s < 60 ? duration(Math.ceil(s)) : duration(Math.ceil(s / 60) * 60));
+
+const jobsOf = (many: number) => `${count(many)} ${many === 1 ? "job" : "jobs"}`;
 
 function Lanes({ seen }: { seen: QueuePicture }): JSX.Element {
   const mine = seen.held.find((each) => each.mine)?.lanes ?? 0;
@@ -175,7 +178,7 @@ function Lanes({ seen }: { seen: QueuePicture }): JSX.Element {
   const yours = mine > 0 ? `, ${mine} for you` : "";
   return (
     <div class="q-part q-lamps">
-      <h2>
+      <h2 title="A lane computes one part of a slide at a time">
         Lanes <span class="muted">{`${seen.lanes_busy} of ${seen.lanes_open} busy${yours}`}</span>
       </h2>
       <div class="q-row" aria-hidden="true" hidden={seen.lanes_open === 0}>
@@ -187,7 +190,7 @@ function Lanes({ seen }: { seen: QueuePicture }): JSX.Element {
       <p class="muted small">
         {seen.lanes_open === 0
           ? "No lane is open: the cluster is starting."
-          : `${count(seen.jobs_running)} of ${count(seen.jobs_open)} unfinished jobs at work`}
+          : `In all ${jobsOf(seen.jobs_running)} running, ${count(seen.jobs_open)} unfinished`}
       </p>
     </div>
   );

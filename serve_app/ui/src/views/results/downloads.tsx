@@ -28,7 +28,9 @@ export function Downloads({ job }: { job: string }): JSX.Element {
   return (
     <section class="card stack" aria-labelledby="downloads-head">
       <header class="row apart">
-        <h2 id="downloads-head">Downloads</h2>
+        <h2 id="downloads-head" tabIndex={-1}>
+          Downloads
+        </h2>
         {data?.zip && (
           <LinkButton href={data.zip.href} icon="download" download>
             All files, {bytes(data.zip.size_bytes)}

@@ -22,7 +22,7 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
   const tiles = manifest?.counts?.tissue_tiles ?? job.tiles_total;
   return (
     <section class="headline" aria-label="Headline">
-      <a class="headline-picture card" href={link(["view", job.id])} title="See it in the viewer">
+      <a class="headline-picture card" href={link(["view", job.id])} title="Open the viewer">
         <JobPicture
           job={job.id}
           alt={`${job.slide}, in the viewer`}
@@ -56,7 +56,7 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
         )}
         {manifest && (
           <Figure name="Work" value={duration(sum(Object.values(manifest.timings)))}>
-            {job.reused ? "by an equal job" : "of lanes"}
+            {job.reused ? "by an equal job" : "of computing"}
           </Figure>
         )}
       </Figures>

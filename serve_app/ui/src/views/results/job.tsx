@@ -48,7 +48,7 @@ export function JobResults({ id, query }: { id: string; query: URLSearchParams }
 
 function Title({ job }: { job: Job }): JSX.Element {
   const isThere = job.state === "succeeded" && !job.results_deleted_at;
-  const hasCells = isSegmentation(job) && (isThere || (!hasEnded(job) && job.cells > 0));
+  const canBeSeen = isThere || (!hasEnded(job) && isSegmentation(job) && job.cells > 0);
   return (
     <Head
       title={job.slide}
@@ -60,10 +60,15 @@ function Title({ job }: { job: Job }): JSX.Element {
         </>
       }
     >
-      {hasCells && (
+      {canBeSeen && (
         <LinkButton href={link(["view", job.id])} icon="view" kind="primary">
-          See the cells
+          Open the viewer
         </LinkButton>
+      )}
+      {canBeSeen && (
+        <Button icon="download" onClick={toDownloads}>
+          Downloads
+        </Button>
       )}
       {isThere && isSegmentation(job) && (
         <LinkButton href={link(["review", job.id])} icon="review">
@@ -85,6 +90,13 @@ function Title({ job }: { job: Job }): JSX.Element {
       )}
     </Head>
   );
+}
+
+/** They are far below. */
+function toDownloads(): void {
+  const head = document.getElementById("downloads-head");
+  head?.scrollIntoView({ block: "start" });
+  head?.focus({ preventScroll: true });
 }
 
 async function remove(job: Job): Promise<void> {

@@ -1,6 +1,6 @@
 // How each measurement is distributed.
 import type { JSX } from "preact";
-import { number, unit, words } from "../../format";
+import { formula, number, unit, words } from "../../format";
 import { Histogram } from "../../parts/charts/histogram";
 import type { Measure, Measures } from "./types";
 
@@ -31,8 +31,8 @@ function MeasureCard({ measure }: { measure: Measure }): JSX.Element {
           {name}
           {inUnit && <span class="muted"> {inUnit}</span>}
         </h3>
-        <p class="muted small truncate" title={measure.description}>
-          {measure.description}
+        <p class="muted small truncate" title={formula(measure.description)}>
+          {formula(measure.description)}
         </p>
       </header>
       {low == null || high == null ? (

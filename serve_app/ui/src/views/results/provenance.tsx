@@ -1,15 +1,9 @@
 // What made a result: enough to make it again.
 import type { ComponentChildren, JSX } from "preact";
-import { bytes, count, duration, number, time, words } from "../../format";
+import { bytes, count, duration, mppSource, number, time, words } from "../../format";
 import { Button } from "../../parts/basics";
 import { say } from "../../parts/dialog";
 import type { Manifest } from "./types";
-
-const MPP_SOURCES: Record<string, string> = {
-  vendor: "from the slide's file",
-  given: "given with the job",
-  answer: "answered when asked",
-};
 
 export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
   const { slide, grid } = manifest;
@@ -22,8 +16,7 @@ export function Provenance({ manifest }: { manifest: Manifest }): JSX.Element {
           {count(slide.width)} × {count(slide.height)} px, {bytes(slide.size_bytes)}, {slide.vendor}
         </Fact>
         <Fact name="Pixel size">
-          {number(slide.mpp, 4)} µm{" "}
-          <span class="muted">{MPP_SOURCES[slide.mpp_source] ?? `from ${slide.mpp_source}`}</span>
+          {number(slide.mpp, 4)} µm <span class="muted">{mppSource(slide.mpp_source)}</span>
         </Fact>
         <Fact name="SHA-256">
           <Digest value={slide.sha256} of="the slide's SHA-256" />
@@ -135,7 +128,7 @@ function Timings(props: { timings: Record<string, number>; reused: string[] }): 
   return (
     <div class="timings">
       <h3>
-        Work of lanes <span class="muted">{duration(all)}</span>
+        Computing <span class="muted">{duration(all)}</span>
       </h3>
       <div class="timings-bar" aria-hidden="true">
         {parts.map(([name, seconds], index) => (

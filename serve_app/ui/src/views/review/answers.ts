@@ -91,7 +91,7 @@ export class Answers {
 
   private async send(next: Pending[number]): Promise<void> {
     const [number, verdict] = next;
-    const path = `/jobs/${this.job}/review/${number}`;
+    const path = `/jobs/${this.job}/review/items/${number}`;
     const answer = await ask<Review>(path, { method: "PUT", json: { verdict } });
     this.review.value = answer;
     // Not by its number: it may have been answered otherwise meanwhile.

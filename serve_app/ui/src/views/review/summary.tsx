@@ -131,7 +131,7 @@ function Frame({ answers, item, onItem }: FrameProps): JSX.Element {
         </span>
         {item.verdict && mayChange.value && (
           <Button kind="quiet" onClick={() => answers.answer(item.number, other)}>
-            {item.verdict === "no" ? "It is right" : "It is wrong"}
+            Change to {other}
             <span class="unseen">: number {item.number}</span>
           </Button>
         )}

@@ -2,9 +2,10 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Slide } from "../../api/types";
 import { bytes, time } from "../../format";
-import { State } from "../../parts/basics";
+import { LinkButton, State } from "../../parts/basics";
 import { link } from "../../router";
-import { Actions, dimensions, levelsOf, Mpp, Picture } from "./facts";
+import { mayChange } from "../../session";
+import { Actions, dimensions, Mpp, Picture } from "./facts";
 import { Rename } from "./rename";
 
 export function Cards({ slides }: { slides: readonly Slide[] }): JSX.Element {
@@ -35,11 +36,18 @@ function Card({ slide }: { slide: Slide }): JSX.Element {
         <Said slide={slide} />
       </div>
       <footer>
-        <span class="small muted truncate">
-          {time(slide.uploaded_at)}
-          {slide.source === "server" && " · server"}
-        </span>
-        <Actions slide={slide} onRename={() => setRenaming(true)} />
+        {slide.state === "ready" && mayChange.value ? (
+          <LinkButton
+            href={link(["new"], { slide: slide.id })}
+            icon="workflow"
+            label={`Segment the cells of ${slide.name}`}
+          >
+            Segment
+          </LinkButton>
+        ) : (
+          <span class="small muted truncate">{time(slide.uploaded_at)}</span>
+        )}
+        <Actions slide={slide} onRename={() => setRenaming(true)} isApart />
       </footer>
     </li>
   );
@@ -61,16 +69,15 @@ function Said({ slide }: { slide: Slide }): JSX.Element {
       </div>
     );
   }
-  const levels = levelsOf(slide);
+  const origin = slide.source === "server" ? "server" : null;
+  const facts = [bytes(slide.size_bytes), slide.vendor, origin, time(slide.uploaded_at)];
   return (
     <>
       <p class="small slide-said">
         <span>{dimensions(slide)}</span>
         <Mpp slide={slide} />
       </p>
-      <p class="small muted truncate">
-        {[bytes(slide.size_bytes), slide.vendor, levels].filter(Boolean).join(" · ")}
-      </p>
+      <p class="small muted truncate">{facts.filter(Boolean).join(" · ")}</p>
     </>
   );
 }

@@ -2,13 +2,13 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Slide } from "../../api/types";
-import { bytes, count, number, time } from "../../format";
+import { bytes, count, mppSource, number, time } from "../../format";
 import { Empty, Failure, LinkButton, Loading, Notice, State } from "../../parts/basics";
 import { Copyable } from "../../parts/copy";
 import { Icon } from "../../parts/icons";
 import { useLoad } from "../../parts/load";
 import { link } from "../../router";
-import { Actions, dimensions, mppSource, Picture } from "./facts";
+import { Actions, dimensions, Picture } from "./facts";
 import { SlideJobs } from "./jobs";
 import { put, slides } from "./list";
 import { Rename } from "./rename";

@@ -4,7 +4,7 @@ import { asApiError, url, type ApiError } from "../../api/http";
 import type { Slide } from "../../api/types";
 import { Button, LinkButton } from "../../parts/basics";
 import { confirmed, say, sayError } from "../../parts/dialog";
-import { count, number } from "../../format";
+import { count, mppSource, number } from "../../format";
 import { Icon } from "../../parts/icons";
 import { go, link } from "../../router";
 import { mayChange } from "../../session";
@@ -24,16 +24,6 @@ export function Picture({ slide, big }: { slide: Slide; big?: boolean }): JSX.El
     </span>
   );
 }
-
-const MPP_SOURCES: Record<string, string> = {
-  vendor: "from the scanner",
-  tiff: "from the TIFF resolution",
-  objective: "from the objective's power",
-  user: "given by hand",
-};
-
-export const mppSource = (source: string | null): string =>
-  source ? (MPP_SOURCES[source] ?? `from ${source.replaceAll("_", " ")}`) : "";
 
 /** um per px; that it is missing is said clearly: it will be asked for. */
 export function Mpp({ slide }: { slide: Slide }): JSX.Element | null {
@@ -62,9 +52,11 @@ interface ActionProps {
   onRename: () => void;
   /** With words rather than icons alone. */
   words?: boolean;
+  /** What leads to its cells stands elsewhere. */
+  isApart?: boolean;
 }
 
-export function Actions({ slide, onRename, words }: ActionProps): JSX.Element {
+export function Actions({ slide, onRename, words, isApart }: ActionProps): JSX.Element {
   const isReady = slide.state === "ready";
   const label = (text: string) => `${text} ${slide.name}`;
   return (
@@ -79,14 +71,14 @@ export function Actions({ slide, onRename, words }: ActionProps): JSX.Element {
           >
             {words && "Open slide"}
           </LinkButton>
-          {mayChange.value && (
+          {mayChange.value && !isApart && (
             <LinkButton
               href={link(["new"], { slide: slide.id })}
               icon="workflow"
               kind={words ? "primary" : "quiet"}
-              label={label("New workflow with")}
+              label={label("Segment the cells of")}
             >
-              {words && "New workflow with this slide"}
+              {words && "Segment cells"}
             </LinkButton>
           )}
         </>

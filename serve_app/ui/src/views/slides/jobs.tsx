@@ -27,7 +27,7 @@ export function SlideJobs({ slide }: { slide: Slide }): JSX.Element {
         <p class="muted">
           {older.data === null ? "Looking for jobs." : "Nothing was made from this slide yet."}{" "}
           {older.data !== null && mayChange.value && slide.state === "ready" && (
-            <a href={link(["new"], { slide: slide.id })}>Find its cells</a>
+            <a href={link(["new"], { slide: slide.id })}>Segment its cells</a>
           )}
         </p>
       )}

@@ -1,10 +1,10 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Slide } from "../../api/types";
-import { bytes, time } from "../../format";
+import { bytes, mppSource, time } from "../../format";
 import { State } from "../../parts/basics";
 import { link } from "../../router";
-import { Actions, dimensions, levelsOf, Mpp, mppSource, Picture } from "./facts";
+import { Actions, dimensions, levelsOf, Mpp, Picture } from "./facts";
 import { Rename } from "./rename";
 
 export function Table({ slides }: { slides: readonly Slide[] }): JSX.Element {

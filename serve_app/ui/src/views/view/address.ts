@@ -29,8 +29,10 @@ export function useLooking(
     void [look.value, stage?.rests.value];
     if (!stage?.rests.peek()) return; // not open yet: the address still says where to look
     const timer = setTimeout(() => {
+      if (location.hash !== written.current) return; // another address, which is not read yet
       written.current = link(path, asked());
       note(path, asked());
+      written.current = location.hash;
     }, WRITTEN_AFTER_MS);
     return () => clearTimeout(timer);
   }, [stage]);

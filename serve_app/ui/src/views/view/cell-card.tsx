@@ -48,6 +48,11 @@ export function useCell(view: CellsFacts | null, id: number | null): Finding {
     latest.current++;
     setCell(null);
   };
+  const named = useRef(id);
+  useEffect(() => {
+    if (id === null && named.current !== null) close(); // the address names none any more
+    named.current = id;
+  }, [id]);
   return { cell, at, close };
 }
 

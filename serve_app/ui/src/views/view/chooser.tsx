@@ -19,7 +19,7 @@ export function Chooser(): JSX.Element {
     );
   }
   if (!jobs.value) return <Loading rows={4} label="Looking for your jobs" />;
-  const shown = jobList.value.filter((job) => !job.results_deleted_at).slice(0, MOST);
+  const shown = jobList.value.filter(hasSomething).slice(0, MOST);
   return (
     <div class="viewer-chooser">
       <Head
@@ -53,6 +53,10 @@ export function Chooser(): JSX.Element {
   );
 }
 
+/** What failed or was cancelled before its first cell has nothing to be looked at. */
+const hasSomething = (job: Job): boolean =>
+  !job.results_deleted_at && (!hasEnded(job) || job.state === "succeeded" || job.cells > 0);
+
 function JobTile({ job }: { job: Job }): JSX.Element {
   const share = job.tiles_total ? job.tiles_done / job.tiles_total : null;
   return (
@@ -69,9 +73,11 @@ function JobTile({ job }: { job: Job }): JSX.Element {
           </div>
           {hasEnded(job) ? (
             <span class="small muted truncate">
-              {job.kind === "tissue_mask" ? "tissue mask" : `${count(job.cells)} cells`} ·{" "}
+              {job.kind === "tissue_mask" ? "tissue mask" : `${count(job.cells)} cells`} · branch{" "}
               {job.branch}
             </span>
+          ) : job.question ? (
+            <span class="small muted">It waits for your answer in the queue.</span>
           ) : (
             <>
               <Progress value={share} label={`Progress of ${job.id}`} />

@@ -91,7 +91,7 @@ function Chooser(props: { job: Job; other: string | null; looking: Looking }): J
           )}
           {others.map((each) => (
             <option key={each.id} value={each.id}>
-              {count(each.cells)} cells · {time(each.ended_at)} · {each.id}
+              {`${each.branch} · ${count(each.cells)} cells · ${time(each.ended_at)}`}
             </option>
           ))}
         </select>
@@ -147,12 +147,28 @@ function Numbers({ job, other }: { job: string; other: string }): JSX.Element {
   return (
     <div class="viewer-diff">
       <dl class="viewer-figures">
-        <Figure text="matched" value={count(data.matched)} />
-        <Figure text="lost" value={count(data.lost)} />
-        <Figure text="gained" value={count(data.gained)} />
-        <Figure text={best ? `F1 at IoU ${best[0]}` : "F1"} value={number(best?.[1])} />
-        <Figure text="Jaccard" value={number(data.jaccard)} />
-        <Figure text="mean IoU" value={number(data.mean_iou)} />
+        <Figure text="matched" about="Cells that both jobs have" value={count(data.matched)} />
+        <Figure text="lost" about="Cells that only this job has" value={count(data.lost)} />
+        <Figure
+          text="gained"
+          about="Cells that only the other job has"
+          value={count(data.gained)}
+        />
+        <Figure
+          text={best ? `F1 at IoU ${best[0]}` : "F1"}
+          about="1: all cells matched; 0: none. Two match that overlap at least so much"
+          value={number(best?.[1])}
+        />
+        <Figure
+          text="Jaccard"
+          about="Matched cells, of all cells of either job; 1 at best"
+          value={number(data.jaccard)}
+        />
+        <Figure
+          text="mean IoU"
+          about="How far the areas of matched cells overlap; 1 at best"
+          value={number(data.mean_iou)}
+        />
       </dl>
       {changed.length > 0 && (
         <table class="table viewer-changes">
@@ -204,9 +220,10 @@ function Numbers({ job, other }: { job: string; other: string }): JSX.Element {
   );
 }
 
-function Figure({ text, value }: { text: string; value: string }): JSX.Element {
+function Figure(props: { text: string; about: string; value: string }): JSX.Element {
+  const { text, about, value } = props;
   return (
-    <div>
+    <div title={about}>
       <dt>{text}</dt>
       <dd>{value}</dd>
     </div>

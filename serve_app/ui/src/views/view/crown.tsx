@@ -28,6 +28,7 @@ export function Crown(props: Props): JSX.Element {
         </span>
       </div>
       {job && <Course job={job} />}
+      {job && <Onward job={job} />}
       <div class="viewer-acts" role="group" aria-label="The view">
         <Button kind="quiet" icon="rotate" label="Turn by 90° (R)" onClick={() => act("turn")} />
         <Button kind="quiet" icon="expand" label="Full screen (F)" onClick={() => act("full")} />
@@ -50,6 +51,31 @@ export function Crown(props: Props): JSX.Element {
   );
 }
 
+/** Where one goes from a look at the cells. */
+function Onward({ job }: { job: Job }): JSX.Element | null {
+  if (job.state !== "succeeded") {
+    return (
+      <div class="viewer-onward">
+        <LinkButton href={link(["queue", job.id])} kind="quiet" icon="queue">
+          In the queue
+        </LinkButton>
+      </div>
+    );
+  }
+  return (
+    <div class="viewer-onward">
+      <LinkButton href={link(["results", job.id])} kind="quiet" icon="results">
+        Results
+      </LinkButton>
+      {job.kind === "cell_segmentation" && (
+        <LinkButton href={link(["review", job.id])} kind="quiet" icon="review">
+          Quality check
+        </LinkButton>
+      )}
+    </div>
+  );
+}
+
 /** How far a job is: a strip while it runs, its end in a word. */
 function Course({ job }: { job: Job }): JSX.Element {
   const share = job.tiles_total ? job.tiles_done / job.tiles_total : null;
@@ -59,7 +85,8 @@ function Course({ job }: { job: Job }): JSX.Element {
       <div class="viewer-course">
         <State state={job.state} />
         <span class="small">
-          {count(job.cells)} cells{isPartial && " found before it ended"}
+          {job.kind === "tissue_mask" ? "tissue mask" : `${count(job.cells)} cells`}
+          {isPartial && " found before it ended"}
         </span>
         {job.failure && (
           <span class="small field-error truncate" title={job.failure.message}>

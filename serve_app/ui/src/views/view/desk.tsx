@@ -1,11 +1,11 @@
 // The viewer at work: the stages, what lies over them, the panel beside.
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { act, type Actors, type Two } from "./acts";
 import { useLooking, type Looking } from "./address";
 import { useCell, type Finding } from "./cell-card";
 import { Crown } from "./crown";
-import { FoundCells, useClicks, useFirstSight } from "./found";
+import { FoundCells, useClicks, useSight } from "./found";
 import { HelpDialog } from "./help";
 import { Divider, Missing, Navigator, Scale, ZoomBar } from "./hud";
 import { useKeys, type Action } from "./keys";
@@ -43,8 +43,10 @@ export function Desk(props: DeskProps): JSX.Element {
   const { chunks, hasTissue, error } = useGround(props, looking, [stage, twin]);
   useCellLayers({ stage, twin, views, looking, isCompared: second !== null });
   useTogether(stage, twin);
-  useFirstSight(stage, cells[0], query);
-  useClicks([stage, twin], cells, looking);
+  useSight(stage, cells[0], query);
+  const open = () => setShown((old) => (old.panel ? old : { ...old, panel: true }));
+  useClicks([stage, twin], cells, looking, open);
+  useMaskAtFirst(first, looking, query);
   const actors: Actors = {
     stages: [stage, twin],
     looking,
@@ -74,6 +76,14 @@ export function Desk(props: DeskProps): JSX.Element {
       {shown.help && <HelpDialog onClose={() => doIt("help")} />}
     </div>
   );
+}
+
+/** What a job that finds tissue has to show is shown, unless the address says how to look. */
+function useMaskAtFirst(first: LiveJob | null, looking: Looking, query: URLSearchParams): void {
+  const isMask = first?.job?.kind === "tissue_mask";
+  useEffect(() => {
+    if (isMask && !query.has("tissue")) looking.set({ tissue: true });
+  }, [isMask]);
 }
 
 /** Chunks and tissue, as far as they are wanted. */

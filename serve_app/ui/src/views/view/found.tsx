@@ -45,13 +45,19 @@ export function FoundCells({ cells, views, stage, looking }: Props): JSX.Element
   );
 }
 
-/** A click names the cell there, of each job that is looked at. */
-export function useClicks(stages: Two<Stage | null>, cells: Two<Finding>, looking: Looking): void {
+/** A click names the cell there, of each job that is looked at; `open`: where its numbers are. */
+export function useClicks(
+  stages: Two<Stage | null>,
+  cells: Two<Finding>,
+  looking: Looking,
+  open: () => void,
+): void {
   for (const stage of stages) {
     if (stage) {
       stage.onClick = async (spot) => {
-        const [isFound] = await Promise.all(cells.map((each) => each.at(spot)));
-        if (!isFound) looking.set({ cell: null });
+        const found = await Promise.all(cells.map((each) => each.at(spot)));
+        if (!found[0]) looking.set({ cell: null });
+        if (found.some(Boolean)) open();
       };
     }
   }
@@ -62,20 +68,17 @@ export function useClicks(stages: Two<Stage | null>, cells: Two<Finding>, lookin
 }
 
 /** An address that names a cell but no place shows the cell. */
-export function useFirstSight(
-  stage: Stage | null,
-  { cell }: Finding,
-  query: URLSearchParams,
-): void {
+export function useSight(stage: Stage | null, { cell }: Finding, query: URLSearchParams): void {
   const isOpen = (stage?.rests.value ?? 0) > 0;
-  const [isWanted, want] = useState(query.has("cell") && readCamera(query) === null);
+  const asked = readCamera(query) === null ? query.get("cell") : null;
+  const [wanted, want] = useState(asked);
   useEffect(() => {
-    if (!isWanted || !isOpen || !stage || !cell) return;
-    want(false);
+    if (asked !== null) want(asked); // also when another cell of the same job is gone to
+  }, [query.toString()]);
+  useEffect(() => {
+    if (wanted === null || !isOpen || !stage || String(cell?.id) !== wanted || !cell) return;
+    want(null);
     const { mpp } = stage.slide;
-    stage.look(
-      { x: cell.x, y: cell.y, zoom: mpp ? zoomAt(CELL_TIMES, mpp) : 1, rotation: 0 },
-      true,
-    );
-  }, [isWanted, isOpen, cell]);
+    stage.look({ x: cell.x, y: cell.y, zoom: mpp ? zoomAt(CELL_TIMES, mpp) : 1, rotation: 0 });
+  }, [wanted, isOpen, cell]);
 }

@@ -83,11 +83,19 @@ export function seen(camera: Camera, size: Size): Spot[] {
 }
 
 /** Layers are shown by pixels that are no smaller than this, in those of the screen. */
-export const LEAST_ENLARGED = 0.7;
+const LEAST_ENLARGED = 0.7;
+
+/** The same, where one looks closely: a line there is a pixel wide, and must be seen at a glance. */
+const LEAST_CLOSELY = 1.4;
+const CLOSELY = 0.9; // zoom: screen px for a level-0 px
+
+/** What `LEAST_ENLARGED` is at a zoom. */
+export const leastEnlarged = (zoom: number): number =>
+  zoom < CLOSELY ? LEAST_ENLARGED : LEAST_CLOSELY;
 
 /** How large a pixel is, in level-0 px, of the level of a layer that is shown at a zoom. */
 export function shownPx(zoom: number, finest: number): number {
-  const halvings = Math.ceil(Math.log2(LEAST_ENLARGED / (zoom * finest)));
+  const halvings = Math.ceil(Math.log2(leastEnlarged(zoom) / (zoom * finest)));
   return finest * 2 ** Math.max(halvings, 0);
 }
 

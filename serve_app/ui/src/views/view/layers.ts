@@ -1,7 +1,7 @@
 // What lies over the slide. A new version of a layer loads unseen beneath the old one's tiles and takes
 // its place when all of it is there: cells appear while a job runs, and nothing flickers.
 import type OpenSeadragon from "openseadragon";
-import { LEAST_ENLARGED, type Spot } from "./geometry";
+import { leastEnlarged, type Spot } from "./geometry";
 import type { SlideFacts } from "./shapes";
 import type { Osd } from "./stage";
 
@@ -46,6 +46,7 @@ export class Layers {
     private readonly viewer: OpenSeadragon.Viewer,
     private readonly slide: SlideFacts,
   ) {
+    viewer.addHandler("viewport-change", () => this.chooseAll());
     viewer.addHandler("tile-drawing", ({ tiledImage, context, tile, rendered }) => {
       const isTurned = viewer.viewport.getRotation(true) % 90 !== 0;
       const enlarged = ((tile.size?.x ?? 0) * devicePixelRatio) / rendered.canvas.width;
@@ -111,9 +112,9 @@ export class Layers {
       success: (event: unknown) => {
         const { item } = event as { item: OpenSeadragon.TiledImage };
         coming.image = item;
-        // Lines are about a pixel wide at any zoom. And nothing fades in: what takes another's
-        // place must be there at once.
-        Object.assign(item, { minPixelRatio: LEAST_ENLARGED, blendTime: 0 });
+        this.choose(item);
+        // Nothing fades in: what takes another's place must be there at once.
+        Object.assign(item, { blendTime: 0 });
         if (!slot.shown) this.take(role, slot, item, layer.key);
         else item.whenFullyLoaded(() => this.take(role, slot, item, layer.key));
       },
@@ -121,6 +122,20 @@ export class Layers {
         slot.coming = null;
       },
     });
+  }
+
+  /** Which level is shown: lines are one or two pixels of the screen wide at any zoom. */
+  private choose(item: OpenSeadragon.TiledImage): void {
+    const view = this.viewer.viewport;
+    const zoom = (view.getZoom(true) * view.getContainerSize().x) / this.slide.width;
+    Object.assign(item, { minPixelRatio: leastEnlarged(zoom) });
+  }
+
+  /** The same for all layers: one looks from elsewhere. */
+  chooseAll(): void {
+    for (const { shown, coming } of this.slots.values()) {
+      for (const image of [shown?.image, coming?.image]) if (image) this.choose(image);
+    }
   }
 
   private take(role: Role, slot: Slot, image: OpenSeadragon.TiledImage, key: string): void {

@@ -3,7 +3,7 @@ import { useComputed } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
 import type { ApiError } from "../../api/http";
-import { percent, unit, words } from "../../format";
+import { number, percent, unit, words } from "../../format";
 import { Choice, Field } from "../../parts/basics";
 import type { Looking } from "./address";
 import { ChunkLegend, Holes } from "./chunk-map";
@@ -43,9 +43,10 @@ export function Switch(props: {
   value: boolean;
   onChange: (value: boolean) => void;
   isHidden?: boolean;
+  about?: string;
 }): JSX.Element {
   return (
-    <label class="viewer-switch" title={`${props.label} (${props.keys})`}>
+    <label class="viewer-switch" title={`${props.about ?? props.label} (${props.keys})`}>
       <span class={props.isHidden ? "unseen" : ""}>{props.label}</span>
       <kbd>{props.keys}</kbd>
       <input
@@ -96,13 +97,7 @@ export function CellsSection(props: CellsProps): JSX.Element {
         )}
         <Opacity value={now.opacity} onChange={(opacity) => set({ opacity })} />
         <Far {...props} />
-        {now.style === "density" && !isCompared && (
-          <div class="viewer-ends">
-            <Strip palette="density" />
-            <span>few cells</span>
-            <span>many</span>
-          </div>
-        )}
+        {now.style === "density" && !isCompared && <DensityKey view={view} />}
         {!isCompared && now.style !== "density" && (
           <>
             <By looking={looking} view={view} />
@@ -118,6 +113,19 @@ export function CellsSection(props: CellsProps): JSX.Element {
   );
 }
 
+/** What the colours of the density stand for. */
+function DensityKey({ view }: { view: CellsFacts }): JSX.Element {
+  const high = view.overlay?.density_high;
+  return (
+    <div class="viewer-ends">
+      <Strip palette="density" />
+      <span>0</span>
+      <span class="muted">cells per mm²</span>
+      <span>{high ? `${number(high, 2)} or more` : "many"}</span>
+    </div>
+  );
+}
+
 const FAR_UM = 2.5;
 
 /** From afar the service draws density, whatever is wanted. */
@@ -129,7 +137,12 @@ function Far({ looking, stage, view }: CellsProps): JSX.Element | null {
     return (mpp ?? 0) * shownPx(stage.camera.value?.zoom ?? 1, finest) > FAR_UM;
   });
   if (!isFar.value || style === "density" || !cells) return null;
-  return <p class="muted small">From this far their density is shown. Zoom in for single cells.</p>;
+  return (
+    <>
+      <p class="muted small">From this far their density is shown. Zoom in for single cells.</p>
+      <DensityKey view={view} />
+    </>
+  );
 }
 
 function Opacity(props: { value: number; onChange: (value: number) => void }): JSX.Element {
@@ -226,6 +239,7 @@ export function LayersSection(props: LayersProps): JSX.Element {
       {hasTissue && (
         <Switch
           label="Tissue mask"
+          about="What was taken for tissue: nothing else is segmented"
           keys="T"
           value={look.value.tissue}
           onChange={(tissue) => set({ tissue })}
@@ -234,6 +248,7 @@ export function LayersSection(props: LayersProps): JSX.Element {
       {hasChunks && (
         <Switch
           label="Chunk map"
+          about="The parts of the slide that are computed one by one, and how far each is"
           keys="M"
           value={look.value.chunks}
           onChange={(shown) => set({ chunks: shown })}

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import type { ApiError } from "../../api/http";
 import { LinkButton, Notice } from "../../parts/basics";
-import { count, number } from "../../format";
+import { count, mppSource, number } from "../../format";
 import { hasEnded } from "../../live";
 import { link } from "../../router";
 import type { Looking } from "./address";
@@ -48,7 +48,7 @@ export function Sections(props: Props): JSX.Element {
       {slideId && (
         <div class="viewer-section">
           <LinkButton href={link(["new"], { slide: slideId })} kind="primary" icon="workflow">
-            Segment this slide
+            Segment cells
           </LinkButton>
         </div>
       )}
@@ -66,7 +66,7 @@ function NoCellsYet({ first }: Props): JSX.Element | null {
     <Section title="Cells">
       <Notice tone={job.state === "failed" ? "bad" : job.question ? "warn" : "info"}>
         <strong>{isMask ? "This job finds tissue, not cells." : title}</strong>
-        <p>{isMask ? "Switch the tissue mask on." : why}</p>
+        <p>{isMask ? "The tissue mask is what it has found." : why}</p>
         {job.failure && <p class="muted">{job.failure.remedy}</p>}
         {job.question && <a href={link(["queue"])}>Answer its question in the queue</a>}
       </Notice>
@@ -85,9 +85,7 @@ function SlideSection({ slide }: Props): JSX.Element {
         <dt>Pixel size</dt>
         <dd>
           {slide.mpp ? `${number(slide.mpp, 4)} µm` : "not known: lengths are in px"}
-          {slide.mpp_source && (
-            <span class="muted"> ({slide.mpp_source.replaceAll("_", " ")})</span>
-          )}
+          {slide.mpp_source && <span class="muted"> {mppSource(slide.mpp_source)}</span>}
         </dd>
         {slide.mpp && (
           <>
