@@ -11,7 +11,7 @@ import pytest
 
 from raysched.core.model import JobId, Stage
 from raysched.imaging.request import read_request
-from raysched.results.measures import Newest
+from raysched.results.bounded import Bounded
 from raysched.results.staging import staging_folder
 from serve_app.view_access import Looking
 from tests.http.by_hand import JOB, MPP, Units, cut_slide
@@ -179,7 +179,7 @@ async def posted(here: Here, job: dict[str, object]) -> str:
 def forget(here: Here) -> None:
     """As a replica that has just been started."""
     here.app.state.looking = Looking()
-    here.app.state.measured, here.app.state.measure_pairs = Newest(), Newest()
+    here.app.state.measured, here.app.state.measure_pairs = Bounded(8), Bounded(8)
 
 
 async def asked(http: httpx.AsyncClient, job: str) -> list[tuple[str, httpx.Response]]:
