@@ -16,6 +16,7 @@ from PIL import Image
 from raysched.errors import NotReady
 from raysched.imaging.plan import SlidePlan, TissuePlan
 from raysched.results.chunk_map import published_mask
+from raysched.results.damage import unpacking
 from raysched.results.manifest import Manifest, TissueManifest, read_provenance
 from raysched.results.staging import TISSUE, Staged, load_any_plan, read_receipt
 from raysched.results.storage import storage
@@ -99,11 +100,12 @@ def mask_size(folder: Path) -> tuple[int, int, float] | None:
         return found.mask_width, found.mask_height, found.mask_mpp / found.slide.mpp
     if found is not None:
         try:
-            with np.load(folder / TISSUE, allow_pickle=False) as parts:
-                height, width = (int(side) for side in parts["shape"])
-                return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
+            packed = io.BytesIO((folder / TISSUE).read_bytes())
         except FileNotFoundError:
             return None
+        with unpacking(folder / TISSUE), np.load(packed, allow_pickle=False) as parts:
+            height, width = (int(side) for side in parts["shape"])
+            return width, height, float(parts["w_per_px"]) * found.grid.l0_per_w
     receipt = read_receipt(folder)
     if receipt is None:
         return None
