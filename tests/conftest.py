@@ -19,6 +19,19 @@ SAMPLE = "CMU-1-Small-Region.svs"
 PURE = ("core", "journal", "imaging", "results")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser, and the service that it asks, live until the process ends."""
+    with_ray = [
+        item for item in items if {"ray", "http"} & {mark.name for mark in item.iter_markers()}
+    ]
+    in_browser = [item for item in with_ray if item.get_closest_marker("browser")]
+    if in_browser and len(in_browser) < len(with_ray):
+        raise pytest.UsageError(
+            "Tests in a browser need a process of their own: "
+            "run pytest -m browser, and the others with -m 'not browser'."
+        )
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """The folder of real slides and annotated images."""
