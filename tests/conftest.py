@@ -19,6 +19,7 @@ SAMPLE = "CMU-1-Small-Region.svs"
 PURE = ("core", "journal", "imaging", "results")
 
 
+@pytest.hookimpl(trylast=True)  # once -m and -k have chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The browser, and the service that it asks, live until the process ends."""
     with_ray = [
