@@ -70,14 +70,19 @@ def cells_of(view: JobView) -> Path:
 
     Raises ``NotReady`` when there is neither, ``NotFound`` when the results are gone.
     """
+    from raysched.results.manifest import read_provenance
     from raysched.results.staging import staging_folder
 
     refuse_deleted(view)
     if view.state is not JobState.SUCCEEDED:
-        out = read_request(view.kind, view.request).out
-        staging = staging_folder(Path(out), view.job)
+        out = Path(read_request(view.kind, view.request).out)
+        staging = staging_folder(out, view.job)
         if staging.is_dir():
             return staging
+        if view.state is JobState.PUBLISHING:  # done, but for the scheduler to hear of it
+            published = read_provenance(out)
+            if published is not None and published.job == view.job:
+                return out
     return results_of(view)
 
 

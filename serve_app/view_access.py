@@ -88,8 +88,9 @@ class Looking:
             return known
         view = await at.gateway.job(at.user, JobId(job))
         looked = await asyncio.to_thread(Looked.of, view)
-        keep_s = FINISHED_S if view.state is JobState.SUCCEEDED else RUNNING_S
-        self._known.put((at.user, job), (self._clock() + keep_s, looked))
+        if looked.folder is not None:  # what has nothing yet may have something the next moment
+            keep_s = FINISHED_S if view.state is JobState.SUCCEEDED else RUNNING_S
+            self._known.put((at.user, job), (self._clock() + keep_s, looked))
         return looked
 
     async def _work(self, looked: Looked, work: Callable[[Looked, CellSource | None], T]) -> T:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import shutil
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raysched.core.model import JobId
+from raysched.core.model import JobId, JobState
+from raysched.errors import NotReady
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.results import stages
+from serve_app.results import cells_of
 from serve_app.view_access import RUNNING_S
 from tests.http import here as service
 from tests.http.here import Here, submit
@@ -210,6 +212,29 @@ def test_chunks_that_have_just_become_results_are_asked_for_anew(
         assert (await job.view())["overlay"] is None
 
     live(end)
+
+
+def test_results_are_seen_before_the_scheduler_has_heard_of_them(
+    live: Callable[[Work], None],
+) -> None:
+    async def publish(job: Live) -> None:
+        for chunk in range(job.chunks):
+            await job.segment(chunk)
+        for stage in (
+            lambda: stages.assemble(job.request, job.job, lambda: False),
+            lambda: stages.publish(job.request, job.job),
+        ):
+            await asyncio.to_thread(stage)
+        view = await job.here.gateway.job(job.here.job(job.job).user, JobId(job.job))
+        out = Path(job.request.out)
+        assert not stages.staging_folder(out, job.job).exists()
+        assert cells_of(replace(view, state=JobState.PUBLISHING)) == out
+        other = replace(view, state=JobState.PUBLISHING, job=JobId("job-other"))
+        for none in (other, replace(view, state=JobState.CANCELLED)):
+            with pytest.raises(NotReady):
+                cells_of(none)
+
+    live(publish)
 
 
 def test_tiles_and_clicks_are_counted_apart_from_other_requests(
