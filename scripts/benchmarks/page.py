@@ -86,10 +86,9 @@ def _finished_job(url: str, key: str) -> str:
         name = {"Upload-Metadata": "filename Y210LTEuc3Zz"}
         made = http.post("/uploads", headers={**tus, **name}).raise_for_status()
         piece = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
-        http.patch(
-            made.headers["Location"], content=slide, headers={**tus, **piece}
-        ).raise_for_status()
         name_of = made.headers["Location"].rsplit("/", 1)[1]
+        headers = {**tus, **piece}
+        http.patch(f"/uploads/{name_of}", content=slide, headers=headers).raise_for_status()
         _until(lambda: http.get(f"/slides/{name_of}").json().get("state") == "ready")
         asked = http.post("/workflows", json={"jobs": [{"slide": name_of}]}).raise_for_status()
         job: str = asked.json()["jobs"][0]["id"]
