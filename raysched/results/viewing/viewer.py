@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Viewer:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             key = (str(folder), state.st_ino, state.st_mtime_ns)
-            source = self._sources.get(key, lambda make=make: make(folder))  # type: ignore[misc]
+            source = self._sources.get(key, partial(make, folder))
             if isinstance(source, RunningCells):
                 source.look()
             return source

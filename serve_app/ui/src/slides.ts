@@ -112,3 +112,7 @@ effect(() => {
   next.value = null;
   trouble.value = null;
 });
+
+/** The sample slide as one of the caller's: the one that is there, or a new one. */
+export const addSample = (headers: Record<string, string> = {}): Promise<Slide> =>
+  ask<Slide>("/slides/sample", { method: "POST", headers });

@@ -10,7 +10,7 @@ import { Cards } from "./slides/cards";
 import { SlideDetail } from "./slides/detail";
 import { FoldersDialog } from "../parts/folders";
 import * as list from "../slides";
-import { hasSample, isTaking, takeSample } from "./slides/sample";
+import { isTaking, takeSample } from "./slides/sample";
 import { found, isAsked, Tools, type Wanted, wantedOf } from "./slides/search";
 import { listLeft, send, sendings } from "./slides/sending";
 import "./slides/slides.css";
@@ -171,11 +171,9 @@ function NoSlides({ onServer }: { onServer: () => void }): JSX.Element {
             <Button icon="folder" onClick={onServer}>
               From the server's folders
             </Button>
-            {hasSample.value && (
-              <Button icon="slides" disabled={isTaking.value} onClick={() => void takeSample()}>
-                {isTaking.value ? "Taking the sample" : "Take the sample"}
-              </Button>
-            )}
+            <Button icon="slides" disabled={isTaking.value} onClick={() => void takeSample()}>
+              {isTaking.value ? "Taking the sample" : "Take the sample"}
+            </Button>
           </>
         }
       >

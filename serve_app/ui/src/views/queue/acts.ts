@@ -71,7 +71,7 @@ export async function hold(gate: Gate): Promise<void> {
   await tried(async () => {
     const now = await post<Gates>(`/cluster/${gate}`);
     const seen = picture.value;
-    if (seen && seen !== "absent") picture.value = { ...seen, ...now };
+    if (seen) picture.value = { ...seen, ...now };
   });
 }
 

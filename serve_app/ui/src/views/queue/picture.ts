@@ -1,15 +1,15 @@
 // The scheduler's picture of slots, lanes and who waits: the service tells it whenever it changes.
 import { signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { ApiError, ask } from "../../api/http";
+import { ask } from "../../api/http";
 import type { Job, Jobs, QueuePicture } from "../../api/types";
 import { hear, jobs } from "../../live";
 
 const ASK_AT_MOST_EVERY_MS = 4000;
 const PLACES = 200;
 
-/** `null`: not known yet; `"absent"`: this service does not tell it. */
-export const picture = signal<QueuePicture | "absent" | null>(null);
+/** `null`: not known yet. */
+export const picture = signal<QueuePicture | null>(null);
 
 /** Keeps the picture while a view is shown. */
 export function usePicture(): void {
@@ -27,16 +27,15 @@ export function usePicture(): void {
 async function refresh(): Promise<void> {
   try {
     see(await ask<QueuePicture>("/queue"));
-  } catch (error) {
-    // Any other failure is shown by the jobs' own list, and the next event brings the picture.
-    if (error instanceof ApiError && error.status === 404) picture.value = "absent";
+  } catch {
+    // A failure is shown by the jobs' own list, and the next event brings the picture.
   }
 }
 
 function see(next: QueuePicture): void {
   const before = picture.value;
   picture.value = next;
-  if (before === null || before === "absent" || standing(before) === standing(next)) return;
+  if (before === null || standing(before) === standing(next)) return;
   askSoon();
 }
 

@@ -17,7 +17,7 @@ const LAMPS_SHOWN = 48;
 
 export function Slots(): JSX.Element | null {
   const seen = picture.value;
-  if (seen === null || seen === "absent") return null;
+  if (seen === null) return null;
   return (
     <>
       <Gates seen={seen} />
