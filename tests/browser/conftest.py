@@ -49,6 +49,12 @@ class Watched:
         expect(self.page.get_by_role("navigation", name="Views")).to_be_visible()
         return self.page
 
+    def log_out(self) -> None:
+        """By the menu; the page is a new one afterwards."""
+        self.page.get_by_title("Account").click()
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name="Log out").click()
+
     def accessible(self) -> list[str]:
         """What axe-core finds serious or critical on the page as it is."""
         self.page.evaluate(AXE.read_text())

@@ -48,7 +48,7 @@ export async function logIn(key: string): Promise<void> {
 
 export async function logOut(): Promise<void> {
   await ask("/logout", { method: "POST" });
-  me.value = null;
-  csrf.value = null;
-  location.reload(); // whoever logs in next finds nothing of this user
+  // Whoever logs in next finds nothing of this user. The form to log in comes with the new page:
+  // shown before, it would lose what is typed into it.
+  location.reload();
 }
