@@ -298,6 +298,10 @@ class Reference(Facts):
                 lost = job.plan is not None and job.plan.reused and not plan.reused
                 if job.plan is None or job.plan.fingerprint != plan.fingerprint or lost:
                     job.done = {}
+                if plan.may_fail is not None:
+                    whole = {n: each for n, each in job.done.items() if not each.tiles_failed}
+                    self.went_again += len(whole) < len(job.done)
+                    job.done = whole
                 job.plan = plan
                 if plan.reused:
                     chunks = range(len(plan.chunk_tiles))
@@ -307,6 +311,8 @@ class Reference(Facts):
                     self._wait(job, other)
                 else:
                     job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
+            case ChunkFinished() if self.has_failed_too_much(job):
+                self._fail(job, True)
             case ChunkFinished():
                 is_done = not self.pending(job) and not self.flights(job)
                 job.state = S.ASSEMBLING if is_done else S.SEGMENTING

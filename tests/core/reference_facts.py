@@ -137,6 +137,7 @@ class Facts:
         self.cleared: list[tuple[str, str]] = []
         self.removals: list[str] = []
         self.paused = self.drained = False
+        self.went_again = 0
         self.submitted = 0
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()
@@ -302,6 +303,12 @@ class Facts:
             if both and other.user == job.user and other is not job and self.is_at_work(other):
                 return other
         return None
+
+    def has_failed_too_much(self, job: JobFacts) -> bool:
+        """Whether more tiles of the job's plan have failed than may."""
+        failed = sum(chunk.tiles_failed for chunk in job.done.values())
+        most = job.plan.may_fail if job.plan is not None else None
+        return most is not None and failed > most
 
     def is_done(self, job: JobFacts) -> bool:
         """Whether a job of the user's is known to have succeeded with the same work."""
