@@ -1,4 +1,4 @@
-"""Tiles that could not be read: how many may fail, and what is done again of a job that had some."""
+"""Tiles that could not be read: how many may fail, and what of a job is done again for them."""
 
 from __future__ import annotations
 

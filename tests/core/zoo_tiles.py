@@ -32,7 +32,7 @@ FAILED_TILES = (
     ),
     Mutant(
         "failed_tiles_count_as_done",
-        "A retry goes on from the chunks with failed tiles: it fails again at once, or never reads.",
+        "A retry leaves the chunks with failed tiles as they are: what can be read is not read.",
         "reports.py",
         "if plan.may_fail is not None:",
         "if False:",
