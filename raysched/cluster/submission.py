@@ -121,10 +121,9 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
     slide errors; nothing is stored.
     """
     _check_size(sum(jobs_of(job.sweep) for job in submission.jobs), config)
-    tag = _tag(user, key)
     jobs = expanded(submission.jobs)
     names = [job.name or str(number) for number, job in enumerate(jobs, start=1)]
-    ids = {name: JobId(f"job-{tag}-{number}") for number, name in enumerate(names, start=1)}
+    ids = {name: job_id(user, key, number) for number, name in enumerate(names, start=1)}
     if len(ids) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidWorkflow(
@@ -141,6 +140,11 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
 def workflow_id(user: str, key: str) -> WorkflowId:
     """The id of the workflow that a user submits under a key. Raises ``InvalidSetting``."""
     return WorkflowId(f"wf-{_tag(user, key)}")
+
+
+def job_id(user: str, key: str, number: int) -> JobId:
+    """The id of the workflow's job of that number, from 1. Raises ``InvalidSetting``."""
+    return JobId(f"job-{_tag(user, key)}-{number}")
 
 
 def digest_of(asked: BaseModel) -> str:

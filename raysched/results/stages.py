@@ -75,8 +75,8 @@ class Planned:
     """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``.
 
     ``work`` names what the chunks find: jobs of one user with the same can use each other's
-    ("": none can). ``reused``: an equal result is there already. ``may_fail``: tiles that may fail;
-    None where nothing can any more.
+    ("": none can). ``reused``: an equal result is there already. ``may_fail``: so many tiles may
+    fail; None where there are none.
     """
 
     fingerprint: str
@@ -117,14 +117,14 @@ def plan_slide(
     staging = staging_folder(out, job)
     with storage(staging):
         if done := _published(out, job):
-            return _planned_of(done)
+            return _planned_of(done, request)
         if _occupied(out):
             raise _not_empty(out)
         fresh, is_known = _look(request, job, shelf)
         if done := _published(out, job):  # while this stale twin was looking at the slide
-            return _planned_of(done)
+            return _planned_of(done, request)
         receipt = save_plan(staging, fresh, disk)
-        if not isinstance(fresh.plan, SlidePlan) or not isinstance(request, SegmentationRequest):
+        if isinstance(fresh.plan, TissuePlan):
             return Planned(receipt.fingerprint, ())
         chunk_tiles = tuple(len(chunk) for chunk in fresh.plan.chunks)
         return Planned(
@@ -132,7 +132,7 @@ def plan_slide(
             chunk_tiles,
             plan_work(fresh.plan) if _shelf_for(fresh.plan, shelf).is_there else "",
             reused=is_known,
-            may_fail=request.may_fail(sum(chunk_tiles)),
+            may_fail=_may_fail(request, chunk_tiles),
         )
 
 
@@ -281,8 +281,7 @@ def _builder(
             lambda folder: build_tissue(folder, tissue, check, disk),
         )
     staged = load_plan(staging)
-    tiles = sum(len(chunk) for chunk in staged.plan.chunks)
-    may_fail = request.may_fail(tiles) if isinstance(request, SegmentationRequest) else 0
+    may_fail = _may_fail(request, tuple(len(chunk) for chunk in staged.plan.chunks)) or 0
 
     def build_cells(folder: Path) -> Manifest:
         if equal := find_equal(staged.plan, _shelf_for(staged.plan, shelf)):
@@ -326,9 +325,16 @@ def _check(should_stop: Callable[[], bool]) -> None:
         raise Stopped
 
 
-def _planned_of(done: Manifest | TissueManifest) -> Planned:
+def _planned_of(done: Manifest | TissueManifest, request: SlideRequest) -> Planned:
     chunk_tiles = done.chunk_tiles if isinstance(done, Manifest) else ()
-    return Planned(done.fingerprint, chunk_tiles)
+    may_fail = _may_fail(request, chunk_tiles)
+    return Planned(done.fingerprint, chunk_tiles, may_fail=may_fail)
+
+
+def _may_fail(request: SlideRequest, chunk_tiles: tuple[int, ...]) -> int | None:
+    if not isinstance(request, SegmentationRequest):
+        return None
+    return request.may_fail(sum(chunk_tiles))
 
 
 def _assembled(manifest: Manifest | TissueManifest) -> Assembled:
