@@ -53,7 +53,7 @@ def is_parked(event: StoryLine, job: str) -> bool:
 
 
 def ending(view: JobView) -> Line | None:
-    """How a job ended that was not published, or with failed tiles: no event of its own says so."""
+    """How a job ended that was not published, or has failed tiles: no event of its own says so."""
     if view.ended_at is None or not view.state.is_final:
         return None
     if view.state is JobState.SUCCEEDED:

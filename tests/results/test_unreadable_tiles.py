@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rotten import Rotten, pretend_unchanged
 
 from raysched.errors import SlideChanged, SlideError, SlideMissing, TooManyFailedTiles
 from raysched.imaging.request import SegmentationRequest
@@ -19,6 +18,7 @@ from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import NO_SHELF, Shelf
 from tests.results.conftest import Attempt, crop_attempt
+from tests.rotten import Rotten, pretend_unchanged
 
 ROOM = 10**9
 FAILED = [4, 5, 7, 8]

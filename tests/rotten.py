@@ -23,9 +23,13 @@ class Rotten:
 
     @classmethod
     def of(cls, slide: Path, path: Path) -> Rotten:
-        """A sound copy, compressed: what is spoilt cannot be decoded."""
-        with tifffile.TiffFile(slide) as whole:
-            tifffile.imwrite(path, whole.asarray(), tile=(256, 256), compression="zlib")
+        """A sound copy, compressed: what is spoilt cannot be decoded. With a second level, in which
+        the slide as a whole can be seen also while the first is spoilt."""
+        rgb = tifffile.imread(slide)
+        form = {"tile": (256, 256), "photometric": "rgb", "compression": "zlib"}
+        with tifffile.TiffWriter(path) as file:
+            file.write(rgb, **form, metadata=None)
+            file.write(rgb[::8, ::8].copy(), **form, subfiletype=1, metadata=None)
         with tifffile.TiffFile(path) as file:
             at, size = file.pages[0].dataoffsets[-1], file.pages[0].databytecounts[-1]
         with path.open("rb") as sound:
