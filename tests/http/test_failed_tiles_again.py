@@ -5,13 +5,17 @@ The real scheduler and the real stages, without Ray; the slide really cannot be 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from raysched import Client
+from raysched.cli.main import app
 from raysched.core.model import Stage
 from raysched.results.manifest import read_manifest
 from tests.http.by_hand import JOB, Units, cut_slide
@@ -202,6 +206,43 @@ def test_failed_tiles_are_run_again_by_a_new_job_of_the_same_request(
         assert (out_of(here, old) / "manifest.json").read_bytes() == files
         used = await here.http.post("/workflows", headers=key, json={"jobs": [ROTTEN]})
         assert (used.status_code, used.json()["code"]) == (409, "conflict")
+
+    served(work)
+
+
+def test_the_command_line_says_how_many_tiles_failed_and_runs_them_again(
+    served: Callable[..., None],
+) -> None:
+    async def work(here: Here, units: Units, rotten: Rotten) -> None:
+        rotten.spoil()
+        old = await submitted(here, max_failed_share=0.5)
+        await units.do_all()
+        cells = (await got(here, old))["cells"]
+        key = here.http.headers["Authorization"].removeprefix("Bearer ")
+
+        async def say(*words: str) -> str:
+            env = {"RAYSCHED_SERVER": here.url, "RAYSCHED_KEY": key}
+            done = await asyncio.to_thread(CliRunner().invoke, app, list(words), env=env)
+            assert done.exit_code == 0, done.output
+            return done.stdout
+
+        row = f"{old}  succeeded          9/9 tiles  {cells:>9,} cells  lung  rotten.tif"
+        assert await say("status") == f"{row}  4 failed tiles\n"
+        sentence = f"succeeded with 4 failed tiles: {cells} cells"
+        assert await say("status", old) == await say("watch", old)
+        assert (await say("watch", old)).splitlines()[:3] == [
+            f"{row}  4 failed tiles",
+            f"  {sentence}",
+            f"  read these tiles again with: raysched retry {old} --failed-tiles",
+        ]
+        assert await say("explain", old) == f"{sentence}\n"
+        made, job = (await say("retry", old, "--failed-tiles")).splitlines()
+        assert made.endswith(f" failed tiles of {old}, rotten.tif")
+        assert job.split() == [job.split()[0], "lung", "rotten.tif"]
+        with Client(here.url, key) as client:
+            more = await asyncio.to_thread(client.retry_failed_tiles, old, key="once")
+            assert await asyncio.to_thread(client.retry_failed_tiles, old, key="once") == more
+        assert more.name == f"failed tiles of {old}, rotten.tif"
 
     served(work)
 
