@@ -72,6 +72,7 @@ class SegmentationSettings(Section):
     engine: str = "classical"
     tile_px: int = Field(default=1024, ge=64, le=8192)
     chunk_tiles: int = Field(default=4, ge=1, le=256)
+    max_failed_share: float = Field(default=0.1, ge=0, le=1)
 
 
 class ReuseSettings(Section):

@@ -251,7 +251,11 @@ def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost
     match ending:
         case stages.Planned():
             facts = PlanFacts(
-                ending.fingerprint, ending.chunk_tiles, ending.work, reused=ending.reused
+                ending.fingerprint,
+                ending.chunk_tiles,
+                ending.work,
+                reused=ending.reused,
+                may_fail=ending.may_fail,
             )
             return SlidePlanned(at, run, seconds, facts)
         case stages.Receipt():

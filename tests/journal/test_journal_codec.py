@@ -128,10 +128,10 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
     ),
     ("slide_planned", 1): (
-        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True, 1)),
         (
             '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
-            '"work":"w1","reused":true}}'
+            '"work":"w1","reused":true,"may_fail":1}}'
         ),
     ),
     ("mpp_missed", 1): (
@@ -186,6 +186,15 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         1,
         '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3]}}',
         ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3))),
+    ),
+    (
+        "slide_planned",
+        1,
+        (
+            '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
+            '"work":"w1","reused":true}}'
+        ),
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
     ),
     (
         "job_retry_requested",
