@@ -37,6 +37,7 @@ KEPT = Retire(
             progress=Progress(PlanFacts("f1", (4, 3), "s1"), [1], 1, 4, 1, 120, 2.5),
             mpp=0.25,
             losses={"segment 1": 2},
+            too_large={"segment 1": None},
             retry_key="k2",
             earlier_retry_keys=("k0", "k1"),
             failure=Failure("boom", "It broke.", "Fix it."),
@@ -55,13 +56,15 @@ BODY = (
     '{"fingerprint":"f1","chunk_tiles":[4,3],"work":"s1","reused":false},"pending":[1],'
     '"chunks_done":1,"tiles_done":4,'
     '"tiles_failed":1,"cells":120,"seconds":2.5},"mpp":0.25,"runs":{},"losses":{"segment 1":2},'
+    '"too_large":{"segment 1":null},'
     '"verdict":null,"retry_at":null,"retry_key":"k2","earlier_retry_keys":["k0","k1"],'
     '"skipped_by":null,"awaits":null,"failure":{"code":"boom",'
     '"message":"It broke.","remedy":"Fix it."},"question":null,"cells":120,"checksum":null,'
     '"started_at":2.0,"ended_at":9.0}]}'
 )
 
-BEFORE_REUSE = BODY.replace(',"work":"s1","reused":false', "").replace(',"awaits":null', "")
+BEFORE_CARE = BODY.replace('"too_large":{"segment 1":null},', "")
+BEFORE_REUSE = BEFORE_CARE.replace(',"work":"s1","reused":false', "").replace(',"awaits":null', "")
 EARLIER = BEFORE_REUSE.replace('"earlier_retry_keys":["k0","k1"],', "")
 """What was written before those fields came: on people's disks, read for ever."""
 
@@ -70,8 +73,10 @@ def test_what_is_archived_is_written_as_it_was_and_read_for_ever() -> None:
     row = archive.row(3, KEPT)
     assert (row.version, row.body) == (1, BODY)
     assert archive.read(1, BODY) == KEPT
-    assert len({BODY, BEFORE_REUSE, EARLIER}) == 3
-    (job,) = KEPT.jobs
+    assert len({BODY, BEFORE_CARE, BEFORE_REUSE, EARLIER}) == 4
+    (kept,) = KEPT.jobs
+    job = replace(kept, too_large={})
+    assert archive.read(1, BEFORE_CARE) == replace(KEPT, jobs=(job,))
     assert job.progress is not None
     plan = replace(job.progress.plan, work="")
     then = replace(job, progress=replace(job.progress, plan=plan))
