@@ -211,31 +211,21 @@ class Runs:
         ).remote(order)
         answer = asyncio.ensure_future(_get(live.ref))
         loop = asyncio.get_running_loop()
-        limit_s, begun = self._limit_s(order, live.extent), loop.time()
+        stage, usual_s = command.unit.stage, self._settings.unit_limit_s
+        most_s, begun = limit_s(usual_s, stage, order.request, live.extent), loop.time()
         while True:
-            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, limit_s))
+            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, most_s))
             if done:
                 return answer.result()
             if not self._lanes.has(command.lane):
                 answer.cancel()
                 return Lost("its lane is gone")
-            if loop.time() - begun > limit_s:
+            if loop.time() - begun > most_s:
                 log.warning("Run %s hangs; its lane is replaced.", command.run)
                 answer.cancel()
                 ray.cancel(live.ref, force=True)
                 await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
-                return _hung(command.unit, limit_s)
-
-    def _limit_s(self, order: tasks.Order, extent: Extent) -> float:
-        """How long a unit may take: as long as the setting says, and longer where there is more to
-        do than usual."""
-        limit_s, request, stage = self._settings.unit_limit_s, order.request, order.unit.stage
-        if stage not in USUAL_PX or not isinstance(request, SegmentationRequest):
-            return limit_s
-        tiles = request.chunk_tiles if stage is Stage.SEGMENT else extent.tiles
-        cells = 0 if stage is Stage.SEGMENT else extent.cells
-        much = max(tiles * request.tile_px**2 / USUAL_PX[stage], cells / USUAL_CELLS)
-        return limit_s * max(1.0, much)
+                return _hung(command.unit, most_s)
 
     async def _courtesy(self, work: Callable[[tasks.Order], None], order: tasks.Order) -> None:
         """Something in a results folder, waited for only for a moment."""
@@ -256,7 +246,18 @@ class Runs:
             ray.cancel(live.ref, force=True)
 
 
-def _hung(unit: Unit, limit_s: float) -> tasks.Failed:
+def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent) -> float:
+    """How long a unit may take: as long as the setting says, and longer where there is more to do
+    than usual."""
+    if stage not in USUAL_PX or not isinstance(request, SegmentationRequest):
+        return usual_s
+    tiles = request.chunk_tiles if stage is Stage.SEGMENT else extent.tiles
+    cells = 0 if stage is Stage.SEGMENT else extent.cells
+    much = max(tiles * request.tile_px**2 / USUAL_PX[stage], cells / USUAL_CELLS)
+    return usual_s * max(1.0, much)
+
+
+def _hung(unit: Unit, most_s: float) -> tasks.Failed:
     what, who = {
         Stage.PLAN: ("the plan", "the engine hangs, or the slide's storage"),
         Stage.SEGMENT: (f"chunk {unit.chunk}", "the engine hangs, or the slide's storage"),
@@ -269,7 +270,7 @@ def _hung(unit: Unit, limit_s: float) -> tasks.Failed:
         then = "If it hangs again, have the disk or share of the results folder looked at"
     failure = Failure(
         WorkHung.code,
-        f"After {limit_s:g} s {what} was not done: {who}.",
+        f"After {most_s:g} s {what} was not done: {who}.",
         f"Retry later: finished chunks are kept. {then}; if it only needs longer, ask the operator "
         "to raise cluster.unit_limit_s.",
     )
