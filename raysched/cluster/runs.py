@@ -258,21 +258,21 @@ def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent)
 
 
 def _hung(unit: Unit, most_s: float) -> tasks.Failed:
-    what, who = {
-        Stage.PLAN: ("the plan", "the engine hangs, or the slide's storage"),
-        Stage.SEGMENT: (f"chunk {unit.chunk}", "the engine hangs, or the slide's storage"),
-        Stage.ASSEMBLE: ("the assembling", "the storage of the results hangs, or the slide's"),
-        Stage.PUBLISH: ("the publishing", "the storage of the results hangs"),
+    what = {
+        Stage.PLAN: "the plan",
+        Stage.SEGMENT: f"chunk {unit.chunk}",
+        Stage.ASSEMBLE: "the assembling",
+        Stage.PUBLISH: "the publishing",
     }[unit.stage]
+    who, then = "the storage of the results hangs", "look at the disk of the results folder"
     if unit.stage in (Stage.PLAN, Stage.SEGMENT):
-        then = "If it hangs again, use other parameters or another engine"
-    else:
-        then = "If it hangs again, have the disk or share of the results folder looked at"
+        who = "the engine hangs, or the storage of the slide or of the results"
+        then = "use other parameters or another engine"
     failure = Failure(
         WorkHung.code,
         f"After {most_s:g} s {what} was not done: {who}.",
-        f"Retry later: finished chunks are kept. {then}; if it only needs longer, ask the operator "
-        "to raise cluster.unit_limit_s.",
+        f"Retry later: finished chunks are kept. If it hangs again, {then}; if it only needs more "
+        "time, ask the operator to raise cluster.unit_limit_s.",
     )
     return tasks.Failed(failure, retryable=True)
 

@@ -81,9 +81,9 @@ def test_what_hangs_is_given_up_with_its_process_and_others_go_on(
     good = cluster.submit(slides["good"], user=UserId("bob"))
     assert cluster.finish(good.job, user=UserId("bob")).cells > 30
     words = {
-        "plan": "the plan was not done: the engine hangs, or the slide's storage.",
-        "assemble": "the assembling was not done: the storage of the results hangs, or the slide's",
-        "stopped": "was not done: the engine hangs, or the slide's storage.",
+        "plan": "the plan was not done: the engine hangs, or the storage",
+        "assemble": "the assembling was not done: the storage of the results hangs.",
+        "stopped": "was not done: the engine hangs, or the storage of the slide or of the results.",
     }
     for name, job in jobs.items():
         ended = cluster.until(job, lambda view: view.state.is_final, wait_s=300)
@@ -96,11 +96,11 @@ def test_what_hangs_is_given_up_with_its_process_and_others_go_on(
 
 
 def submit_what_hangs_in_planning(cluster: Cluster, slide: Path) -> JobId:
-    """Its slide goes away between being looked at and being planned."""
+    """Its results folder answers to nobody, from after the submission on."""
     asyncio.run(cluster.gateway.hold(ClusterPaused(0.0, USER)))
-    job = cluster.submit(slide, branch="plan").job
-    slide.unlink()
-    os.mkfifo(slide)
+    job = cluster.submit(slide, branch="plan", name="plan").job
+    (cluster.folder / "out-plan").mkdir()
+    os.mkfifo(cluster.folder / "out-plan" / MANIFEST)
     asyncio.run(cluster.gateway.hold(ClusterResumed(0.0, USER)))
     return job
 

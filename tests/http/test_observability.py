@@ -117,8 +117,6 @@ def test_after_a_job_the_numbers_are_those_of_the_job(
         worker_active_jobs=0,
         active_users=0,
         lanes_busy=0,
-        lanes_wanted=2,
-        lanes_room=2,
         lanes=2,
     )
     found = shown.sum("cells_total") - before.sum("cells_total")
