@@ -151,7 +151,10 @@ class Life:
 
     async def _keep_logs_small(self) -> None:
         while True:
-            await asyncio.to_thread(prune_logs, self._config)
+            try:
+                await asyncio.to_thread(prune_logs, self._config)
+            except OSError as error:  # logs are a courtesy: jobs go on without
+                log.warning("The jobs' logs cannot be looked through: %s", error)
             await asyncio.sleep(PRUNE_S)
 
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:

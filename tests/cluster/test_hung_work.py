@@ -25,7 +25,7 @@ from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.results import stages
 from raysched.results.manifest import MANIFEST
 
-LIMIT_S = 50.0
+LIMIT_S = 40.0
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -102,3 +103,21 @@ def test_a_state_folder_that_is_shut_for_writing_keeps_the_scheduler_waiting(
         assert await names(here.http) == ["before", "after"]
 
     run(disk.path, monkeypatch, work)
+
+
+def test_a_logs_folder_that_cannot_be_used_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "logs").write_text("no folder")
+    (tmp_path / "slides").mkdir()
+    write_synthetic_slide(tmp_path / "slides" / "lung-7.svs", width_px=300, height_px=300)
+
+    async def work(here: Here) -> None:
+        epoch = (await here.gateway.health()).epoch
+        assert (await ask_for(here.http, "one")).status_code == 201
+        await until_it_takes(here.http, "two")
+        health = await here.gateway.health()
+        assert (health.trouble, health.epoch) == (None, epoch)
+
+    run(tmp_path, monkeypatch, work)
