@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from raysched import __version__
 from raysched.cluster.health import Health
+from raysched.cluster.lanes import wake
 from raysched.cluster.life import Life, failed_unexpectedly
 from raysched.cluster.limiter import Admission, Budget, Limiter, Taken, check_taken, pace_of
 from raysched.cluster.listing import (
@@ -94,6 +95,7 @@ class SchedulerActor:
 
     async def _live(self) -> None:
         """One life after another, until closed; a life ends when its journal cannot be written."""
+        waking = asyncio.create_task(asyncio.to_thread(wake, self._config))
         while not self._closing.is_set():
             try:
                 self._life = await Life.begin(self._config, self._note_replayed)
@@ -109,6 +111,7 @@ class SchedulerActor:
             self._ready.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self._pause_s)
+        await asyncio.gather(waking, return_exceptions=True)
 
     def _note_replayed(self, replayed: int, events: int) -> None:
         self._replayed = (replayed, events)

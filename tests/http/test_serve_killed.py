@@ -24,15 +24,19 @@ from raysched.client.live import listen
 from raysched.core.model import JobState
 from tests.http.conftest import GENEROUS, Service, real_service
 
-pytestmark = pytest.mark.http
+pytestmark = [
+    pytest.mark.http,
+    # Ray Serve's own models, on import
+    pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
+]
 
 WAIT_S = 240.0
 PATIENCE_S = 180.0
 PROCESSES = {
-    "replica": "ray::ServeReplica",
-    "proxy": "ray::ProxyActor",
-    "controller": "ray::ServeController",
-    "scheduler": "ray::SchedulerActor",
+    "replica": "ServeReplica",
+    "proxy": "ProxyActor",
+    "controller": "ServeController",
+    "scheduler": "SchedulerActor",
 }
 
 
@@ -53,16 +57,17 @@ def process(what: str) -> psutil.Process | None:
             title = " ".join(child.cmdline())
         except psutil.Error:
             continue
-        if title.startswith(PROCESSES[what]):
+        if title.startswith("ray::") and PROCESSES[what] in title:
             return child
     return None
 
 
 def until(is_so: Callable[[], bool], why: str) -> None:
-    deadline = time.monotonic() + WAIT_S
+    """Ask again and again: what is waited for happens in other processes."""
+    pause, deadline = threading.Event(), time.monotonic() + WAIT_S
     while not is_so():
         assert time.monotonic() < deadline, why
-        time.sleep(0.1)
+        pause.wait(0.1)
 
 
 def kill(what: str) -> None:
