@@ -174,9 +174,14 @@ def _kill_workers(gateway: Gateway) -> Ways:
             if pid:
                 break
         killed_at = time.time()
-        again_at = _until(lambda: title in _processes(UNIT).values(), 0.005)  # noqa: B023
+        again_at = _until(lambda: _others(pid, title), 0.005)  # noqa: B023
         ways.add("again", again_at - killed_at)
     return ways
+
+
+def _others(pid: int, title: str) -> bool:
+    """Whether another process is at work under the same title."""
+    return any(each == title for other, each in _processes(UNIT).items() if other != pid)
 
 
 def _phases(state: Path, kills: list[tuple[float, float]]) -> Ways:
