@@ -43,6 +43,7 @@ class ClusterSettings(Section):
     lane_gb: float = Field(default=8.0, ge=1.5)
     spare_process: bool = True
     unit_limit_s: float = Field(default=600.0, gt=0)
+    lane_ready_s: float = Field(default=120.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
     stop_force_s: float = Field(default=3.0, ge=0)
@@ -75,6 +76,7 @@ class SegmentationSettings(Section):
     engine: str = "classical"
     tile_px: int = Field(default=1024, ge=64, le=8192)
     chunk_tiles: int = Field(default=4, ge=1, le=256)
+    max_failed_share: float = Field(default=0.1, ge=0, le=1)
 
 
 class ReuseSettings(Section):

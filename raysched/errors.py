@@ -226,6 +226,12 @@ class SlideUnreadable(SlideError):
     code = "slide_unreadable"
 
 
+class TooManyFailedTiles(SlideUnreadable):
+    """More of a slide's tiles could not be read than its job allows."""
+
+    code = "too_many_failed_tiles"
+
+
 class UploadRefused(SlideError):
     """What was uploaded is no slide that is taken in."""
 

@@ -39,13 +39,15 @@ class Planned:
     """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``.
 
     ``work`` names what the chunks find: jobs of one user with the same can use each other's
-    ("": none can). ``reused``: an equal result is there already.
+    ("": none can). ``reused``: an equal result is there already. ``may_fail``: so many tiles may
+    fail; None where there are none.
     """
 
     fingerprint: str
     chunk_tiles: tuple[int, ...]
     work: str = ""
     reused: bool = False
+    may_fail: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
