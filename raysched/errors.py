@@ -284,9 +284,15 @@ class ClusterUnreachable(ClusterError):
 
 
 class Busy(ClusterError):
-    """All places are taken, by other users too."""
+    """All places are taken, by other users too. ``retry_after_s``: when to come again."""
 
     code = "busy"
+
+    def __init__(
+        self, message: str, *, remedy: str, retry_after_s: float = 5.0, **facts: object
+    ) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
 
 
 class Draining(ClusterError):

@@ -248,7 +248,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _what_is_left(prepared: Prepared) -> str:
     """What a stopped job left on the disk, as found there."""
-    from raysched.results.staging import staging_folder
+    from raysched.results.folders import staging_folder
 
     staging = staging_folder(_out(prepared), prepared.jobs[0].job)
     if staging.exists():

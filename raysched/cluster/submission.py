@@ -25,7 +25,6 @@ from raysched.errors import (
     LimitReached,
     OutputNotEmpty,
 )
-from raysched.imaging.engine import engine_params
 from raysched.imaging.request import (
     KINDS,
     MeasureParams,
@@ -35,9 +34,7 @@ from raysched.imaging.request import (
     TissueParams,
     TissueRequest,
 )
-from raysched.imaging.slide import open_slide
-from raysched.results.manifest import read_provenance
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 
 LATER = ("tissue", "measure", "sweep", "slide_id", "max_failed_share")
 """Fields that jobs did not have at first."""
@@ -129,6 +126,8 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
         raise InvalidWorkflow(
             f"Two jobs of the workflow are named {twice!r}.", remedy="Give each job its own name."
         )
+    from raysched.imaging.slide import open_slide  # the scheduler, which imports this, opens none
+
     for slide in dict.fromkeys(job.slide for job in jobs):
         with open_slide(_path(slide, "slide")):
             pass
@@ -230,6 +229,8 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
         )
     defaults = config.segmentation
     engine = defaults.engine if job.engine is None else job.engine
+    from raysched.imaging.engine import engine_params
+
     params = engine_params(engine, job.params)
     refuse_taken(out, id_)
     return SegmentationRequest(
@@ -258,6 +259,8 @@ def refuse_taken(out: Path, job: JobId) -> None:
     _refuse_impossible(out, job)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    from raysched.results.manifest import read_provenance
+
     manifest = read_provenance(out)
     if manifest is None or manifest.job != job:
         raise OutputNotEmpty(

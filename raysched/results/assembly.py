@@ -16,7 +16,7 @@ from raysched.imaging.plan import SlidePlan
 from raysched.imaging.slide import open_slide
 from raysched.imaging.tissue import read_overview
 from raysched.results.cells import CellParts
-from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
+from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, flat
 from raysched.results.labels import write_labels
 from raysched.results.manifest import (
     MANIFEST,
@@ -31,6 +31,7 @@ from raysched.results.manifest import (
     slide_note,
     versions,
 )
+from raysched.results.outcomes import Receipt
 from raysched.results.preview import Preview
 from raysched.results.schema import Digest
 from raysched.results.sparing import is_sparing

@@ -14,7 +14,8 @@ from raysched.imaging.plan import SlidePlan
 from raysched.imaging.planning import content_hash, plan_work
 from raysched.imaging.segment import find_labels, measure_tile
 from raysched.imaging.slide import Slide, open_slide
-from raysched.results.chunks import SCHEMA, ChunkStore, ChunkWriter, Receipt, batch_table
+from raysched.results.chunks import SCHEMA, ChunkStore, ChunkWriter, batch_table
+from raysched.results.outcomes import Receipt
 from raysched.results.pixels import pixels_ahead
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import Shelf

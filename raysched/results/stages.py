@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -24,14 +23,16 @@ from raysched.imaging.planning import (
 from raysched.imaging.request import SegmentationRequest, SlideRequest, TissueRequest
 from raysched.imaging.slide import file_state, open_slide
 from raysched.results.assembly import build
-from raysched.results.chunks import RECEIPT_LIST, Receipt
+from raysched.results.chunks import RECEIPT_LIST
 from raysched.results.equal import Unusable, copy_equal, find_equal, forget, remember
+from raysched.results.folders import staging_folder
 from raysched.results.manifest import (
     RECEIPTS,
     Manifest,
     TissueManifest,
     read_provenance,
 )
+from raysched.results.outcomes import Assembled, Planned, Published, Receipt, Stopped
 from raysched.results.recall import Recalled, shelf_for
 from raysched.results.segmentation import Earlier, write_chunk
 from raysched.results.shelf import NO_SHELF, Shelf
@@ -43,7 +44,6 @@ from raysched.results.staging import (
     load_plan,
     read_receipt,
     save_plan,
-    staging_folder,
 )
 from raysched.results.storage import DISK, Disk, storage, unique
 from raysched.results.tissue import build_tissue, tissue_png
@@ -64,44 +64,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
-
-
-class Stopped(Exception):
-    """``should_stop`` said so. Nobody's fault, hence outside the error tree; nothing is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``.
-
-    ``work`` names what the chunks find: jobs of one user with the same can use each other's
-    ("": none can). ``reused``: an equal result is there already. ``may_fail``: so many tiles may
-    fail; None where there are none.
-    """
-
-    fingerprint: str
-    chunk_tiles: tuple[int, ...]
-    work: str = ""
-    reused: bool = False
-    may_fail: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """The result is complete in the staging folder, under its checksum."""
-
-    cells: int
-    checksum: str
-    tiles_failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The result is at ``out``."""
-
-    cells: int
-    checksum: str
-    out: str
 
 
 def plan_slide(

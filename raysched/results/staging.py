@@ -69,11 +69,6 @@ class Staged(Generic[P]):
         return ChunkStore(self.folder, self.receipt.fingerprint, disk)
 
 
-def staging_folder(out: Path, job: str) -> Path:
-    """Where a job's attempt works: beside ``out``, so that publishing is one rename."""
-    return out.parent / f".{out.name}.{job}.partial"
-
-
 @dataclass(frozen=True, slots=True)
 class FreshPlan:
     """What the plan stage found, before it is on disk. ``picture``: PNG bytes; None where an equal
