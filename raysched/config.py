@@ -42,6 +42,7 @@ class ClusterSettings(Section):
     lane_gpus: float = Field(default=0.0, ge=0, le=8)
     lane_gb: float = Field(default=8.0, ge=1.5)
     unit_limit_s: float = Field(default=600.0, gt=0)
+    lane_ready_s: float = Field(default=120.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
     stop_force_s: float = Field(default=3.0, ge=0)

@@ -139,6 +139,7 @@ VALUES: Mapping[str, Any] = {
     "chunk_median_s": 5.1, "chunk_p90_s": 7.9, "ClusterMinute.lanes_busy": 0.87,
     "requests": 214, "request_median_ms": 6.2, "request_p95_ms": 38.0,
     "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes_busy": 3,
+    "lanes_wanted": 4, "lanes_room": 4,
     "Ready.lanes": 4, "Estimate.lanes": 2.0, "BusyUser.lanes": 2,
     "next": None, "Stopping.jobs": 3,
 }  # fmt: skip

@@ -323,12 +323,15 @@ class Alive(Shown):
 
 class Ready(Shown):
     """The scheduler answers and can write its journal. Paused or draining it is ready all the
-    same: it answers, and what it has is safe."""
+    same: it answers, and what it has is safe. ``lanes`` are open, of ``lanes_wanted``; the cluster
+    has room for ``lanes_room``."""
 
     ready: bool
     version: str
     lanes: int
     lanes_busy: int
+    lanes_wanted: int
+    lanes_room: int
     jobs_open: int
     paused_at: datetime | None
     draining_at: datetime | None

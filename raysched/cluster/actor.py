@@ -458,6 +458,8 @@ class SchedulerActor:
             trouble=trouble.message if trouble else None,
             lanes=lanes,
             lanes_busy=len(life.core.runs()) if life else 0,
+            lanes_wanted=life.core.state.lanes_wanted if life else 0,
+            lanes_room=life.core.state.lanes_room if life else 0,
             jobs_open=life.core.open_jobs() if life else 0,
             paused_at=life.core.state.paused_at if life else None,
             drained_at=life.core.state.drained_at if life else None,

@@ -24,7 +24,7 @@ from raysched.cluster.minutes import Minutes, waits_of
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
-from raysched.cluster.runs import Runs
+from raysched.cluster.runs import Extent, Runs
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
@@ -151,7 +151,10 @@ class Life:
 
     async def _keep_logs_small(self) -> None:
         while True:
-            await asyncio.to_thread(prune_logs, self._config)
+            try:
+                await asyncio.to_thread(prune_logs, self._config)
+            except OSError as error:  # logs are a courtesy: jobs go on without
+                log.warning("The jobs' logs cannot be looked through: %s", error)
             await asyncio.sleep(PRUNE_S)
 
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
@@ -390,8 +393,7 @@ class Life:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunUnit():
-                job = self.core.state.jobs.get(command.unit.job)
-                self._runs.start(command, job.workflow if job else None)
+                self._runs.start(command, Extent.of(self.core.state.jobs.get(command.unit.job)))
             case StopRun():
                 self._runs.stop(command.run)
             case WakeAt():

@@ -124,6 +124,14 @@ def _missed(body: Body, _: str) -> _Said:
     return "warning", f"Storage has lost {len(body['chunks']):,} finished chunks; they go again."
 
 
+def _lost(body: Body, _: str) -> _Said:
+    how = " alone and one tile at a time" if body.get("too_large") else ""
+    return (
+        "warning",
+        f"The process of a unit was lost, and the unit goes again{how}: {body['cause']}.",
+    )
+
+
 _SENTENCES: dict[str, Callable[[Any, str], _Said]] = {
     "workflow_submitted": _submitted,
     "job_cancel_requested": lambda *_: ("info", "Its cancel was asked for."),
@@ -142,10 +150,7 @@ _SENTENCES: dict[str, Callable[[Any, str], _Said]] = {
         f"Published: {body['cells']:,} cells, checksum {body['checksum']}.",
     ),
     "run_failed": _failed,
-    "run_lost": lambda body, _: (
-        "warning",
-        f"The process of a unit was lost, and the unit goes again: {body['cause']}.",
-    ),
+    "run_lost": _lost,
     "lane_lost": lambda body, _: (
         "warning",
         f"Lane {body['lane']} was lost with the unit in it ({body['cause']}).",

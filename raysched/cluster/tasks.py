@@ -18,7 +18,7 @@ import pyarrow as pa
 import ray
 
 from raysched.cluster.capture import LogPlace, captured
-from raysched.cluster.guard import guarded
+from raysched.cluster.guard import Kernel, Watch, guarded, kernel_here
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -36,6 +36,7 @@ from raysched.imaging.request import SlideRequest
 from raysched.logs import LogFormat, about, write_logs
 from raysched.results import stages
 from raysched.results.shelf import Shelf
+from raysched.results.sparing import sparing
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Order:
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
     is ended for that, the reason is among ``notes``. ``cpus``: those of the lane, which engines
     that start threads ask for. ``log``: where what is said meanwhile goes; ``names``: whose work it
-    is, for this process's own log.
+    is, for this process's own log. ``careful``: in as little memory as can be.
     """
 
     run: RunId
@@ -82,6 +83,7 @@ class Order:
     cpus: int
     log: LogPlace
     names: Names
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ def _ending(order: Order) -> Outcome:
     _give_way()
     processors.give(order.cpus)
     try:
-        with guarded(order.unit, order.run, order.most_bytes, order.notes):
+        watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful)
+        with guarded(watch), sparing(order.careful):
             return _said(order, _do(order))
     except stages.Stopped:
         log.info("%s stops, as it was told to.", _name_of(order.unit))
@@ -171,6 +174,12 @@ def _ending(order: Order) -> Outcome:
             "Report this with the log of the Ray worker.",
         )
         return Failed(failure, retryable=True)
+
+
+@ray.remote(max_retries=0)
+def greet() -> Kernel:
+    """That there is a process in a lane, and what it runs on."""
+    return kernel_here()
 
 
 @ray.remote(max_retries=0)

@@ -13,12 +13,13 @@ from math import isfinite
 
 from raysched.core import equal_work
 from raysched.core.commands import RemoveFiles
-from raysched.core.dispatch import unit_size
+from raysched.core.dispatch import unit_key, unit_size
 from raysched.core.events import (
     ChunkFinished,
     ChunksMissed,
     LaneLost,
     LaneOpened,
+    LanesCounted,
     MppMissed,
     ResultAssembled,
     ResultPublished,
@@ -282,15 +283,18 @@ def apply_failed(state: State, event: RunFailed, step: Step) -> None:
 def apply_lost(state: State, event: RunLost, step: Step) -> None:
     """Do the unit again in the same attempt, unless it has been lost too often.
 
-    The time in the lane is charged: work that kills its worker must not run for nothing.
+    The time in the lane is charged: work that kills its worker must not run for nothing. What was
+    ended for its memory goes again with care.
     """
     run = state.runs[event.run]
     job = _close(state, event.run, state.now - run.started_at, step, is_typical=False)
     return_unit(job, run)
     if _was_coming_to_rest(state, job, step):
         return
-    unit = f"{run.unit.stage} {run.unit.chunk}"
+    unit = unit_key(run.unit)
     job.losses[unit] = job.losses.get(unit, 0) + 1
+    if event.too_large:
+        job.too_large[unit] = None
     if job.losses[unit] > state.limits.max_losses_per_unit:
         failure = Failure(
             "work_lost",
@@ -388,6 +392,16 @@ def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
         apply_lost(state, RunLost(event.at, run, event.cause), step)
     del state.lanes[event.lane]
     del state.idle[event.lane]
+
+
+def check_lanes_counted(state: State, event: LanesCounted) -> bool:
+    """Only other numbers are news."""
+    return (event.wanted, event.room) != (state.lanes_wanted, state.lanes_room)
+
+
+def apply_lanes_counted(state: State, event: LanesCounted, step: Step) -> None:
+    """Who waits for a lane is told by these why there are no more."""
+    state.lanes_wanted, state.lanes_room = event.wanted, event.room
 
 
 def check_started(state: State, event: SchedulerStarted) -> bool:

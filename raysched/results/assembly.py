@@ -33,6 +33,7 @@ from raysched.results.manifest import (
 )
 from raysched.results.preview import Preview
 from raysched.results.schema import Digest
+from raysched.results.sparing import is_sparing
 from raysched.results.staging import PICTURE, TISSUE, Staged
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
@@ -54,11 +55,15 @@ def build(
     receipts = _all_receipts(plan, store, may_fail)
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
-    # Neither needs the other, and both spend their time outside of Python.
+    # Neither needs the other, and both spend their time outside of Python. Where memory is spared,
+    # one is done after the other.
     over = Event()
     labels = thread("labels").submit(
         write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
     )
+    if is_sparing():
+        wait([labels])
+        labels.result()
     try:
         preview = Preview(plan, staged.tissue)
         cells_check = _also_of(labels, check)

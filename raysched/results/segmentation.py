@@ -18,6 +18,7 @@ from raysched.results.chunks import SCHEMA, ChunkStore, ChunkWriter, Receipt, ba
 from raysched.results.pixels import pixels_ahead
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import Shelf
+from raysched.results.sparing import is_sparing
 from raysched.results.staging import Staged, check_unchanged
 
 
@@ -128,8 +129,9 @@ def _tables(
     writer: ChunkWriter,
     labels: ChunkLabels,
 ) -> Generator[Any]:
-    """The staged table of each of some tiles, in order; in memory is a batch of tiles."""
-    plan, most = staged.plan, batch_of(labels.engine)
+    """The staged table of each of some tiles, in order; in memory is a batch of tiles, and one tile
+    where memory is spared."""
+    plan, most = staged.plan, 1 if is_sparing() else batch_of(labels.engine)
     with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
         for begin in range(0, len(tiles), most):
             check()

@@ -78,6 +78,7 @@ class JobFacts:
     plan: PlanFacts | None = None
     done: dict[int, ChunkFinished] = field(default_factory=dict)
     losses: list[tuple[Stage, int]] = field(default_factory=list)
+    too_large: list[tuple[Stage, int]] = field(default_factory=list)
     will_retry: bool | None = None
     retry_at: float | None = None
     skipped_by: str | None = None
@@ -85,6 +86,10 @@ class JobFacts:
     mpp: float | None = None
     retry_keys: tuple[str, ...] = ()
     checksum: str | None = None
+
+    def begin_attempt(self) -> None:
+        """What was lost is counted anew."""
+        self.attempt, self.losses, self.too_large = self.attempt + 1, [], []
 
 
 @dataclass(eq=False)
@@ -138,6 +143,7 @@ class Facts:
         self.removals: list[str] = []
         self.paused = self.drained = False
         self.went_again = 0
+        self.counted = (0, 0)
         self.submitted = 0
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()

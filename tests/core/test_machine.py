@@ -52,6 +52,7 @@ from raysched.core.events import (
     JobRetryRequested,
     LaneLost,
     LaneOpened,
+    LanesCounted,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -376,7 +377,7 @@ class Life(Endings, RuleBasedStateMachine):
             case (("badly" | "for good"), _):
                 return RunFailed(at, run, seconds, BOOM, how == "badly")
             case "lost", _:
-                return RunLost(at, run, "killed")
+                return RunLost(at, run, "killed", too_large=seconds > 1)
             case "stopped", _:
                 return RunStopped(at, run, seconds)
             case "mpp", Stage.PLAN:
@@ -426,6 +427,7 @@ class Life(Endings, RuleBasedStateMachine):
             self.tell(LaneLost(at, lane, "gone"))
         for lane in LANES[:lanes]:
             self.tell(LaneOpened(at, lane))
+        self.tell(LanesCounted(at, 4, lanes))
 
     @rule(seconds=st.sampled_from((-5.0, 0.0, 1.0, 3.0, 30.0)))
     def time_passes(self, seconds: float) -> None:

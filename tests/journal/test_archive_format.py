@@ -39,6 +39,7 @@ KEPT = Retire(
             ),
             mpp=0.25,
             losses={"segment 1": 2},
+            too_large={"segment 1": None},
             retry_key="k2",
             earlier_retry_keys=("k0", "k1"),
             failure=Failure("boom", "It broke.", "Fix it."),
@@ -58,13 +59,15 @@ BODY = (
     '"chunks_done":1,"tiles_done":4,'
     '"tiles_failed":1,"cells":120,"seconds":2.5,"holes":{"0":[1,120]}},'
     '"mpp":0.25,"runs":{},"losses":{"segment 1":2},'
+    '"too_large":{"segment 1":null},'
     '"verdict":null,"retry_at":null,"retry_key":"k2","earlier_retry_keys":["k0","k1"],'
     '"skipped_by":null,"awaits":null,"failure":{"code":"boom",'
     '"message":"It broke.","remedy":"Fix it."},"question":null,"cells":120,"checksum":null,'
     '"started_at":2.0,"ended_at":9.0}]}'
 )
 
-BEFORE_HOLES = BODY.replace(',"may_fail":0', "").replace(',"holes":{"0":[1,120]}', "")
+BEFORE_CARE = BODY.replace('"too_large":{"segment 1":null},', "")
+BEFORE_HOLES = BEFORE_CARE.replace(',"may_fail":0', "").replace(',"holes":{"0":[1,120]}', "")
 BEFORE_REUSE = BEFORE_HOLES.replace(',"work":"s1","reused":false', "").replace(',"awaits":null', "")
 EARLIER = BEFORE_REUSE.replace('"earlier_retry_keys":["k0","k1"],', "")
 """What was written before those fields came: on people's disks, read for ever."""
@@ -74,8 +77,10 @@ def test_what_is_archived_is_written_as_it_was_and_read_for_ever() -> None:
     row = archive.row(3, KEPT)
     assert (row.version, row.body) == (1, BODY)
     assert archive.read(1, BODY) == KEPT
-    assert len({BODY, BEFORE_HOLES, BEFORE_REUSE, EARLIER}) == 4
-    (job,) = KEPT.jobs
+    assert len({BODY, BEFORE_CARE, BEFORE_HOLES, BEFORE_REUSE, EARLIER}) == 5
+    (kept,) = KEPT.jobs
+    job = replace(kept, too_large={})
+    assert archive.read(1, BEFORE_CARE) == replace(KEPT, jobs=(job,))
     assert job.progress is not None
     plan = replace(job.progress.plan, may_fail=None)
     then = replace(job, progress=replace(job.progress, plan=plan, holes={}))
