@@ -141,7 +141,9 @@ def _tables(
             found = labels.of(whole)
             for tile, rgb in read:
                 if isinstance(rgb, SlideUnreadable):
-                    yield writer.fail(tile.index, rgb.message)
+                    # The manifest is its owner's, where the server keeps slides is not.
+                    reason = rgb.message.replace(str(slide.path), slide.path.name)
+                    yield writer.fail(tile.index, reason)
                     continue
                 mine = found.pop(tile.index)
                 cells = measure_tile(rgb, mine, plan, staged.tissue, tile, labels.engine)

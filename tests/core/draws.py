@@ -48,6 +48,7 @@ ASK = st.tuples(
 )
 USUAL = PlanFacts("p2", TILES[:2])
 EQUAL = PlanFacts("p2", TILES[:2], "slide")
+LIMITED = replace(USUAL, may_fail=2)
 REUSED = replace(EQUAL, reused=True)
 ENDED_BADLY = (JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED)
 PLANS = st.sampled_from(

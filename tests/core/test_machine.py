@@ -19,6 +19,7 @@ from draws import (
     ASK,
     ENDED_BADLY,
     EQUAL,
+    LIMITED,
     LIMITS,
     NIGHTLY,
     PLANS,
@@ -42,6 +43,7 @@ from hypothesis.stateful import (
 )
 from machine_endings import TO_BE_MET as OF_ENDINGS
 from machine_endings import Endings
+from machine_tiles import Tiles
 from reference import SOMEBODY, Reference
 
 from raysched.core.events import (
@@ -91,7 +93,7 @@ MET: Counter[str] = Counter()
 """What the lives have met, so that a search that got poorer is noticed."""
 
 
-class Life(Endings, RuleBasedStateMachine):
+class Life(Endings, Tiles, RuleBasedStateMachine):
     met = MET
 
     def __init__(self) -> None:
@@ -344,7 +346,7 @@ class Life(Endings, RuleBasedStateMachine):
         asking = self.in_state(JobState.NEEDS_MPP)
         if self.model.runs:
             job = self.model.runs[min(self.model.runs)].job
-            self.report([(0, "well", seconds)], EQUAL if job.spec.kind == "k" else USUAL)
+            self.report([(0, "well", seconds)], EQUAL if job.spec.kind == "k" else LIMITED)
         elif asking:
             user = UserId(self.model.jobs[asking[0]].user)
             self.tell(MppAnswered(self.now, user, JobId(asking[0]), 0.5))
@@ -468,8 +470,6 @@ class Life(Endings, RuleBasedStateMachine):
         for job in self.model.jobs.values():
             MET["somebody waits for equal work"] += job.awaits is not None
             MET["somebody reuses"] += job.plan is not None and job.plan.reused
-            MET["too many tiles failed"] += self.model.has_failed_too_much(job)
-        MET["failed tiles go again"] += self.model.went_again
         MET["work is done"] += any(self.model.done_work.values())
         MET["equal work side by side"] += self.side_by_side()
         for view in self.live.jobs_of(None, self.now)[-3:]:

@@ -107,6 +107,8 @@ def test_a_job_below_its_threshold_succeeds_and_says_with_how_many_failed_tiles(
         manifest = read_manifest(out_of(here, name))
         assert manifest is not None
         assert [hole.tile for hole in manifest.counts.tiles_failed] == FAILED
+        reasons = {hole.reason.split(" at ")[0] for hole in manifest.counts.tiles_failed}
+        assert reasons == {"rotten.tif cannot be read"}, "where it lies is the server's"
         log = (await here.http.get(f"/jobs/{name}/log", params={"limit": 500})).json()
         *_, last = log["lines"]
         assert (last["level"], last["message"]) == ("warning", f"{sentence.capitalize()}.")

@@ -93,8 +93,9 @@ function Summary({ job }: { job: Job }): JSX.Element {
   );
 }
 
-/** A sentence that says no more than the number below it. */
-const saysCellsAlone = (job: Job) => /^done: [\d,]+ cells?$/.test(job.why.sentence);
+/** A sentence that says no more than the numbers below it. */
+const saysCellsAlone = (job: Job) =>
+  /^(done|succeeded with [\d,]+ failed tiles?): [\d,]+ cells?$/.test(job.why.sentence);
 
 function Overview({ job }: { job: Job }): JSX.Element {
   const isBegun = job.stage !== null || job.tiles_total !== null;
