@@ -262,6 +262,19 @@ class Lanes:
             await asyncio.to_thread(_remove, lane)
 
 
+def wake(config: Config) -> None:
+    """Have a process started in each lane that an earlier life left, while the journal is still
+    being read back: Ray has ended those of that life, and starting takes longer than reading."""
+    settings = config.cluster
+    for group in _existing().values():
+        tasks.warm_up.options(
+            name="warm up",
+            num_cpus=settings.lane_cpus,
+            num_gpus=settings.lane_gpus,
+            scheduling_strategy=_strategy(group),
+        ).remote(config.segmentation.engine, math.ceil(settings.lane_cpus))
+
+
 def bundle(settings: ClusterSettings) -> dict[str, float]:
     """What one lane takes of the cluster."""
     wanted = {"CPU": settings.lane_cpus, "GPU": settings.lane_gpus}

@@ -44,7 +44,7 @@ from raysched.errors import InternalError, WorkHung
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.logs import about, now_about
-from raysched.results import stages
+from raysched.results import outcomes
 
 log = logging.getLogger(__name__)
 
@@ -336,19 +336,23 @@ def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost
     """The one event that a run's ending becomes. Its texts are whole: they may quote file names
     that are no UTF-8, which the journal could not give back as they are."""
     match ending:
-        case stages.Planned():
+        case outcomes.Planned():
             facts = PlanFacts(
-                ending.fingerprint, ending.chunk_tiles, ending.work, reused=ending.reused
+                ending.fingerprint,
+                ending.chunk_tiles,
+                ending.work,
+                reused=ending.reused,
+                may_fail=ending.may_fail,
             )
             return SlidePlanned(at, run, seconds, facts)
-        case stages.Receipt():
+        case outcomes.Receipt():
             failed = len(ending.tiles_failed)
             return ChunkFinished(at, run, seconds, ending.cells, failed, ending.checksum)
-        case stages.Assembled():
+        case outcomes.Assembled():
             return ResultAssembled(at, run, seconds, ending.cells)
         case tasks.Incomplete():
             return ChunksMissed(at, run, seconds, ending.chunks, ending.cells, ending.tiles_failed)
-        case stages.Published():
+        case outcomes.Published():
             return ResultPublished(at, run, seconds, ending.cells, ending.checksum)
         case tasks.Failed():
             failure = Failure(*map(whole, astuple(ending.failure)))

@@ -53,9 +53,12 @@ def is_parked(event: StoryLine, job: str) -> bool:
 
 
 def ending(view: JobView) -> Line | None:
-    """How a job ended that was not published: no event of its own says so."""
-    if view.ended_at is None or not view.state.is_final or view.state is JobState.SUCCEEDED:
+    """How a job ended that was not published, or has failed tiles: no event of its own says so."""
+    if view.ended_at is None or not view.state.is_final:
         return None
+    if view.state is JobState.SUCCEEDED:
+        said = f"{view.explanation.sentence.capitalize()}."
+        return _line(view.ended_at, "warning", said) if view.tiles_failed else None
     level = "info" if view.state is JobState.CANCELLED else "error"
     said = f"{view.state.value.capitalize()}: {view.explanation.sentence}"
     return _line(view.ended_at, level, said)

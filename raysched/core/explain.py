@@ -44,7 +44,9 @@ def _done(state: State, job: Job, now: float) -> Explanation:
     used = (
         ", those of an equal job" if job.progress is not None and job.progress.plan.reused else ""
     )
-    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}{used}{gone}")
+    failed = job.progress.tiles_failed if job.progress is not None else 0
+    how = f"succeeded with {_count(failed, 'failed tile')}" if failed else "done"
+    return Explanation(Reason.DONE, f"{how}: {_count(job.cells, 'cell')}{used}{gone}")
 
 
 def _failed(state: State, job: Job, now: float) -> Explanation:

@@ -73,6 +73,8 @@ class Progress:
     tiles_failed: int = 0
     cells: int = 0
     seconds: float = 0.0
+    holes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of each finished chunk with failed tiles how many these are, and how many cells it has."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future, wait
 
 from raysched.errors import SlideUnreadable
-from raysched.imaging.frames import read_working
+from raysched.imaging.frames import read_twice
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb, Slide
@@ -41,12 +41,7 @@ def pixels_ahead(
 
 
 def _read(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb | SlideUnreadable:
-    """Tried twice: a share may be away for a moment."""
     try:
-        return read_working(slide, grid, rect)
-    except SlideUnreadable:
-        pass
-    try:
-        return read_working(slide, grid, rect)
+        return read_twice(slide, grid, rect)
     except SlideUnreadable as error:
         return error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import reference_endings
 from reference_endings import is_ending
-from reference_facts import REUSED, STAGE, Facts, JobFacts, RunFacts, S, Turns
+from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
 from reference_seen import core_jobs, same, say, seen_jobs
 
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
@@ -296,18 +296,14 @@ class Reference(Facts):
         """A unit went well, and nobody wants the job to stop."""
         match event:
             case SlidePlanned(plan=plan):
-                lost = job.plan is not None and job.plan.reused and not plan.reused
-                if job.plan is None or job.plan.fingerprint != plan.fingerprint or lost:
-                    job.done = {}
-                job.plan = plan
-                if plan.reused:
-                    chunks = range(len(plan.chunk_tiles))
-                    job.done = {chunk: job.done.get(chunk, REUSED) for chunk in chunks}
+                job.done, job.plan = self.done_of(job, plan), plan
                 other = self.equal_at_work(job)
                 if self.pending(job) and other is not None:
                     self._wait(job, other)
                 else:
                     job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
+            case ChunkFinished() if self.has_failed_too_much(job):
+                self._fail(job, True)
             case ChunkFinished():
                 is_done = not self.pending(job) and not self.flights(job)
                 job.state = S.ASSEMBLING if is_done else S.SEGMENTING

@@ -132,10 +132,10 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         '{"at":1.5,"wanted":4,"room":2}',
     ),
     ("slide_planned", 1): (
-        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True, 1)),
         (
             '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
-            '"work":"w1","reused":true}}'
+            '"work":"w1","reused":true,"may_fail":1}}'
         ),
     ),
     ("mpp_missed", 1): (
@@ -191,6 +191,15 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         1,
         '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3]}}',
         ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3))),
+    ),
+    (
+        "slide_planned",
+        1,
+        (
+            '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
+            '"work":"w1","reused":true}}'
+        ),
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
     ),
     (
         "job_retry_requested",
