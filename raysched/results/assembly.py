@@ -56,15 +56,12 @@ def build(
     receipts = _all_receipts(plan, store, may_fail)
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
-    # Neither needs the other, and both spend their time outside of Python. Where memory is spared,
-    # one is done after the other.
+    # Neither needs the other, and both spend their time outside of Python.
     over = Event()
     labels = thread("labels").submit(
         write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
     )
-    if is_sparing():
-        wait([labels])
-        labels.result()
+    wait([labels] if is_sparing() else [])
     try:
         preview = Preview(plan, staged.tissue)
         cells_check = _also_of(labels, check)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import re
@@ -10,9 +12,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from driving import Cluster, open_cluster
+from driving import USER, Cluster, open_cluster
 
+from raysched.cluster.story import told
 from raysched.core.model import JobState
 from raysched.errors import InvalidSetting
 from raysched.imaging.engine import engine_params, load_engine
@@ -22,7 +26,8 @@ from raysched.testing.engines import check_engine
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "example-engine"
 FAULTY = """
-import ctypes
+import ctypes, os, subprocess, threading
+from pathlib import Path
 
 from spots_engine import SpotsEngine
 
@@ -51,7 +56,18 @@ class Cropped(SpotsEngine):
 class Hanging(SpotsEngine):
     name = "hanging"
     def segment(self, *asked):
-        ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock
+        child = subprocess.Popen(["sleep", "3600"])
+        Path(__file__).with_name("pids").write_text(f"{os.getpid()} {child.pid}")
+        while True:
+            ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock
+
+class Greedy(SpotsEngine):
+    name = "greedy"
+    batch = 4
+    def segment_many(self, rgbs, *asked):
+        held = [b"x" * 700_000_000 for _ in rgbs]
+        threading.Event().wait(1)  # long enough to be noticed
+        return [self.segment(rgb, *asked) for rgb in rgbs]
 
 class Leaking(SpotsEngine):
     name = "leaking"
@@ -67,10 +83,11 @@ WORDS = {
     "cropped": "Engine 'cropped' answered with float32 of ",
 }
 ENDED = {
-    "hanging": ("work_hung", "After 12 s chunk 0 was not done: "),
+    "hanging": ("work_hung", "After 30 s chunk 0 was not done: "),
     "leaking": ("work_too_large", "The segment stage made its process hold "),
 }
 """These do not answer at all."""
+OTHERS = ("greedy",)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +101,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     metadata = folder / "faulty-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
-    points = [f"{name} = faulty:{name.capitalize()}" for name in (*WORDS, *ENDED)]
+    points = [f"{name} = faulty:{name.capitalize()}" for name in (*WORDS, *ENDED, *OTHERS)]
     (metadata / "entry_points.txt").write_text("\n".join(["[raysched.engines]", *points]))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
@@ -101,7 +118,7 @@ def _python_path() -> list[str]:
 def cluster(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A lane whose process sees the packages; what fails is not tried again."""
     folder = tmp_path_factory.mktemp("cluster")
-    limits = {"unit_limit_s": 12.0, "lane_gb": 2.0}
+    limits = {"unit_limit_s": 30.0, "lane_gb": 2.0}
     with open_cluster(folder, scheduling={"max_retries": 0}, lanes=1, **limits) as opened:
         yield opened
 
@@ -148,7 +165,7 @@ def test_parameters_outside_its_schema_are_refused_by_name() -> None:
 
 @pytest.mark.ray
 def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, installed: Path, tmp_path: Path
 ) -> None:
     slide = tmp_path / "slide.tif"
     write_synthetic_slide(slide, width_px=900, height_px=700, nuclei=60)
@@ -166,7 +183,31 @@ def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
         assert ended.state is JobState.FAILED and ended.failure is not None
         code, words = ENDED[name]
         assert (ended.failure.code, ended.failure.message[: len(words)]) == (code, words)
+    for pid in (installed / "pids").read_text().split():  # also what the engine had started
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(int(pid)).wait(timeout=60)
     ended = cluster.finish(good.job)
     manifest = json.loads((Path(json.loads(ended.request)["out"]) / "manifest.json").read_text())
     assert (manifest["engine"], manifest["engine_version"]) == ("spots", "1")
     assert manifest["counts"]["cells"] == ended.cells > 30
+
+
+@pytest.mark.ray
+def test_a_chunk_that_was_too_large_is_done_again_one_tile_at_a_time(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    slide = tmp_path / "slide.tif"
+    write_synthetic_slide(slide, width_px=900, height_px=700, nuclei=60)
+    small = {"tile_px": 512, "chunk_tiles": 4}
+    usual = cluster.finish(cluster.submit(slide, engine="spots", **small).job)
+    greedy = cluster.finish(cluster.submit(slide, engine="greedy", **small).job)
+    assert (greedy.cells, greedy.attempt) == (usual.cells, 1)
+    assert greedy.tiles_total == 4
+    story = asyncio.run(cluster.gateway.story(USER, greedy.job, after=0, most=100))
+    said = [told(event, greedy.job, 0) for event in story.events]
+    (lost,) = [line.message for lines in said for line in lines if "was lost" in line.message]
+    assert re.fullmatch(
+        "The process of a unit was lost, and the unit goes again alone and one tile at a time: "
+        r"The segment stage made its process hold \d\.\d GB, more than the 2\.0 GB of a lane\.",
+        lost,
+    )
