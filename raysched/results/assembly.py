@@ -46,8 +46,8 @@ def build(
 ) -> Manifest:
     """Write everything that a published results folder holds into ``folder``, which is new.
 
-    ``check`` is called before each tile and shard and may raise. Raises ``TooManyFailedTiles`` (more
-    than ``may_fail``) and ``ChunksMissing``, also where one is damaged.
+    ``check`` is called before each tile and shard and may raise. Raises ``TooManyFailedTiles``
+    (more than ``may_fail``) and ``ChunksMissing``, also where one is damaged.
     """
     begun = perf_counter()
     plan, store = staged.plan, staged.chunks(disk)
