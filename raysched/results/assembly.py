@@ -47,16 +47,15 @@ def build(
 ) -> Manifest:
     """Write everything that a published results folder holds into ``folder``, which is new.
 
-    ``check`` is called before each tile and shard and may raise. Raises ``TooManyFailedTiles`` when
-    more than ``may_fail`` tiles could not be read, ``ChunksMissing`` when a chunk is missing or
-    damaged.
+    ``check`` is called before each tile and shard and may raise. Raises ``TooManyFailedTiles``
+    (more than ``may_fail``) and ``ChunksMissing``, also where one is damaged.
     """
     begun = perf_counter()
     plan, store = staged.plan, staged.chunks(disk)
     receipts = _all_receipts(plan, store, may_fail)
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
-    # Neither needs the other, and both spend their time outside of Python.
+    # Both spend their time outside of Python. Where memory is spared, they go one after the other.
     over = Event()
     labels = thread("labels").submit(
         write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
@@ -76,8 +75,7 @@ def build(
     _write_picture(folder / PICTURE, staged, disk)
     disk.step("copy", folder / TISSUE)
     shutil.copyfile(staged.folder / TISSUE, folder / TISSUE)
-    everything = RECEIPT_LIST.dump_json(tuple(receipts.values()))
-    disk.write(folder / RECEIPTS, everything)
+    disk.write(folder / RECEIPTS, RECEIPT_LIST.dump_json(tuple(receipts.values())))
     manifest = Manifest(
         job=staged.receipt.job,
         created_at=staged.receipt.created_at,
