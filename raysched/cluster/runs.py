@@ -11,7 +11,8 @@ import contextlib
 import hashlib
 import logging
 import math
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import ray
@@ -19,6 +20,7 @@ from ray.exceptions import RayError, TaskCancelledError
 
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
+from raysched.cluster.fences import Fences
 from raysched.cluster.guard import clear_notes, taken_note, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.config import Config
@@ -35,8 +37,8 @@ from raysched.core.events import (
     RunStopped,
     SlidePlanned,
 )
-from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
-from raysched.errors import InternalError, WorkHung
+from raysched.core.model import Failure, JobId, PlanFacts, RunId, Stage, Unit, UserId
+from raysched.errors import InternalError, RayschedError, WorkHung
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.logs import about, now_about
@@ -55,27 +57,31 @@ class LiveRun:
     """A run in flight. ``order`` is set once it could be read, ``ref`` once Ray has the task."""
 
     run: RunId
+    job: JobId
     order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
     follower: asyncio.Task[None] | None = None
     stopper: asyncio.Task[None] | None = None
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is told to stop, and when it has ended."""
 
 
 class Runs:
     """All runs in flight of one life, by id."""
 
-    def __init__(self, config: Config, lanes: Lanes, report: Report) -> None:
+    def __init__(self, config: Config, lanes: Lanes, fences: Fences, report: Report) -> None:
         self._config = config
         self._settings = config.cluster
         self._lanes = lanes
+        self._fences = fences
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
         clear_notes(config.notes)  # of runs of an earlier life, which are dead
 
     def start(self, command: RunUnit, workflow: str | None = None) -> None:
         """Submit a unit into its lane and follow it to its end."""
-        live = self._live[command.run] = LiveRun(command.run)
         unit = command.unit
+        live = self._live[command.run] = LiveRun(command.run, unit.job)
         names = {"user": command.user, "workflow": workflow, "job": unit.job}
         with about(**names, attempt=unit.attempt, run=command.run):
             live.follower = asyncio.create_task(self._follow(command, live))
@@ -85,6 +91,16 @@ class Runs:
         live = self._live.get(run)
         if live is not None and live.stopper is None:
             live.stopper = asyncio.create_task(self._stop(live))
+
+    async def told(self, jobs: Iterable[JobId]) -> None:
+        """Wait until the runs of these jobs that are to stop can see it, or have ended; for no
+        longer than until they are interrupted."""
+        names = set(jobs)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_interrupt_s):
+                for live in list(self._live.values()):
+                    if live.job in names and live.stopper is not None:
+                        await live.told.wait()
 
     async def abandon(self) -> None:
         """Kill what still runs, without reports: the life is over."""
@@ -108,12 +124,16 @@ class Runs:
             # A kill by force ends like a crash; the core knows that it asked for it.
             said = await asyncio.to_thread(taken_note, self._config.notes, command.run)
             ending = tasks.Failed(said, retryable=False) if said else Lost(_cause(error))
+        except RayschedError as error:  # the result could not be handed over
+            failure = Failure(error.code, error.message, error.remedy)
+            ending = tasks.Failed(failure, retryable=True)
         except Exception as error:  # a fault of ours must not hold the lane for ever
             log.exception("Run %s could not be carried out.", command.run)
             ending = _failed(command.unit, error)
         seconds = loop.time() - begun
         if live.stopper is not None:
             live.stopper.cancel()
+        live.told.set()
         if live.order is not None:
             await asyncio.to_thread(_remove_marker, live.order)
         await self._report(lambda at: event_of(at, command.run, seconds, ending))
@@ -124,10 +144,15 @@ class Runs:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
-        live.order = _order(command, self._config, most_bytes)
+        live.order = order = _order(command, self._config, most_bytes)
+        unit = command.unit
+        if unit.stage is Stage.PUBLISH:
+            await self._fences.hand_over(order.request, unit.job, command.run)
+        elif unit.stage is Stage.PLAN and unit.attempt > 1:
+            await self._fences.take_back(order.request, unit.job)
         for _ in range(MOST_WORN):
             try:
-                return await self._answer(command, live, live.order)
+                return await self._answer(command, live, order)
             except RayError:
                 if not await asyncio.to_thread(was_worn, self._config.notes, command.run):
                     raise
@@ -172,6 +197,7 @@ class Runs:
         settings = self._settings
         if live.order is not None:
             await asyncio.to_thread(_place_marker, live.order)
+        live.told.set()
         await asyncio.sleep(settings.stop_interrupt_s)
         if live.ref is not None:
             ray.cancel(live.ref, force=False)
@@ -293,13 +319,12 @@ def _title(unit: Unit, request: SlideRequest) -> str:
 
 
 def _place_marker(order: tasks.Order) -> None:
-    marker = tasks.stop_marker(order.request, order.run, order.unit.job)
-    with contextlib.suppress(OSError, ValueError):
-        if marker.parent.is_dir():
-            marker.touch()
+    marker = tasks.stop_marker(order)
+    with contextlib.suppress(OSError):
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
 
 
 def _remove_marker(order: tasks.Order) -> None:
-    marker = tasks.stop_marker(order.request, order.run, order.unit.job)
-    with contextlib.suppress(OSError, ValueError):
-        marker.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        tasks.stop_marker(order).unlink(missing_ok=True)

@@ -7,7 +7,8 @@ Layout, beside the results folder ``out`` and on the same file system::
         planned.json                         vouches for them; written last
         chunks-{fingerprint}/000012-{checksum}.arrow  000012.json
         result.{unique}/                     a result in the making
-        result/                              a complete result, to be published by one rename
+        result/                              a complete result
+        publish.{run}/                       the same, handed over to one run of publish
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from raysched.results.chunks import ChunkStore
 from raysched.results.storage import Disk
 
 PLAN, TISSUE, PICTURE, PLANNED = "plan.json", "tissue.npz", "tissue.png", "planned.json"
+RESULT, HANDED = "result", "publish."
 
 
 P = TypeVar("P", SlidePlan, TissuePlan)
@@ -71,6 +73,12 @@ class Staged(Generic[P]):
 def staging_folder(out: Path, job: str) -> Path:
     """Where a job's attempt works: beside ``out``, so that publishing is one rename."""
     return out.parent / f".{out.name}.{job}.partial"
+
+
+def handed_name(run: str) -> str:
+    """What the complete result is called while one run of publish has it (``results/fencing.py``);
+    the run "" takes it as it is, where nobody else can be at work on the job."""
+    return f"{HANDED}{run}" if run else RESULT
 
 
 @dataclass(frozen=True, slots=True)
