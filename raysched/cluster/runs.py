@@ -37,7 +37,7 @@ from raysched.core.events import (
     RunStopped,
     SlidePlanned,
 )
-from raysched.core.model import Failure, JobId, PlanFacts, RunId, Stage, Unit, UserId
+from raysched.core.model import Failure, JobId, LaneId, PlanFacts, RunId, Stage, Unit, UserId
 from raysched.errors import InternalError, RayschedError, WorkHung
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
@@ -49,6 +49,10 @@ log = logging.getLogger(__name__)
 USUAL_CHUNK_PX = 4 * 1024**2
 MOST_WORN = 3
 ENGINE_STAGES = (Stage.PLAN, Stage.SEGMENT)
+DEAF_S = 0.25
+"""A process that is to end is gone at once, unless its engine holds the interpreter's lock: Ray's
+own thread in it waits for the lock to interrupt, and hears of nothing after that. Then its lane is
+given up, so that the node's raylet ends it."""
 LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
 
 
@@ -58,6 +62,7 @@ class LiveRun:
 
     run: RunId
     job: JobId
+    lane: LaneId
     order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
     follower: asyncio.Task[None] | None = None
@@ -81,7 +86,7 @@ class Runs:
     def start(self, command: RunUnit, workflow: str | None = None) -> None:
         """Submit a unit into its lane and follow it to its end."""
         unit = command.unit
-        live = self._live[command.run] = LiveRun(command.run, unit.job)
+        live = self._live[command.run] = LiveRun(command.run, unit.job, command.lane)
         names = {"user": command.user, "workflow": workflow, "job": unit.job}
         with about(**names, attempt=unit.attempt, run=command.run):
             live.follower = asyncio.create_task(self._follow(command, live))
@@ -205,6 +210,8 @@ class Runs:
         if live.ref is not None:
             log.warning("Run %s did not stop by itself; its process is killed.", live.run)
             ray.cancel(live.ref, force=True)
+            await asyncio.sleep(DEAF_S)
+            await self._lanes.give_up(live.lane)
 
 
 def _hung(unit: Unit, limit_s: float) -> tasks.Failed:

@@ -80,8 +80,8 @@ def measure() -> Iterator[Figure]:
         with connect(config) as session:
             bench = Bench(config, session.gateway, folder)
             tile_s = bench.tile_s()
-            plain, forced = _bare(_python_loop, force=False), _bare(_compiled_loop, force=True)
             yield Figure("one tile of the usual engine", tile_s, "s")
+            plain, forced = _bare(PYTHON_LOOP, force=False), _bare(COMPILED_LOOP, force=True)
             for case in cases():
                 yield from bench.figures(case, tile_s, forced if case.is_forced else plain)
 
@@ -285,20 +285,19 @@ def _ticks(pids: list[int]) -> int | None:
 # --- bare Ray -------------------------------------------------------------------------------------
 
 
-def _python_loop() -> None:
-    while True:
-        pass
+PYTHON_LOOP = """while True:
+    pass"""
+COMPILED_LOOP = "import spinning_engines as s; s.spin(s.without_lock)"
 
 
-def _compiled_loop() -> None:
-    import spinning_engines
-
-    spinning_engines.spin(spinning_engines.without_lock)
-
-
-def _bare(loop: Callable[[], None], *, force: bool) -> float:
+def _bare(loop: str, *, force: bool) -> float:
     """Seconds from ``ray.cancel`` of an endless loop until its process is still or gone."""
-    ref = ray.remote(loop).options(num_cpus=0, name="segment nothing", max_retries=0).remote()
+
+    def go_on() -> None:  # in here, so that it travels to a process that knows no benchmarks
+        exec(loop)
+
+    named = {"num_cpus": 0, "name": "segment nothing", "max_retries": 0}
+    ref = ray.remote(go_on).options(**named).remote()
     while not (pids := _lane_pids()):
         time.sleep(LOOK_S)
     time.sleep(3.0)  # it is compiled first
