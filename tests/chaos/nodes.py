@@ -149,6 +149,7 @@ class Nodes:
         resources = json.dumps({STATE_RESOURCE: 1})
         asked = ["--head", "--port", str(self.port), "--resources", resources]
         asked += ["--include-dashboard", "false", "--temp-dir", self.env["RAY_TMPDIR"]]
+        asked += ["--no-monitor", "--include-log-monitor", "false"]  # they only take time
         self.address = f"{place.address}:{self.port}"
         return self._start("head", place, cpus, asked)
 
