@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any, Self
 
 import psutil
@@ -34,6 +35,9 @@ TUNED = {
     "RAY_health_check_failure_threshold": "3",
 }
 """As docs/partitions.md advises: a node that does not answer is given up after 6 s."""
+PAUSE = Event()
+STARTS = 4
+"""How often a node is started: Ray gives up after 30 s, which pass where many tests run at once."""
 STORE_BYTES = 100 * 1024**2
 
 
@@ -42,7 +46,7 @@ def until(reached: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
     deadline = time.monotonic() + wait_s
     while not (found := reached()):
         assert time.monotonic() < deadline, f"it never came: {what}"
-        time.sleep(LOOK_S)
+        PAUSE.wait(LOOK_S)  # what is waited for is in other processes, which tell nobody
     return found
 
 
@@ -94,6 +98,10 @@ class Node:
                 victim.kill()
         psutil.wait_procs(victims, timeout=30)
         self.process.wait(timeout=30)
+
+    def is_up(self) -> bool:
+        """Whether it has joined, or made, its cluster, and lives."""
+        return not self.has_ended() and "Ray runtime started" in self.log.read_text()
 
     def has_ended(self) -> bool:
         """Whether it ended by itself."""
@@ -158,21 +166,21 @@ class Nodes:
         return self._start(name, place, cpus, ["--address", self.address])
 
     def _start(self, name: str, place: Place, cpus: int, asked: list[str]) -> Node:
-        log = self.folder / f"{name}-{len(self.made)}.log"
         command = [str(RAY), "start", "--block", "--disable-usage-stats", "--num-cpus", str(cpus)]
         command += ["--node-ip-address", place.address, "--num-gpus", "0"]
         command += ["--object-store-memory", str(STORE_BYTES), *asked]
-        with log.open("w") as said:
-            process = place.start(command, self.env, stdout=said, stderr=said)
-        node = Node(name, process, log)
-        self.made.append(node)
-        until(lambda: self._is_up(node), f"{name} starts, see {log}", START_S)
-        self.remember(node)
-        return node
-
-    def _is_up(self, node: Node) -> bool:
-        assert not node.has_ended(), node.log.read_text()
-        return "Ray runtime started" in node.log.read_text()
+        for _ in range(STARTS):
+            log = self.folder / f"{name}-{len(self.made)}.log"
+            with log.open("w") as said:
+                process = place.start(command, self.env, stdout=said, stderr=said)
+            node = Node(name, process, log)
+            self.made.append(node)
+            until(lambda node=node: node.is_up() or node.has_ended(), f"{name}, see {log}", START_S)
+            self.remember(node)
+            if node.is_up():
+                return node
+            node.kill()
+        raise AssertionError(node.log.read_text())
 
     @contextmanager
     def driver(self, place: Place, *args: str) -> Iterator[Driver]:

@@ -221,7 +221,8 @@ def test_a_plan_that_is_told_to_stop_leaves_nothing(crop: Path, tmp_path: Path) 
     assert asked > 3, "it looks while it reads"
     for most in range(asked):
         asked = 0
+        job = f"job-{most}"
         with pytest.raises(stages.Stopped):
-            stages.plan_slide(request, f"job-{most}", lambda most=most: after(most))  # type: ignore[misc]
-        assert not stages.staging_folder(tmp_path / "out", f"job-{most}").exists()
+            stages.plan_slide(request, job, lambda most=most: after(most))  # type: ignore[misc]
+        assert not stages.staging_folder(tmp_path / "out", job).exists()
     assert stages.plan_slide(request, "job", never).chunk_tiles
