@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from raysched.core.events import (
@@ -26,7 +27,7 @@ from raysched.core.state import Job, State
 from raysched.errors import ClusterError, RayschedError
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.results.fencing import hand_over, take_back
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,15 @@ STOPPED = {
     JobState.RETRY_WAITING,
 }
 PATIENCE_S = 20.0
+THREADS = 8
 
 
 class Fences:
     """The handing over and taking back of one life: one after another for each job."""
 
     def __init__(self) -> None:
+        # Results may be on a storage that hangs: threads of their own keep that from all others.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fences")
         self._turns: dict[JobId, asyncio.Task[None]] = {}
 
     async def hand_over(self, request: SlideRequest, job: JobId, run: RunId) -> None:
@@ -73,21 +77,24 @@ class Fences:
 
     async def _in_turn(self, job: JobId, work: Callable[[], None]) -> None:
         before = self._turns.get(job)
-        turn = self._turns[job] = asyncio.create_task(_after(before, work))
+        turn = self._turns[job] = asyncio.create_task(self._after(before, work))
         turn.add_done_callback(lambda done: self._leave(job, done))
         await asyncio.shield(turn)  # whoever gives up waiting leaves the disk as it is
+
+    async def _after(self, before: Awaitable[None] | None, work: Callable[[], None]) -> None:
+        if before is not None:
+            await asyncio.gather(before, return_exceptions=True)
+        await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def end(self) -> None:
+        """The life is over. What has begun comes to its end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, job: JobId, done: asyncio.Task[None]) -> None:
         if self._turns.get(job) is done:
             del self._turns[job]
         if not done.cancelled():
             done.exception()  # told to those who wait
-
-
-async def _after(before: Awaitable[None] | None, work: Callable[[], None]) -> None:
-    if before is not None:
-        await asyncio.gather(before, return_exceptions=True)
-    await asyncio.to_thread(work)
 
 
 def to_shut(state: State, event: Event, shown: Iterable[JobId]) -> list[Job]:

@@ -261,11 +261,18 @@ def slide_sha256(path: str | Path, before_read: Callable[[], None] = _go_on) -> 
     path = Path(path)
     _first_bytes(path)
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        before_read()
-        while piece := file.read(HASH_CHUNK_BYTES):
-            digest.update(piece)
+    try:
+        with path.open("rb") as file:
             before_read()
+            while piece := file.read(HASH_CHUNK_BYTES):
+                digest.update(piece)
+                before_read()
+    except OSError as error:
+        raise SlideUnreadable(
+            f"{path} cannot be read to its end: {error.strerror or error}.",
+            remedy="Check the disk or share that holds it, then retry.",
+            path=str(path),
+        ) from error
     return digest.hexdigest()
 
 

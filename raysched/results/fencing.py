@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from raysched.results.staging import HANDED, RESULT, handed_name
+from raysched.results.folders import HANDED, RESULT, handed_name
 from raysched.results.storage import DISK, Disk, is_not_empty, storage, unique
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,6 @@ from raysched.results.chunks import ChunkStore
 from raysched.results.storage import Disk
 
 PLAN, TISSUE, PICTURE, PLANNED = "plan.json", "tissue.npz", "tissue.png", "planned.json"
-RESULT, HANDED = "result", "publish."
 
 
 P = TypeVar("P", SlidePlan, TissuePlan)
@@ -68,17 +68,6 @@ class Staged(Generic[P]):
     def chunks(self, disk: Disk) -> ChunkStore:
         """The finished chunks of this plan."""
         return ChunkStore(self.folder, self.receipt.fingerprint, disk)
-
-
-def staging_folder(out: Path, job: str) -> Path:
-    """Where a job's attempt works: beside ``out``, so that publishing is one rename."""
-    return out.parent / f".{out.name}.{job}.partial"
-
-
-def handed_name(run: str) -> str:
-    """What the complete result is called while one run of publish has it (``results/fencing.py``);
-    the run "" takes it as it is, where nobody else can be at work on the job."""
-    return f"{HANDED}{run}" if run else RESULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +108,15 @@ def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
 
 
 def check_unchanged(staged: Staged[P]) -> None:
-    """Raise ``SlideChanged`` if the slide's file is another than the one that was planned."""
+    """Raise ``SlideChanged`` if the slide's file is another than the one that was planned, and
+    ``SlideMissing`` or ``SlideForbidden`` if it is gone or may not be read any more."""
     facts, known = staged.plan.slide, staged.receipt.slide_state
     path = Path(facts.path)
-    if not known or file_state(path) == known:
+    if not known:
         return
+    with suppress(OSError):  # reading it says in what way it is gone
+        if file_state(path) == known:
+            return
     if slide_sha256(path) != facts.sha256:
         raise SlideChanged(
             f"{path} is another file than when the job was planned.",

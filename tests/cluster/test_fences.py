@@ -21,7 +21,7 @@ from raysched.errors import ClusterError
 from raysched.imaging.request import SegmentationRequest
 from raysched.journal.entries import Entry
 from raysched.journal.journal import Journal
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 from raysched.testing import FakeCluster
 
 ANN, A, W = UserId("ann"), JobId("a"), WorkflowId("w1")
