@@ -46,7 +46,7 @@ class ClusterSettings(Section):
     lane_ready_s: float = Field(default=120.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
-    stop_force_s: float = Field(default=3.0, ge=0)
+    stop_force_s: float = Field(default=2.0, ge=0)
     group_commit_events: int = Field(default=256, ge=1, le=10_000)
     max_watchers: int = Field(default=2000, ge=1)
     max_waiting_events: int = Field(default=1000, ge=1)

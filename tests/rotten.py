@@ -9,7 +9,7 @@ from pathlib import Path
 import tifffile
 
 from raysched.imaging.slide import file_state
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 
 
 @dataclass

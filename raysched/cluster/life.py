@@ -12,11 +12,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.mailbox import Letter, Mailbox
@@ -56,13 +57,15 @@ TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
 @dataclass(slots=True)
 class Handled:
     """What became of a group of letters: what to write, to carry out, and to tell. ``ended``: jobs
-    that a report has brought to their end; ``waits_s``: how long those waited that began."""
+    that a report has brought to their end; ``waits_s``: how long those waited that began;
+    ``stopped``: jobs of which a result must not appear any more, and nobody waits to hear that."""
 
     entries: list[Entry] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
     ended: list[Job] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
+    stopped: list[Job] = field(default_factory=list)
 
 
 class Life:
@@ -78,7 +81,7 @@ class Life:
         self._settled.set()
         self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._ticks: set[asyncio.Task[None]] = set()
+        self._small: set[asyncio.Task[None]] = set()
         self._last_at = 0.0
         self._last_tick = time.monotonic()
         self._over: RayschedError | None = None
@@ -88,7 +91,8 @@ class Life:
         self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
-        self._runs = Runs(config, self._lanes, self.report)
+        self._fences = Fences()
+        self._runs = Runs(config, self._lanes, self._fences, self.report)
         self._spares = Spares(config, self.places, self._are_lanes_busy)
         self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
@@ -144,7 +148,7 @@ class Life:
             for task in done:
                 task.result()
         finally:
-            await self._end([*tasks, *self._ticks], remove_lanes=closing.is_set())
+            await self._end([*tasks], remove_lanes=closing.is_set())
 
     async def _keep_logs_small(self) -> None:
         while True:
@@ -157,6 +161,7 @@ class Life:
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
         if self._timer:
             self._timer.cancel()
+        tasks += self._small
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -168,6 +173,7 @@ class Life:
         self._news.set()
         self._settled.set()
         await self._runs.abandon()
+        self._fences.end()
         await self._removals.abandon()
         if remove_lanes:
             await self._lanes.remove()
@@ -327,10 +333,11 @@ class Life:
             if job.ended_at is not None:
                 self._meters.ended(job.state, job.ended_at - job.submitted_at)
         for letter in letters:
-            if not letter.done.done():
-                letter.done.set_result(None)
+            self._answer(letter)
         for command in handled.commands:
             self._carry_out(command)
+        if handled.stopped:
+            self._spawn(self._shut(handled.stopped))
         news, self._news = self._news, asyncio.Event()
         news.set()
         if len(self._journal) - self._snapshot_at >= self._snapshot_every():
@@ -353,6 +360,8 @@ class Life:
                 continue
             if self.core.revision == before:
                 continue
+            if not isinstance(letter.event, Cancel):
+                handled.stopped += to_shut(self.core.state, letter.event, self.core.shown.jobs)
             retired = tuple(command for command in done if isinstance(command, Retire))
             handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             handled.commands += done
@@ -400,6 +409,31 @@ class Life:
             case Retire():
                 pass  # it was archived with the event that retired it
 
+    def _answer(self, letter: Letter) -> None:
+        if isinstance(letter.event, Cancel):
+            self._spawn(self._acknowledge(letter, letter.event))
+        elif not letter.done.done():
+            letter.done.set_result(None)
+
+    async def _acknowledge(self, letter: Letter, event: Cancel) -> None:
+        """A cancel is answered when it is durable and nothing can come of its jobs any more."""
+        try:
+            await self._runs.told(cancelled(self.core.state, event))
+            await self._fences.shut(to_shut(self.core.state, event, ()))
+        except BaseException as error:
+            _fail(letter.done, _ending(error))
+            if not isinstance(error, RayschedError):
+                raise
+        else:
+            if not letter.done.done():
+                letter.done.set_result(None)
+
+    async def _shut(self, stopped: list[Job]) -> None:
+        try:
+            await self._fences.shut(stopped)
+        except ClusterError as error:
+            log.warning("Of jobs that have stopped: %s", error.message)
+
     def _wake_at(self, at: float) -> None:
         if self._timer:
             self._timer.cancel()
@@ -407,9 +441,12 @@ class Life:
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
-        tick = asyncio.create_task(self.report(TimePassed))
-        self._ticks.add(tick)
-        tick.add_done_callback(self._ticks.discard)
+        self._spawn(self.report(TimePassed))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._small.add(task)
+        task.add_done_callback(self._small.discard)
 
 
 def _future() -> asyncio.Future[None]:

@@ -12,9 +12,9 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import ray
@@ -22,6 +22,7 @@ from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError, Worke
 
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
+from raysched.cluster.fences import Fences
 from raysched.cluster.guard import clear_notes, taken_held, taken_note, too_large, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.config import Config
@@ -38,9 +39,9 @@ from raysched.core.events import (
     RunStopped,
     SlidePlanned,
 )
-from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
+from raysched.core.model import Failure, JobId, PlanFacts, RunId, Stage, Unit, UserId
 from raysched.core.state import Job
-from raysched.errors import InternalError, WorkHung
+from raysched.errors import InternalError, RayschedError, WorkHung
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.logs import about, now_about
@@ -54,6 +55,10 @@ USUAL_CELLS = 1_000_000
 """What a unit has to do at most in ``unit_limit_s``; for more it gets more time. Assembling 1,000
 usual tiles with a million cells takes a minute."""
 MOST_WORN = 3
+DEAF_S = 0.25
+"""A process that is to end is gone at once, unless its engine holds the interpreter's lock: Ray's
+own thread in it waits for the lock to interrupt, and hears of nothing after that. Then its lane is
+given up, so that the node's raylet ends it."""
 MARKERS_AT_ONCE = 8
 MEMORY_SEEN = re.compile(r"was ([0-9.]+ ?GB / [0-9.]+ ?GB)")  # in what Ray says of a node
 MARKER_S = 5.0
@@ -81,21 +86,24 @@ class Extent:
 class LiveRun:
     """A run in flight. ``order`` is set once it could be read, ``ref`` once Ray has the task."""
 
-    run: RunId
+    command: RunUnit
     extent: Extent
     order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
     follower: asyncio.Task[None] | None = None
     stopper: asyncio.Task[None] | None = None
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is told to stop, and when it has ended."""
 
 
 class Runs:
     """All runs in flight of one life, by id."""
 
-    def __init__(self, config: Config, lanes: Lanes, report: Report) -> None:
+    def __init__(self, config: Config, lanes: Lanes, fences: Fences, report: Report) -> None:
         self._config = config
         self._settings = config.cluster
         self._lanes = lanes
+        self._fences = fences
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
         # Results may be on a storage that hangs: threads of their own keep that from all others.
@@ -104,8 +112,8 @@ class Runs:
 
     def start(self, command: RunUnit, extent: Extent) -> None:
         """Submit a unit into its lane and follow it to its end."""
-        live = self._live[command.run] = LiveRun(command.run, extent)
         unit = command.unit
+        live = self._live[command.run] = LiveRun(command, extent)
         names = {"user": command.user, "workflow": extent.workflow, "job": unit.job}
         with about(**names, attempt=unit.attempt, run=command.run):
             live.follower = asyncio.create_task(self._follow(command, live))
@@ -115,6 +123,16 @@ class Runs:
         live = self._live.get(run)
         if live is not None and live.stopper is None:
             live.stopper = asyncio.create_task(self._stop(live))
+
+    async def told(self, jobs: Iterable[JobId]) -> None:
+        """Wait until the runs of these jobs that are to stop can see it, or have ended; for no
+        longer than until they are interrupted."""
+        names = set(jobs)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_interrupt_s):
+                for live in list(self._live.values()):
+                    if live.command.unit.job in names and live.stopper is not None:
+                        await live.told.wait()
 
     async def abandon(self) -> None:
         """Kill what still runs, without reports: the life is over."""
@@ -138,6 +156,9 @@ class Runs:
         except RayError as error:
             # A kill by force ends like a crash; the core knows that it asked for it.
             ending = await self._death(command, live, error)
+        except RayschedError as error:  # the result could not be handed over
+            failure = Failure(error.code, error.message, error.remedy)
+            ending = tasks.Failed(failure, retryable=True)
         except Exception as error:  # a fault of ours must not hold the lane for ever
             log.exception("Run %s could not be carried out.", command.run)
             ending = _failed(command.unit, error)
@@ -146,6 +167,7 @@ class Runs:
             live.stopper.cancel()
             if live.order is not None:
                 await self._courtesy(_remove_marker, live.order)
+        live.told.set()
         await self._report(lambda at: event_of(at, command.run, seconds, ending))
         await self._lanes.bury(command.lane)
         self._live.pop(command.run, None)
@@ -190,14 +212,29 @@ class Runs:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
-        live.order = _order(command, self._config, most_bytes)
+        live.order = order = _order(command, self._config, most_bytes)
+        if not await self._may_begin(command.unit, command.run, order):
+            return _hung(command.unit, self._settings.unit_limit_s)
         for _ in range(MOST_WORN):
             try:
-                return await self._answer(command, live, live.order)
+                return await self._answer(command, live, order)
             except RayError:
                 if not await asyncio.to_thread(was_worn, self._config.notes, command.run):
                     raise
         return Lost("process after process of its lane was too large before it began")
+
+    async def _may_begin(self, unit: Unit, run: RunId, order: tasks.Order) -> bool:
+        """Whether the result is in this run's hands to publish, or in none's before a new plan; not
+        where its storage hangs. Raises ``StorageFailed``, ``StorageFull``."""
+        try:
+            async with asyncio.timeout(self._settings.unit_limit_s):
+                if unit.stage is Stage.PUBLISH:
+                    await self._fences.hand_over(order.request, unit.job, run)
+                elif unit.stage is Stage.PLAN and unit.attempt > 1:
+                    await self._fences.take_back(order.request, unit.job)
+        except TimeoutError:
+            return False
+        return True
 
     async def _answer(
         self, command: RunUnit, live: LiveRun, order: tasks.Order
@@ -236,14 +273,18 @@ class Runs:
         """Each means is tried only if the one before did not end the run in time."""
         settings = self._settings
         if live.order is not None:
-            self._markers.submit(_place_marker, live.order)
+            marked = self._markers.submit(_place_marker, live.order)
+            await asyncio.wait({asyncio.wrap_future(marked)}, timeout=settings.stop_interrupt_s)
+        live.told.set()
         await asyncio.sleep(settings.stop_interrupt_s)
         if live.ref is not None:
             ray.cancel(live.ref, force=False)
         await asyncio.sleep(max(0.0, settings.stop_force_s - settings.stop_interrupt_s))
         if live.ref is not None:
-            log.warning("Run %s did not stop by itself; its process is killed.", live.run)
+            log.warning("Run %s did not stop by itself; its process is killed.", live.command.run)
             ray.cancel(live.ref, force=True)
+            await asyncio.sleep(DEAF_S)
+            await self._lanes.give_up(live.command.lane)
 
 
 def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent) -> float:
@@ -384,13 +425,12 @@ def _title(unit: Unit, request: SlideRequest) -> str:
 
 
 def _place_marker(order: tasks.Order) -> None:
-    marker = tasks.stop_marker(order.request, order.run, order.unit.job)
-    with contextlib.suppress(OSError, ValueError):
-        if marker.parent.is_dir():
-            marker.touch()
+    marker = tasks.stop_marker(order)
+    with contextlib.suppress(OSError):
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
 
 
 def _remove_marker(order: tasks.Order) -> None:
-    marker = tasks.stop_marker(order.request, order.run, order.unit.job)
-    with contextlib.suppress(OSError, ValueError):
-        marker.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        tasks.stop_marker(order).unlink(missing_ok=True)

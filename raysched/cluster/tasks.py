@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,6 @@ from raysched.errors import (
     SlideError,
 )
 from raysched.logs import LogFormat, about, write_logs
-from raysched.results.folders import staging_folder
 from raysched.results.outcomes import Assembled, Planned, Published, Receipt, Stopped
 
 if TYPE_CHECKING:
@@ -73,9 +71,10 @@ class Order:
     """One unit to do, with all that it needs.
 
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
-    is ended for that, the reason is among ``notes``. ``cpus``: those of the lane, which engines
-    that start threads ask for. ``log``: where what is said meanwhile goes; ``names``: whose work it
-    is, for this process's own log. ``careful``: in as little memory as can be.
+    is ended for that, the reason is among ``notes``, where it also sees that it is to stop.
+    ``cpus``: those of the lane, which engines that start threads ask for. ``log``: where what is
+    said meanwhile goes; ``names``: whose work it is, for this process's own log. ``careful``: in as
+    little memory as can be.
     """
 
     run: RunId
@@ -239,11 +238,11 @@ def _do(order: Order) -> Outcome:
     from raysched.results.shelf import Shelf
 
     request, job = order.request, order.unit.job
-    should_stop = _marker_check(order)
+    should_stop = stop_marker(order).exists
     shelf = Shelf(order.shelf.folder, order.shelf.most_bytes)
     match order.unit.stage:
         case Stage.PLAN:
-            return stages.plan_slide(request, job, shelf=shelf)
+            return stages.plan_slide(request, job, should_stop, shelf=shelf)
         case Stage.SEGMENT:
             return stages.segment_chunk(request, job, order.unit.chunk, should_stop, shelf=shelf)
         case Stage.ASSEMBLE:
@@ -253,7 +252,7 @@ def _do(order: Order) -> Outcome:
             finally:
                 _release_memory()
         case Stage.PUBLISH:
-            return stages.publish(request, job, shelf=shelf)
+            return stages.publish(request, job, order.run, shelf=shelf)
 
 
 def _release_memory() -> None:
@@ -264,10 +263,7 @@ def _release_memory() -> None:
         trim(0)
 
 
-def stop_marker(request: SlideRequest, run: RunId, job: str) -> Path:
-    """The file whose existence tells a run to stop at the next tile."""
-    return staging_folder(Path(request.out), job) / f"stop.{run}"
-
-
-def _marker_check(order: Order) -> Callable[[], bool]:
-    return stop_marker(order.request, order.run, order.unit.job).exists
+def stop_marker(order: Order) -> Path:
+    """The file whose existence tells a run to stop: before its next tile, or piece of a slide. In a
+    folder of the state's own, since a job has no staging folder before it is planned."""
+    return order.notes / f"{order.run}.stop"

@@ -41,7 +41,7 @@ class Sight:
 
     def sha256(self, slide: Slide) -> str:
         """Digest of the slide's file as hex."""
-        return slide_sha256(slide.path)
+        return slide_sha256(slide.path, slide.before_read)
 
     def survey(self, slide: Slide, mpp: float, params: TissueParams) -> Survey:
         """The slide as a whole, with its tissue. ``mpp``: um per level-0 px."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from os import SEEK_CUR
 from pathlib import Path
@@ -73,6 +74,9 @@ class Slide:
         )
         self.bounds = self._read_bounds()
         self.size_bytes = path.stat().st_size
+        self.before_read: Callable[[], None] = _go_on
+        """Called before each piece of a level, or of the file for its digest, is read; may raise to
+        stop the reading."""
         self._jpeg: JpegTiff | None = None
         self._pages: dict[int, TiledPage | str] = {}
 
@@ -112,6 +116,7 @@ class Slide:
         on the rectangle asked for; the misplacement is at most half a level-0 px.
         Raises ``SlideUnreadable`` when the file is damaged there.
         """
+        self.before_read()
         level_w, level_h = self.level_sizes[level]
         x0, y0, x1, y1 = max(l_x0, 0), max(l_y0, 0), min(l_x0 + w, level_w), min(l_y0 + h, level_h)
         if x0 >= x1 or y0 >= y1:
@@ -246,15 +251,22 @@ def is_one_file(vendor: str, path: Path) -> bool:
     return vendor not in {"dicom", "mirax", "trestle"}
 
 
-def slide_sha256(path: str | Path) -> str:
-    """SHA-256 of the file as hex, read in pieces of a few MB. Errors as ``open_slide``."""
+def _go_on() -> None:
+    """Nobody wants to stop the reading."""
+
+
+def slide_sha256(path: str | Path, before_read: Callable[[], None] = _go_on) -> str:
+    """SHA-256 of the file as hex, read in pieces of a few MB; ``before_read`` is called before
+    each. Errors as ``open_slide``."""
     path = Path(path)
     _first_bytes(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
+            before_read()
             while piece := file.read(HASH_CHUNK_BYTES):
                 digest.update(piece)
+                before_read()
     except OSError as error:
         raise SlideUnreadable(
             f"{path} cannot be read to its end: {error.strerror or error}.",

@@ -7,7 +7,6 @@ publication every step answers from the published manifest without doing anythin
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from raysched.imaging.slide import file_state, open_slide
 from raysched.results.assembly import build
 from raysched.results.chunks import RECEIPT_LIST
 from raysched.results.equal import Unusable, copy_equal, find_equal, forget, remember
-from raysched.results.folders import staging_folder
+from raysched.results.folders import RESULT, handed_name, staging_folder
 from raysched.results.manifest import (
     RECEIPTS,
     Manifest,
@@ -45,7 +44,7 @@ from raysched.results.staging import (
     read_receipt,
     save_plan,
 )
-from raysched.results.storage import DISK, Disk, storage, unique
+from raysched.results.storage import DISK, Disk, is_not_empty, storage, unique
 from raysched.results.tissue import build_tissue, tissue_png
 
 __all__ = [
@@ -63,17 +62,22 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
-
 
 def plan_slide(
-    request: SlideRequest, job: str, *, disk: Disk = DISK, shelf: Shelf = NO_SHELF
+    request: SlideRequest,
+    job: str,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    disk: Disk = DISK,
+    shelf: Shelf = NO_SHELF,
 ) -> Planned:
     """Look at the whole slide once and leave the plan in the staging folder.
 
-    Raises ``OutputNotEmpty``, ``MppMissing``, the other ``SlideError`` leaves, ``UnknownEngine``,
-    ``InvalidSetting``, ``StorageFull`` and ``StorageFailed``. A slide that is refused leaves
-    nothing behind. Chunks finished under an equal plan stay valid; others are ignored.
+    ``should_stop`` is asked before each piece that is read of the slide, and before the plan is
+    kept. Raises ``Stopped``, ``OutputNotEmpty``, ``MppMissing``, the other ``SlideError`` leaves,
+    ``UnknownEngine``, ``InvalidSetting``, ``StorageFull`` and ``StorageFailed``. A slide that is
+    refused, or a stop, leaves nothing behind. Chunks finished under an equal plan stay valid;
+    others are ignored.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
@@ -82,7 +86,8 @@ def plan_slide(
             return _planned_of(done, request)
         if _occupied(out):
             raise _not_empty(out)
-        fresh, is_known = _look(request, job, shelf)
+        fresh, is_known = _look(request, job, shelf, lambda: _check(should_stop))
+        _check(should_stop)
         if done := _published(out, job):  # while this stale twin was looking at the slide
             return _planned_of(done, request)
         receipt = save_plan(staging, fresh, disk)
@@ -163,17 +168,18 @@ def assemble(
 
 
 def publish(
-    request: SlideRequest, job: str, *, disk: Disk = DISK, shelf: Shelf = NO_SHELF
+    request: SlideRequest, job: str, run: str = "", *, disk: Disk = DISK, shelf: Shelf = NO_SHELF
 ) -> Published:
     """Give the complete result its final name by one rename, then remove the staging folder.
 
-    Raises ``OutputNotEmpty`` when ``out`` holds anything else than this job's result,
+    ``run``: to whom it was handed over (``results/fencing.py``); what was taken back meanwhile is
+    not there. Raises ``OutputNotEmpty`` when ``out`` holds anything else than this job's result,
     ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
     with storage(staging):
-        manifest = _published(out, job) or _move(staging / "result", out, job, disk)
+        manifest = _published(out, job) or _move(staging / handed_name(run), out, job, disk)
         disk.sync(out.parent)
         if staging.exists():
             disk.remove_tree(staging)
@@ -182,11 +188,14 @@ def publish(
         return Published(cells, manifest.checksum, str(out))
 
 
-def _look(request: SlideRequest, job: str, shelf: Shelf) -> tuple[FreshPlan, bool]:
+def _look(
+    request: SlideRequest, job: str, shelf: Shelf, check: Callable[[], None]
+) -> tuple[FreshPlan, bool]:
     """Everything that planning finds out, and whether there is an equal job's result."""
     begun = perf_counter()
     plan: SlidePlan | TissuePlan
     with open_slide(request.slide) as slide:
+        slide.before_read = check
         state = file_state(slide.path)
         shelf = shelf_for(slide.vendor, slide.path, shelf)
         sight = Recalled(shelf)
@@ -224,6 +233,7 @@ def _segment(
     earlier = Earlier(store, done) if done is not None else None
     try:
         write_chunk(staged, chunk, check, writer, _shelf_for(staged.plan, shelf), earlier)
+        check()  # what is told to stop leaves no receipt any more
         return store.keep(chunk, writer, perf_counter() - begun)
     finally:
         writer.discard()
@@ -262,11 +272,11 @@ def _builder(
 
 def _assemble(staging: Path, what: tuple[str, Build], disk: Disk) -> Manifest | TissueManifest:
     fingerprint, build = what
-    result = staging / "result"
+    result = staging / RESULT
     ready = read_provenance(result)
     if ready is not None and ready.fingerprint == fingerprint:
         return ready
-    making = staging / f"result.{unique()}"
+    making = staging / f"{RESULT}.{unique()}"
     try:
         manifest = build(making)
         if result.exists():
@@ -311,7 +321,7 @@ def _settle(making: Path, result: Path, disk: Disk) -> None:
         disk.rename(making, result)
     except OSError as error:
         # A twin has put an equal result there first.
-        if error.errno not in NOT_EMPTY:
+        if not is_not_empty(error):
             raise
 
 
@@ -343,7 +353,7 @@ def _move(result: Path, out: Path, job: str, disk: Disk) -> Manifest | TissueMan
     except (OSError, StorageFailed) as error:
         if done := _published(out, job):
             return done
-        if isinstance(error, OSError) and error.errno in NOT_EMPTY:
+        if isinstance(error, OSError) and is_not_empty(error):
             raise _not_empty(out) from error
         raise
     return manifest

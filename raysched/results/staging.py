@@ -7,7 +7,8 @@ Layout, beside the results folder ``out`` and on the same file system::
         planned.json                         vouches for them; written last
         chunks-{fingerprint}/000012-{checksum}.arrow  000012.json
         result.{unique}/                     a result in the making
-        result/                              a complete result, to be published by one rename
+        result/                              a complete result
+        publish.{run}/                       the same, handed over to one run of publish
 """
 
 from __future__ import annotations

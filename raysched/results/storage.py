@@ -20,6 +20,7 @@ from raysched.errors import StorageFailed, StorageFull
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 SYNCS_AT_ONCE = 8
+NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 NOT_ONE_SYSTEM = {errno.EXDEV, errno.EBUSY}
 
 
@@ -142,6 +143,11 @@ def storage(place: Path) -> Iterator[None]:
             remedy=remedy,
             path=str(where),
         ) from error
+
+
+def is_not_empty(error: OSError) -> bool:
+    """Whether a rename failed because something has the new name already."""
+    return error.errno in NOT_EMPTY
 
 
 def size_of(place: Path) -> int:

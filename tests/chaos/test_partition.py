@@ -1,0 +1,168 @@
+"""Nodes by ``ray start``: cut off from each other, killed whole, started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raysched.core.events import ChunkFinished, ResultPublished, SchedulerStarted
+from raysched.imaging.request import SegmentationRequest
+from raysched.journal.journal import Journal
+from raysched.results import stages
+from raysched.results.manifest import read_manifest
+from tests.chaos.nodes import Cable, Nodes, Place, two_places, until, why_no_namespaces
+
+pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(900)]
+
+EARLY = 5
+"""Chunks of which is waited for before something is broken."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sample_slide: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The checksum of the same job, done in this process."""
+    out = tmp_path_factory.mktemp("alone") / "out"
+    request = SegmentationRequest(slide=str(sample_slide), out=str(out), tile_px=128)
+    for chunk in range(len(stages.plan_slide(request, "alone").chunk_tiles)):
+        stages.segment_chunk(request, "alone", chunk, lambda: False)
+    stages.assemble(request, "alone", lambda: False)
+    return stages.publish(request, "alone").checksum
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    with Nodes.in_folder(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def cable() -> Iterator[Cable]:
+    if why := why_no_namespaces():
+        pytest.skip(why)
+    with two_places() as made:
+        yield made
+
+
+def on_both_nodes(said: dict[str, Any]) -> bool:
+    return said.get("lanes") == 2 and bool(said["chunks"] >= EARLY)
+
+
+def report(figure: str) -> None:
+    """Told with ``pytest -s``; a loaded machine proves no figure."""
+    print(figure)
+
+
+def check_once(nodes: Nodes, out: Path, undisturbed: str) -> None:
+    """Each chunk was accepted once, the result is published once and is the undisturbed one."""
+    manifest = read_manifest(out)
+    assert manifest is not None
+    assert manifest.checksum == undisturbed
+    accepted: Counter[int] = Counter()
+    sent: dict[str, int] = {}
+    epoch = published = 0
+    with Journal.open(nodes.folder / "state", lock_wait_s=60.0) as journal:
+        for _, event, decision in journal.history():
+            if isinstance(event, SchedulerStarted):
+                epoch = event.epoch
+            elif isinstance(event, ChunkFinished):
+                accepted[sent[event.run]] += 1
+            elif isinstance(event, ResultPublished):
+                published += 1
+            for _, _, chunk, _ in decision.dispatches if decision else ():
+                sent[f"{epoch}-{len(sent) + 1}"] = chunk
+    assert accepted == Counter(range(len(manifest.chunk_tiles)))
+    assert published == 1
+    assert [path.name for path in out.parent.iterdir() if "out" in path.name] == [out.name]
+
+
+def test_a_node_that_is_cut_off_costs_its_chunk_and_never_speaks_again(
+    nodes: Nodes, cable: Cable, sample_slide: Path, undisturbed: str
+) -> None:
+    out = nodes.folder / "out"
+    nodes.head(cable.left)
+    far = nodes.join(cable.right, "far")
+    asked = (str(sample_slide), str(out), "2")
+    with nodes.driver(cable.left, *asked) as driver:
+        driver.until(on_both_nodes, "work on both")
+        nodes.remember(far)
+        began = time.time()
+        cable.cut()
+        lost = driver.until(
+            lambda said: said.get("lanes") == 1 and said["at"] > began, "its lane is given up"
+        )
+        report(f"cut off: its lane is given up after {lost['at'] - began:.1f} s")
+        after = lost["chunks"] + 2
+        driver.until(lambda said: said.get("chunks", 0) >= after, "chunks go on elsewhere")
+        cable.mend()
+        until(far.has_ended, "the node that was given up ends by itself")
+        nodes.join(cable.right, "again")
+        ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
+    assert (ended["what"], ended["checksum"], ended["attempt"]) == ("succeeded", undisturbed, 1)
+    for node in nodes.made:
+        node.kill()
+    check_once(nodes, out, undisturbed)
+
+
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_a_node_whose_raylet_is_gone_or_hangs_costs_its_chunk(
+    nodes: Nodes, sample_slide: Path, undisturbed: str, how: str
+) -> None:
+    out = nodes.folder / "out"
+    nodes.head(Place())
+    other = nodes.join(Place(), "other")
+    with nodes.driver(Place(), str(sample_slide), str(out), "2") as driver:
+        before = driver.until(on_both_nodes, "work on both")
+        nodes.remember(other)
+        (raylet,) = other.named("raylet")
+        began = time.time()
+        os.kill(raylet.pid, signal.SIGKILL if how == "killed" else signal.SIGSTOP)
+        lost = driver.until(
+            lambda said: said.get("lanes") == 1 and said["at"] > began, "its lane is given up"
+        )
+        driver.until(lambda said: said.get("chunks", 0) > lost["chunks"], "chunks go on elsewhere")
+        report(f"raylet {how}: its lane is given up after {lost['at'] - began:.1f} s")
+        ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
+    assert before["attempt"] == ended["attempt"] == 1
+    assert (ended["what"], ended["checksum"]) == ("succeeded", undisturbed)
+    for node in nodes.made:
+        node.kill()
+    check_once(nodes, out, undisturbed)
+
+
+def test_a_head_that_is_started_again_on_the_same_state_folder_goes_on(
+    nodes: Nodes, sample_slide: Path, undisturbed: str
+) -> None:
+    out = nodes.folder / "out"
+    asked = (str(sample_slide), str(out), "2")
+    head, other = nodes.head(Place()), nodes.join(Place(), "other")
+    with nodes.driver(Place(), *asked) as driver:
+        before = driver.until(on_both_nodes, "work on both")
+        for node in (head, other):
+            nodes.remember(node)
+        head.kill()
+        other.kill()
+    nodes.head(Place())
+    began = time.time()
+    nodes.join(Place(), "other")
+    with nodes.driver(Place(), *asked) as driver:
+        first = driver.until(lambda said: "chunks" in said, "it is known")
+        assert first["job"] == before["job"]
+        assert first["chunks"] >= before["chunks"]
+        more = driver.until(
+            lambda said: said.get("chunks", 0) > first["chunks"] or said["what"] == "succeeded",
+            "it goes on",
+        )
+        report(f"head started again: a new chunk after {more['at'] - began:.1f} s")
+        ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
+    assert ended["epoch"] == before["epoch"] + 1
+    assert (ended["what"], ended["checksum"]) == ("succeeded", undisturbed)
+    for node in nodes.made:
+        node.kill()
+    check_once(nodes, out, undisturbed)
