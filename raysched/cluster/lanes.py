@@ -191,8 +191,21 @@ def _existing() -> dict[LaneId, PlacementGroup]:
     return {name: get_placement_group(name) for name in names}
 
 
-def _remove(lane: LaneId) -> None:
+def remove_lanes() -> list[LaneId]:
+    """Remove all lanes of this namespace with the processes in them, whoever made them; for when no
+    scheduler runs. Returns those that were there."""
+    lanes = [
+        LaneId(row["name"])
+        for row in placement_group_table().values()
+        if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
+    ]
+    return [lane for lane in lanes if _remove(lane)]
+
+
+def _remove(lane: LaneId) -> bool:
     try:
         remove_placement_group(get_placement_group(lane))
     except ValueError:
         log.debug("Lane %s was gone already.", lane)
+        return False
+    return True
