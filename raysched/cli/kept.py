@@ -11,7 +11,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
@@ -145,13 +145,14 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _take_stdout() -> None:
-    """What this service says goes to standard output; what Ray prints there goes to stderr, since
-    programs read the lines."""
+def _own_stdout() -> TextIO:
+    """Standard output for what this service says alone, since programs read the lines: what Ray
+    prints goes to stderr."""
     ours = os.dup(1)
     os.set_inheritable(ours, False)
     os.dup2(2, 1)
-    sys.stdout = os.fdopen(ours, "w", buffering=1)
+    sys.stdout = sys.stderr
+    return os.fdopen(ours, "w", buffering=1)
 
 
 def _interrupt(_: int, __: FrameType | None) -> NoReturn:
@@ -162,7 +163,7 @@ def main() -> None:
     """Read the order and serve."""
     signal.signal(signal.SIGTERM, _interrupt)  # until it serves
     link = Link.from_stdin()
-    _take_stdout()
+    out = _own_stdout()
     said: list[dict[str, object]] = []
     while not said:
         heard = link.heard(None)
@@ -171,7 +172,7 @@ def main() -> None:
         said = heard
     processes.end_with(int(str(said[0]["keeper"])))
     link.when_over(lambda: _leave(1))
-    voice = Voice(json=bool(said[0]["json"]), verbose=bool(said[0]["verbose"]))
+    voice = Voice(json=bool(said[0]["json"]), verbose=bool(said[0]["verbose"]), out=out)
     try:
         with reporting(voice):
             settings = said[0]["config"]

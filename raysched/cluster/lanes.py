@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
+from typing import Any
 
 import ray
 from ray.util.placement_group import (
@@ -191,15 +192,15 @@ def _existing() -> dict[LaneId, PlacementGroup]:
     return {name: get_placement_group(name) for name in names}
 
 
-def remove_lanes() -> list[LaneId]:
-    """Remove all lanes of this namespace with the processes in them, whoever made them; for when no
-    scheduler runs. Returns those that were there."""
-    lanes = [
-        LaneId(row["name"])
-        for row in placement_group_table().values()
-        if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
-    ]
-    return [lane for lane in lanes if _remove(lane)]
+def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
+    """Remove lanes of this namespace with the processes in them, whoever made them: those named, or
+    all, for when no scheduler runs. Returns those that were there."""
+    there = [LaneId(row["name"]) for row in placement_group_table().values() if _is_ours(row)]
+    return [lane for lane in there if (which is None or lane in which) and _remove(lane)]
+
+
+def _is_ours(row: dict[str, Any]) -> bool:
+    return str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
 
 
 def _remove(lane: LaneId) -> bool:

@@ -167,6 +167,8 @@ class Life:
             _fail(self._mail.get_nowait().done, self._over)
         self._news.set()
         self._settled.set()
+        if remove_lanes:  # closed in order
+            await self._runs.halt()
         await self._runs.abandon()
         await self._removals.abandon()
         if remove_lanes:

@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 USUAL_CHUNK_PX = 4 * 1024**2
 MOST_WORN = 3
 ENGINE_STAGES = (Stage.PLAN, Stage.SEGMENT)
+HALT_S = 10.0
+"""How long closing waits for the tiles in hand."""
 LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
 
 
@@ -85,6 +87,18 @@ class Runs:
         live = self._live.get(run)
         if live is not None and live.stopper is None:
             live.stopper = asyncio.create_task(self._stop(live))
+
+    async def halt(self) -> None:
+        """Have what runs stop at its next tile, and wait for that a while: a tile that is done is
+        not done again. For a life that is closed; nothing is reported any more."""
+        live = [each for each in self._live.values() if each.order is not None and each.follower]
+        orders = [each.order for each in live if each.order is not None]
+        for order in orders:
+            await asyncio.to_thread(_place_marker, order)
+        if live:
+            await asyncio.wait({each.follower for each in live if each.follower}, timeout=HALT_S)
+        for order in orders:
+            await asyncio.to_thread(_remove_marker, order)
 
     async def abandon(self) -> None:
         """Kill what still runs, without reports: the life is over."""

@@ -86,13 +86,22 @@ def connect(config: Config, *, keeps: bool = False) -> Iterator[Session]:
 
 @contextmanager
 def joined(config: Config) -> Iterator[None]:
-    """On the cluster at ``config.cluster.address``, without starting a scheduler. Raises
-    ``ClusterUnreachable``."""
-    _join(config)
+    """As ``join``, for a while."""
+    join(config)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def join(config: Config) -> None:
+    """Join the cluster that the settings name, or that was started for the state folder, without
+    starting a scheduler. Raises ``ClusterUnreachable``."""
+    if _join(config) is None:
+        raise ClusterUnreachable(
+            f"No cluster of the state folder {config.state} answers.",
+            remedy="Start the service with `raysched up`, or name its cluster with --address.",
+        )
 
 
 def close_service(config: Config) -> dict[str, bool]:
@@ -267,7 +276,7 @@ def _leave(config: Config) -> None:
         handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
         while _watchers(handle) > 0:
             time.sleep(LEAVE_POLL_S)
-        ray.get(handle.close.remote(), timeout=10)
+        ray.get(handle.close.remote(), timeout=CLOSE_WAIT_S)
     except (ValueError, RayError) as error:
         log.debug("The scheduler was gone already: %r", error)
 
