@@ -28,8 +28,6 @@ from raysched.config import Config
 from raysched.errors import ClusterError
 
 POLL_S: Final = 0.2
-SILENT_S: Final = 45.0
-"""Without a word that all is well for so long, the service hangs, or Ray does."""
 START_S: Final = 900.0
 """A long journal is read back meanwhile."""
 STOP_S: Final = 60.0
@@ -40,6 +38,19 @@ BROKEN_EXIT_CODE: Final = 75
 """Of the service's process: the cluster is gone."""
 OWN_WORDS: Final = (2, 3, 4, INTERRUPTED_EXIT_CODE)
 """Exit codes of a service that has said itself what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What is kept up, and how patiently. ``silent_s``: without a word that all is well for so long
+    the service hangs, or Ray does; ``pause_s``: before the first of several new starts."""
+
+    command: tuple[str, ...] = (sys.executable, "-m", "raysched.cli.kept")
+    silent_s: float = 45.0
+    pause_s: float = 1.0
+
+
+DEFAULT_MEANS: Final = Means()
 
 
 @dataclass(slots=True)
@@ -64,8 +75,11 @@ class Running:
 class UpKeeper:
     """Keeps one service up, until told to stop or until it cannot be."""
 
-    def __init__(self, config: Config, voice: Voice, lock: UpLock) -> None:
+    def __init__(
+        self, config: Config, voice: Voice, lock: UpLock, means: Means = DEFAULT_MEANS
+    ) -> None:
         self._config = config
+        self._means = means
         self._voice = voice
         self._lock = lock
         self._asked = 0
@@ -96,10 +110,9 @@ class UpKeeper:
 
     def _start(self) -> Running:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "raysched.cli.kept"]
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - this program itself
-                command, stdin=theirs.fileno(), start_new_session=True
+                self._means.command, stdin=theirs.fileno(), start_new_session=True
             )
         link = Link(ours)
         order = {"json": self._voice.json, "verbose": self._voice.verbose}
@@ -152,7 +165,7 @@ class UpKeeper:
         return said is not None
 
     def _is_silent(self, running: Running, now: float) -> bool:
-        return now > running.beat_at + (START_S if running.up_at is None else SILENT_S)
+        return now > running.beat_at + (START_S if running.up_at is None else self._means.silent_s)
 
     def _clear(self, running: Running) -> None:
         running.link.close()
@@ -179,7 +192,7 @@ class UpKeeper:
                 remedy="See what it said before, and `raysched doctor`; what was submitted is "
                 "kept.",
             )
-        pause_s = min(MOST_PAUSE_S, 2.0 ** (self._quick - 1))
+        pause_s = min(MOST_PAUSE_S, self._means.pause_s * 2.0 ** (self._quick - 1))
         self._voice.note(f"the service ended: {why}; it starts again in {pause_s:g} s")
         self._voice.emit(ended={"why": why, "again_in_s": pause_s})
         until = time.monotonic() + pause_s
@@ -202,10 +215,10 @@ class UpKeeper:
                 signal.signal(number, handler)
 
 
-def keep_up(config: Config, voice: Voice, lock: UpLock) -> int:
-    """Keep the service up; the exit code of the command."""
+def keep_up(config: Config, voice: Voice, lock: UpLock, means: Means = DEFAULT_MEANS) -> int:
+    """Keep the service up; the exit code of the command. Raises as ``UpKeeper.keep``."""
     try:
-        return UpKeeper(config, voice, lock).keep()
+        return UpKeeper(config, voice, lock, means).keep()
     finally:
         lock.tell(None)
 
