@@ -9,10 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Final
 
-from ray import serve
-
 from raysched.cluster.doctor import Check, Finding, Grade, Look
-from serve_app.app import APP_NAME
 
 HTTP_WAIT_S: Final = 10.0
 
@@ -21,6 +18,10 @@ def application(look: Look) -> Iterator[Finding]:
     """Deployed and running on the cluster at hand."""
     if not look.joined:
         return
+    from ray import serve
+
+    from serve_app.app import APP_NAME
+
     found = serve.status().applications.get(APP_NAME)
     if found is None:
         yield Finding("the HTTP service is not deployed", Grade.NOTE, "`raysched up` deploys it.")

@@ -27,6 +27,8 @@ from raysched.cluster.record import Keeper, UpLock
 from raysched.config import Config
 from raysched.errors import ClusterError
 
+KEPT: Final = "from raysched.cli.kept import main; main()"
+"""Not as a module by ``-m``: Ray would put that module's folder before all others in workers."""
 POLL_S: Final = 0.2
 START_S: Final = 900.0
 """A long journal is read back meanwhile."""
@@ -45,7 +47,7 @@ class Means:
     """What is kept up, and how patiently. ``silent_s``: without a word that all is well for so long
     the service hangs, or Ray does; ``pause_s``: before the first of several new starts."""
 
-    command: tuple[str, ...] = (sys.executable, "-m", "raysched.cli.kept")
+    command: tuple[str, ...] = (sys.executable, "-P", "-c", KEPT)
     silent_s: float = 45.0
     pause_s: float = 1.0
 

@@ -184,7 +184,3 @@ def main() -> None:
                 voice.note("stopped")
     except typer.Exit as ending:
         sys.exit(ending.exit_code)
-
-
-if __name__ == "__main__":
-    main()

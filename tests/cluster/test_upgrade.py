@@ -1,0 +1,96 @@
+"""A newer version takes over what an older one is in the middle of, on its own cluster and on
+another's; an older one refuses. The newer one is a copy of the package with another number."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import ray
+from operating import WAIT_S, raysched, up
+from ray.cluster_utils import Cluster as RayCluster
+from ray.util.placement_group import placement_group_table
+
+import raysched.cluster
+from raysched import __version__
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
+
+ROOT = Path(__file__).parents[2]
+NEWER = "99.0.0"
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> dict[str, str]:
+    """Settings that have a verb run from a newer version's code."""
+    top = tmp_path / "newer"
+    for package in ("raysched", "serve_app"):
+        left_out = shutil.ignore_patterns("node_modules", "src", "build", "__pycache__")
+        shutil.copytree(ROOT / package, top / package, ignore=left_out)
+    init = top / "raysched" / "__init__.py"
+    text, changed = re.subn(f'"{re.escape(__version__)}"', f'"{NEWER}"', init.read_text())
+    assert changed == 1
+    init.write_text(text)
+    return {"PYTHONPATH": str(top)}
+
+
+def test_a_newer_up_stops_the_older_one_and_goes_on_with_its_work(
+    tmp_path: Path, sample_slide: Path, checksum: str, newer: dict[str, str]
+) -> None:
+    state, slides = tmp_path / "state", sample_slide.parent
+    with up(state, slides) as older:
+        job = older.submit(sample_slide, "one")
+        older.until(job, "segmenting")
+        with up(state, slides, **newer) as other:
+            assert older.process.wait(WAIT_S) == 0
+            assert older.said() == {"stopped": {"jobs_open": 1}}
+            other.where["admin_key"] = older.where["admin_key"]
+            assert other.until(job, "succeeded")["checksum"] == checksum
+            assert other.api("GET", "/readyz")["version"] == NEWER
+            code, (refused,) = raysched(older.env, "status")
+            assert (code, refused["error"]["code"]) == (4, "other_version")
+            assert refused["error"]["remedy"].startswith(f"Use raysched {NEWER}")
+            code, (refused,) = raysched(older.env, "up")
+            assert (code, refused["error"]["code"]) == (2, "conflict")
+            assert f"version {NEWER}" in refused["error"]["message"]
+
+
+@contextmanager
+def somebodys_cluster() -> Iterator[RayCluster]:
+    """A head that no raysched has started."""
+    head = {"num_cpus": 2, "resources": {"raysched_state": 1}, "include_dashboard": False}
+    cluster = RayCluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_there(
+    tmp_path: Path, sample_slide: Path, checksum: str, newer: dict[str, str]
+) -> None:
+    state, slides = tmp_path / "state", sample_slide.parent
+    with somebodys_cluster() as cluster:
+        where = ("--address", cluster.address)
+        with up(state, slides, *where) as older:
+            job = older.submit(sample_slide, "one")
+            older.until(job, "segmenting")
+            older.process.kill()
+            older.process.wait()
+        with up(state, slides, *where, **newer) as other:
+            other.where["admin_key"] = older.where["admin_key"]
+            assert other.until(job, "succeeded")["checksum"] == checksum
+            assert other.api("GET", "/readyz")["version"] == NEWER
+            code, (refused,) = raysched(older.env, "status", *where)
+            assert (code, refused["error"]["code"]) == (4, "other_version")
+            code, lines = raysched(other.env, "down", *where)
+            assert (code, lines) == (0, [{"down": {"stopped": ["up"]}}])
+        ray.init(address=cluster.address, namespace="raysched", log_to_driver=False)
+        with pytest.raises(ValueError, match="scheduler"):
+            ray.get_actor("scheduler")
+        assert {row["state"] for row in placement_group_table().values()} <= {"REMOVED"}
