@@ -41,7 +41,7 @@ sys.exit(code)
 """
 
 SERVICE = """
-import json, os, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys, threading
 from pathlib import Path
 from raysched.cli.link import Link
 from raysched.cluster import processes
@@ -58,10 +58,10 @@ def up():
     link.tell(up={"url": "http://127.0.0.1:4321", "port": 4321})
     while True:
         link.tell(beat=True)
-        time.sleep(0.1)
+        threading.Event().wait(0.1)
 
 def helper(**how):
-    code = "import time; time.sleep(600)"
+    code = "import signal; signal.pause()"
     return subprocess.Popen([sys.executable, "-c", code], **how)
 """
 """Begins each service: it leaves a file for each of its lives."""
