@@ -33,12 +33,13 @@ POLL_S: Final = 0.2
 START_S: Final = 900.0
 """A long journal is read back meanwhile."""
 STOP_S: Final = 60.0
+REAP_S: Final = 5.0
 QUICK_S: Final = 60.0
 MOST_QUICK: Final = 5
 MOST_PAUSE_S: Final = 30.0
 BROKEN_EXIT_CODE: Final = 75
 """Of the service's process: the cluster is gone."""
-OWN_WORDS: Final = (2, 3, 4, INTERRUPTED_EXIT_CODE)
+OWN_WORDS: Final = (2, 3, 4, 70, INTERRUPTED_EXIT_CODE)
 """Exit codes of a service that has said itself what is wrong."""
 
 
@@ -136,14 +137,16 @@ class UpKeeper:
 
     def _watch(self, running: Running) -> int:
         """Wait for the end of the service, and bring it about where that must be."""
-        told, stop_by = 0, float("inf")
+        told, stop_by, reap_at = False, float("inf"), 0.0
         while (code := running.process.poll()) is None:
             if not self._hear(running):
                 time.sleep(POLL_S)
-            processes.reap(but=running.process.pid)
             now = time.monotonic()
+            if now > reap_at:  # it looks at all processes there are
+                processes.reap(but=running.process.pid)
+                reap_at = now + REAP_S
             if self._asked and not told:
-                told, stop_by = 1, now + STOP_S
+                told, stop_by = True, now + STOP_S
                 running.process.send_signal(signal.SIGTERM)
             if self._asked > 1 or now > stop_by:
                 self._asked = max(2, self._asked)
@@ -208,7 +211,9 @@ class UpKeeper:
         def ask(number: int, _: FrameType | None) -> None:
             self._asked += 2 if number == signal.SIGQUIT else 1
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it is to outlive that
+            numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, ask) for number in numbers}
         try:
             yield

@@ -15,7 +15,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import ray
 from ray.exceptions import RayError
 
@@ -51,8 +53,7 @@ class Pulse:
         self._owned = session.owned
         self._namespace = namespace
         self._watched = watched
-        self._head = processes.children() if session.owned else []
-        self._names = {process.pid: process.name() for process in self._head}
+        self._head = _head() if session.owned else {}
         self._scheduler = self._scheduler_id()
         self._missed = 0
         self._http_at = self._asked_at = time.monotonic()
@@ -85,9 +86,9 @@ class Pulse:
         return self._missed >= MISSED
 
     def _ended_process(self) -> str | None:
-        for process in self._head:
+        for process, name in self._head.items():
             if not processes.runs(process):
-                return f"Ray's {self._names[process.pid]} (process {process.pid}) has ended"
+                return f"Ray's {name} (process {process.pid}) has ended"
         return None
 
     def _silence(self) -> str | None:
@@ -118,6 +119,18 @@ class Pulse:
             handle = ray.get_actor(ACTOR_NAME, namespace=self._namespace)
             return str(handle._actor_id.hex())
         return None
+
+
+def _head() -> dict[psutil.Process, str]:
+    """The processes of Ray that this one has started, and what they are called."""
+    found = {}
+    for process in processes.children():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if any("/ray/" in word for word in words):
+                scripts = [Path(word).stem for word in words if word.endswith(".py")]
+                found[process] = scripts[0] if scripts else process.name()
+    return found
 
 
 def _answers(url: str) -> bool:

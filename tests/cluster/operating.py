@@ -49,9 +49,9 @@ class Up:
                 assert time.monotonic() < deadline
                 assert self.process.poll() is None
 
-    def submit(self, slide: Path, key: str) -> str:
+    def submit(self, slide: Path, key: str, tile_px: int = 512) -> str:
         """Submit the sample in small chunks; the id of its job."""
-        body = {"jobs": [{"slide": slide.name, "tile_px": 512, "chunk_tiles": 1}]}
+        body = {"jobs": [{"slide": slide.name, "tile_px": tile_px, "chunk_tiles": 1}]}
         return str(self.api("POST", f"/api/v1/workflows?{key}", json=body)["jobs"][0]["id"])
 
     def until(self, job: str, *states: str) -> dict[str, Any]:

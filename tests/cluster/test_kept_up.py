@@ -34,11 +34,11 @@ def test_what_is_killed_comes_back_with_its_work_and_down_leaves_nothing(
         assert service.api("GET", "/readyz")["ready"]
         code, lines = raysched(service.env, "doctor")
         assert (code, lines[-1]["doctor"]) == (0, {"wrong": 0, "repaired": 0}), lines
-        left_open = service.submit(sample_slide, "left open")
-        service.until(left_open, "segmenting")
+        long, _ = [service.submit(sample_slide, f"long {edge}", edge) for edge in (128, 136)]
+        service.until(long, "segmenting")
         service.seen |= set(psutil.Process(service.process.pid).children(recursive=True))
         assert raysched(service.env, "down") == (0, [{"down": {"stopped": ["up"]}}])
-        assert service.said() == {"stopped": {"jobs_open": 1}}
+        assert service.said()["stopped"]["jobs_open"] > 0
         assert service.process.wait(WAIT_S) == 0
     _, alive = psutil.wait_procs(service.seen, timeout=WAIT_S)
     assert alive == []

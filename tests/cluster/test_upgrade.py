@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from operating import WAIT_S, raysched, up
+from operating import WAIT_S, Up, raysched, up
 from ray.cluster_utils import Cluster as RayCluster
 from ray.util.placement_group import placement_group_table
 
@@ -38,17 +38,25 @@ def newer(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(top)}
 
 
+def begun(service: Up, slide: Path) -> str:
+    """A job that stays in the middle: the service is paused once it segments."""
+    job = service.submit(slide, "one")
+    service.until(job, "segmenting")
+    service.api("POST", "/api/v1/cluster/pause")
+    return job
+
+
 def test_a_newer_up_stops_the_older_one_and_goes_on_with_its_work(
     tmp_path: Path, sample_slide: Path, checksum: str, newer: dict[str, str]
 ) -> None:
     state, slides = tmp_path / "state", sample_slide.parent
     with up(state, slides) as older:
-        job = older.submit(sample_slide, "one")
-        older.until(job, "segmenting")
+        job = begun(older, sample_slide)
         with up(state, slides, **newer) as other:
             assert older.process.wait(WAIT_S) == 0
             assert older.said() == {"stopped": {"jobs_open": 1}}
             other.where["admin_key"] = older.where["admin_key"]
+            other.api("POST", "/api/v1/cluster/resume")
             assert other.until(job, "succeeded")["checksum"] == checksum
             assert other.api("GET", "/readyz")["version"] == NEWER
             code, (refused,) = raysched(older.env, "status")
@@ -78,12 +86,12 @@ def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_the
     with somebodys_cluster() as cluster:
         where = ("--address", cluster.address)
         with up(state, slides, *where) as older:
-            job = older.submit(sample_slide, "one")
-            older.until(job, "segmenting")
+            job = begun(older, sample_slide)
             older.process.kill()
             older.process.wait()
         with up(state, slides, *where, **newer) as other:
             other.where["admin_key"] = older.where["admin_key"]
+            other.api("POST", "/api/v1/cluster/resume")
             assert other.until(job, "succeeded")["checksum"] == checksum
             assert other.api("GET", "/readyz")["version"] == NEWER
             code, (refused,) = raysched(older.env, "status", *where)
