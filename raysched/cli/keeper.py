@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from raysched import __version__
 from raysched.cli.link import Link
-from raysched.cli.voice import INTERRUPTED_EXIT_CODE, Voice
+from raysched.cli.voice import Voice
 from raysched.cluster import processes
 from raysched.cluster.record import Keeper, UpLock
 from raysched.config import Config
@@ -39,8 +39,6 @@ MOST_QUICK: Final = 5
 MOST_PAUSE_S: Final = 30.0
 BROKEN_EXIT_CODE: Final = 75
 """Of the service's process: the cluster is gone."""
-OWN_WORDS: Final = (2, 3, 4, 70, INTERRUPTED_EXIT_CODE)
-"""Exit codes of a service that has said itself what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,8 @@ class Running:
     beat_at: float = field(default_factory=time.monotonic)
     up_at: float | None = None
     why: str | None = None
+    refused: bool = False
+    """It has said itself what keeps it from serving, as it was asked to."""
 
     def left(self) -> list[Any]:
         """Its own process and all that it has started, and what became of those."""
@@ -100,7 +100,7 @@ class UpKeeper:
                 self._clear(running)
                 if self._is_asked():
                     return self._stopped(code)
-                if code == 0 or (not self._is_again and code in OWN_WORDS):
+                if code == 0 or (running.refused and not self._is_again):
                     return code
                 self._pause(running, code)
                 if self._is_asked():
@@ -167,6 +167,7 @@ class UpKeeper:
                 self._config = _at_port(self._config, each["up"]["port"])
                 self._lock.tell(self._said_of(running, each["up"]["url"]))
             running.why = each.get("why", running.why)
+            running.refused = running.refused or "refused" in each
         return said is not None
 
     def _is_silent(self, running: Running, now: float) -> bool:

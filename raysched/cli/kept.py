@@ -21,7 +21,7 @@ from raysched.cli.voice import Voice, reporting
 from raysched.cluster import processes
 from raysched.config import Config, load_config
 from raysched.core.model import LOCAL_USER
-from raysched.errors import Conflict
+from raysched.errors import Conflict, RayschedError
 from raysched.logs import write_logs
 
 if TYPE_CHECKING:
@@ -182,5 +182,8 @@ def main() -> None:
                 kept.serve()
             except KeyboardInterrupt:  # before or after it served: nothing to keep
                 voice.note("stopped")
+            except RayschedError:
+                link.tell(refused=True)
+                raise
     except typer.Exit as ending:
         sys.exit(ending.exit_code)

@@ -149,7 +149,7 @@ def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) 
 
 
 def test_a_service_that_never_served_and_says_why_is_not_started_again(tmp_path: Path) -> None:
-    with kept(tmp_path, "sys.exit(2)") as keeper:
+    with kept(tmp_path, "link.tell(refused=True)\nsys.exit(2)") as keeper:
         assert keeper.wait(LAST) == 2
     assert len(lives(tmp_path)) == 1
 

@@ -104,7 +104,9 @@ def up(state: Path, slides: Path, *arguments: str, **settings: str) -> Iterator[
     )
     try:
         made = Up(process, env)
-        made.where = made.said()["up"]
+        first = made.said()
+        assert "up" in first, first
+        made.where = first["up"]
         yield made
     finally:
         process.send_signal(signal.SIGQUIT)

@@ -13,7 +13,7 @@ import pytest
 import ray
 from operating import WAIT_S, Up, raysched, up
 from ray.cluster_utils import Cluster as RayCluster
-from ray.util.placement_group import placement_group_table
+from ray.util.placement_group import placement_group, placement_group_table
 
 import raysched.cluster
 from raysched import __version__
@@ -79,6 +79,12 @@ def somebodys_cluster() -> Iterator[RayCluster]:
         cluster.shutdown()
 
 
+def lanes() -> list[str]:
+    """The placement groups of the cluster at hand."""
+    rows = placement_group_table().values()
+    return [row["name"] for row in rows if row["state"] != "REMOVED"]
+
+
 def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_there(
     tmp_path: Path, sample_slide: Path, checksum: str, newer: dict[str, str]
 ) -> None:
@@ -101,4 +107,12 @@ def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_the
         ray.init(address=cluster.address, namespace="raysched", log_to_driver=False)
         with pytest.raises(ValueError, match="scheduler"):
             ray.get_actor("scheduler")
-        assert {row["state"] for row in placement_group_table().values()} <= {"REMOVED"}
+        assert lanes() == []
+        stray = placement_group([{"CPU": 1}], name="raysched-lane-7", lifetime="detached")
+        ray.get(stray.ready(), timeout=WAIT_S)
+        code, lines = raysched(other.env, "doctor", "--repair", *where)
+        assert code == 1  # no scheduler answers there
+        assert [each["repaired"] for each in lines if each.get("check") == "lanes"] == [
+            "removed raysched-lane-7"
+        ]
+        assert lanes() == []
