@@ -31,7 +31,7 @@ from raysched.cluster.lanes import remove_lanes
 from raysched.cluster.listing import JobQuery
 from raysched.cluster.record import CLUSTER, ClusterRecord, being_started, cluster_of, keeper_of
 from raysched.cluster.versions import is_newer, other_version
-from raysched.config import Config
+from raysched.config import ClusterSettings, Config
 from raysched.errors import ClusterUnreachable, RayschedError, StorageFailed
 
 log = logging.getLogger(__name__)
@@ -259,7 +259,7 @@ def _actor(config: Config) -> Any:
         "get_if_exists": True,
         "max_restarts": -1,
         "max_task_retries": 0,
-        "max_concurrency": 2 * config.cluster.max_watchers,
+        "max_concurrency": _calls_at_once(config.cluster),
         "num_cpus": 0,
     }
     if STATE_RESOURCE in ray.cluster_resources():
@@ -268,6 +268,12 @@ def _actor(config: Config) -> Any:
         here = ray.get_runtime_context().get_node_id()
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
     return ray.remote(SchedulerActor).options(**options).remote(config)
+
+
+def _calls_at_once(settings: ClusterSettings) -> int:
+    """Room for all that may wait in the actor, watchers and changes, and as many calls again as
+    there are changes: a read finds a place however many write."""
+    return settings.max_watchers + 2 * settings.max_waiting_events
 
 
 def _leave(config: Config) -> None:
