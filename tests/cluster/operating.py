@@ -30,11 +30,17 @@ class Up:
     where: dict[str, Any] = field(default_factory=dict)
     seen: set[psutil.Process] = field(default_factory=set)
 
-    def said(self) -> dict[str, Any]:
-        """The next line: each is JSON."""
+    def until_said(self, name: str) -> dict[str, Any]:
+        """The next line about something: each is JSON. On a busy machine Ray or Serve may give up
+        starting; that is said, and tried again."""
         assert self.process.stdout is not None
-        line: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return line
+        others = []
+        for text in self.process.stdout:
+            line: dict[str, dict[str, Any]] = json.loads(text)
+            if name in line:
+                return line[name]
+            others.append(line)
+        raise AssertionError(f"it never said {name!r}, but {others}")
 
     def api(self, method: str, path: str, **how: Any) -> Any:
         """Ask, while it comes back also again and again."""
@@ -104,9 +110,7 @@ def up(state: Path, slides: Path, *arguments: str, **settings: str) -> Iterator[
     )
     try:
         made = Up(process, env)
-        first = made.said()
-        assert "up" in first, first
-        made.where = first["up"]
+        made.where = made.until_said("up")
         yield made
     finally:
         process.send_signal(signal.SIGQUIT)

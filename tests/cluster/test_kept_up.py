@@ -26,8 +26,8 @@ def test_what_is_killed_comes_back_with_its_work_and_down_leaves_nothing(
             job = service.submit(sample_slide, victim)
             service.until(job, "segmenting")
             service.kill(victim)
-            assert why in service.said()["ended"]["why"]
-            again = service.said()["up"]
+            assert why in service.until_said("ended")["why"]
+            again = service.until_said("up")
             assert again["url"] == url
             assert (again["admin_key"], again["login"]) == (None, None)
             assert service.until(job, "succeeded")["checksum"] == checksum
@@ -38,7 +38,7 @@ def test_what_is_killed_comes_back_with_its_work_and_down_leaves_nothing(
         service.until(long, "segmenting")
         service.seen |= set(psutil.Process(service.process.pid).children(recursive=True))
         assert raysched(service.env, "down") == (0, [{"down": {"stopped": ["up"]}}])
-        assert service.said()["stopped"]["jobs_open"] > 0
+        assert service.until_said("stopped")["jobs_open"] > 0
         assert service.process.wait(WAIT_S) == 0
     _, alive = psutil.wait_procs(service.seen, timeout=WAIT_S)
     assert alive == []

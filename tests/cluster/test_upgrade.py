@@ -54,7 +54,7 @@ def test_a_newer_up_stops_the_older_one_and_goes_on_with_its_work(
         job = begun(older, sample_slide)
         with up(state, slides, **newer) as other:
             assert older.process.wait(WAIT_S) == 0
-            assert older.said() == {"stopped": {"jobs_open": 1}}
+            assert older.until_said("stopped") == {"jobs_open": 1}
             other.where["admin_key"] = older.where["admin_key"]
             other.api("POST", "/api/v1/cluster/resume")
             assert other.until(job, "succeeded")["checksum"] == checksum
