@@ -76,7 +76,7 @@ class Up:
         victims[0].kill()
 
 
-def raysched(env: dict[str, str], *verb: str) -> tuple[int, list[dict[str, Any]]]:
+def run_verb(env: dict[str, str], *verb: str) -> tuple[int, list[dict[str, Any]]]:
     """Run a verb; its exit code and lines."""
     done = subprocess.run(
         [sys.executable, "-c", ENTRY, *verb, "--json"],

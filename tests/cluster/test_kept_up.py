@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from operating import WAIT_S, raysched, up
+from operating import WAIT_S, run_verb, up
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
@@ -32,18 +32,18 @@ def test_what_is_killed_comes_back_with_its_work_and_down_leaves_nothing(
             assert (again["admin_key"], again["login"]) == (None, None)
             assert service.until(job, "succeeded")["checksum"] == checksum
         assert service.api("GET", "/readyz")["ready"]
-        code, lines = raysched(service.env, "doctor")
+        code, lines = run_verb(service.env, "doctor")
         assert (code, lines[-1]["doctor"]) == (0, {"wrong": 0, "repaired": 0}), lines
         long, _ = [service.submit(sample_slide, f"long {edge}", edge) for edge in (128, 136)]
         service.until(long, "segmenting")
         service.seen |= set(psutil.Process(service.process.pid).children(recursive=True))
-        assert raysched(service.env, "down") == (0, [{"down": {"stopped": ["up"]}}])
+        assert run_verb(service.env, "down") == (0, [{"down": {"stopped": ["up"]}}])
         assert service.until_said("stopped")["jobs_open"] > 0
         assert service.process.wait(WAIT_S) == 0
     _, alive = psutil.wait_procs(service.seen, timeout=WAIT_S)
     assert alive == []
-    assert raysched(service.env, "down") == (0, [{"down": {"stopped": []}}])
-    code, lines = raysched(service.env, "doctor")
+    assert run_verb(service.env, "down") == (0, [{"down": {"stopped": []}}])
+    code, lines = run_verb(service.env, "doctor")
     assert (code, lines[-1]["doctor"]) == (0, {"wrong": 0, "repaired": 0}), lines
     assert list((state / "results").rglob("stop.*")) == []
     assert not (state / "cluster.json").exists()

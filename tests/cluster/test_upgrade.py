@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from operating import WAIT_S, Up, raysched, up
+from operating import WAIT_S, Up, run_verb, up
 from ray.cluster_utils import Cluster as RayCluster
 from ray.util.placement_group import placement_group, placement_group_table
 
@@ -59,10 +59,10 @@ def test_a_newer_up_stops_the_older_one_and_goes_on_with_its_work(
             other.api("POST", "/api/v1/cluster/resume")
             assert other.until(job, "succeeded")["checksum"] == checksum
             assert other.api("GET", "/readyz")["version"] == NEWER
-            code, (refused,) = raysched(older.env, "status")
+            code, (refused,) = run_verb(older.env, "status")
             assert (code, refused["error"]["code"]) == (4, "other_version")
             assert refused["error"]["remedy"].startswith(f"Use raysched {NEWER}")
-            code, (refused,) = raysched(older.env, "up")
+            code, (refused,) = run_verb(older.env, "up")
             assert (code, refused["error"]["code"]) == (2, "conflict")
             assert f"version {NEWER}" in refused["error"]["message"]
 
@@ -100,9 +100,9 @@ def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_the
             other.api("POST", "/api/v1/cluster/resume")
             assert other.until(job, "succeeded")["checksum"] == checksum
             assert other.api("GET", "/readyz")["version"] == NEWER
-            code, (refused,) = raysched(older.env, "status", *where)
+            code, (refused,) = run_verb(older.env, "status", *where)
             assert (code, refused["error"]["code"]) == (4, "other_version")
-            code, lines = raysched(other.env, "down", *where)
+            code, lines = run_verb(other.env, "down", *where)
             assert (code, lines) == (0, [{"down": {"stopped": ["up"]}}])
         ray.init(address=cluster.address, namespace="raysched", log_to_driver=False)
         with pytest.raises(ValueError, match="scheduler"):
@@ -110,7 +110,7 @@ def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_the
         assert lanes() == []
         stray = placement_group([{"CPU": 1}], name="raysched-lane-7", lifetime="detached")
         ray.get(stray.ready(), timeout=WAIT_S)
-        code, lines = raysched(other.env, "doctor", "--repair", *where)
+        code, lines = run_verb(other.env, "doctor", "--repair", *where)
         assert code == 1  # no scheduler answers there
         assert [each["repaired"] for each in lines if each.get("check") == "lanes"] == [
             "removed raysched-lane-7"
