@@ -15,7 +15,6 @@ from operating import WAIT_S, Up, run_verb, up
 from ray.cluster_utils import Cluster as RayCluster
 from ray.util.placement_group import placement_group, placement_group_table
 
-import raysched.cluster
 from raysched import __version__
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
