@@ -238,6 +238,11 @@ def set_ray_environment() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
+def auth_mode() -> str:
+    """How Ray on this machine is told to prove who connects: ``token``, or nothing."""
+    return os.environ.get("RAY_AUTH_MODE", "")
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """A settings file as nested dicts. Raises ``InvalidSetting``."""
     try:

@@ -283,6 +283,12 @@ class ClusterUnreachable(ClusterError):
     code = "cluster_unreachable"
 
 
+class OtherVersion(ClusterError):
+    """The scheduler that runs is of another version."""
+
+    code = "other_version"
+
+
 class Busy(ClusterError):
     """All places are taken, by other users too. ``retry_after_s``: when to come again."""
 

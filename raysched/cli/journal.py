@@ -14,14 +14,11 @@ import typer
 from raysched.cli.options import JobArgument, Spoken, verb
 from raysched.cli.session import settings
 from raysched.cli.voice import Voice
-from raysched.errors import InternalError, NotFound
+from raysched.errors import NotFound
 
 if TYPE_CHECKING:
-    from raysched.core.scheduler import Scheduler
     from raysched.journal.entries import StoryLine
     from raysched.journal.journal import Journal
-
-LOCK_WAIT_S = 1.0  # a running service holds the journal for as long as it runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,28 +33,19 @@ def verify(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share
 
     What can be mended from the other copy is, and is said; the old one is kept aside.
     """
-    from raysched.core.scheduler import Scheduler
-    from raysched.journal.recovery import recover, replayed
+    from raysched.journal.verifying import verified_open
 
     with _opened(voice) as journal:
-        events = journal.compare()
-        core = replayed(journal, Scheduler(), 0)
-        is_same = recover(journal).state == core.state
-    _check(core)
-    if not is_same:
-        raise InternalError(
-            "The newest snapshot and the events after it give another state than all events.",
-            remedy="Move the folder `snapshots` away, and report this with "
-            "`raysched journal export`.",
-        )
+        whole = verified_open(journal)
+    core = whole.core
     facts = {
-        "events": events,
+        "events": whole.events,
         "lives": core.epoch,
         "users": len(core.state.users),
         "jobs": len(core.state.jobs),
         "jobs_open": core.open_jobs(),
     }
-    voice.emit(journal={**facts, "mended": journal.notices})
+    voice.emit(journal={**facts, "mended": whole.notices})
     told = ", ".join(f"{name.replace('_', ' ')}: {number:,}" for name, number in facts.items())
     voice.say(f"the journal is whole; {told}")
 
@@ -114,6 +102,7 @@ def _opened(voice: Voice) -> Iterator[Journal]:
     from raysched.journal.faults import writing_fault
     from raysched.journal.journal import Journal
     from raysched.journal.segments import FOLDER as SEGMENTS
+    from raysched.journal.verifying import LOCK_WAIT_S
 
     try:
         found = {path.name for path in config.state.iterdir()} if config.state.is_dir() else set()
@@ -129,18 +118,6 @@ def _opened(voice: Voice) -> Iterator[Journal]:
         for notice in journal.notices:
             voice.note(notice)
         yield journal
-
-
-def _check(core: Scheduler) -> None:
-    from raysched.core.invariants import check
-
-    try:
-        check(core)
-    except AssertionError as error:
-        raise InternalError(
-            f"The journal can be read, but the state it gives breaks a promise: {error}.",
-            remedy="This is a fault in raysched: report it with `raysched journal export`.",
-        ) from error
 
 
 def _shown(line: StoryLine) -> dict[str, object]:

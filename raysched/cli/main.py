@@ -9,6 +9,8 @@ import typer
 from raysched import __version__
 from raysched.cli.demo import demo
 from raysched.cli.diff import diff
+from raysched.cli.doctor import doctor
+from raysched.cli.down import down
 from raysched.cli.download import download
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
@@ -45,6 +47,8 @@ for function, panel in (
     (demo, HERE),
     (run, HERE),
     (up, HERE),
+    (down, HERE),
+    (doctor, HERE),
     (sim, HERE),
     (engines, HERE),
     (evaluate, HERE),

@@ -24,12 +24,16 @@ def settings(address: str | None) -> Config:
 
 def ask(config: Config, question: Callable[[Gateway], Awaitable[T]]) -> T:
     """Put a question to the running scheduler. Raises ``ClusterUnreachable`` where none runs."""
-    if config.cluster.address is None and not (config.state / "cluster.json").exists():
-        raise _not_running(config)
+    from raysched.cluster.record import being_started, cluster_of, keeper_of
+
+    found = cluster_of(config.state)
+    if config.cluster.address is None and not (found and found.is_live):
+        keeper = keeper_of(config.state)
+        raise being_started(keeper) if keeper else _not_running(config)
     from raysched.cluster.session import connect
 
     with connect(config) as session:
-        if session.owned:  # the record was stale: what answers now was started by this very call
+        if session.owned:  # it ended just now: what answers was started by this very call
             raise _not_running(config)
         return asyncio.run(_awaited(question(session.gateway)))
 

@@ -1,23 +1,20 @@
-"""``raysched up``: the service on this machine, until Ctrl-C."""
+"""``raysched up``: the service on this machine, kept up until Ctrl-C."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raysched import __version__
 from raysched.cli.options import Common
 from raysched.cli.session import settings
 from raysched.cli.voice import Voice
-from raysched.core.model import LOCAL_USER
 from raysched.errors import Conflict
-from raysched.logs import write_logs
 
 if TYPE_CHECKING:
-    from raysched.cluster.session import Session
+    from raysched.cluster.record import Keeper, UpLock
     from raysched.config import Config
 
 
@@ -32,70 +29,49 @@ class UpOptions(Common):
 
 
 def up(options: UpOptions, voice: Voice) -> None:
-    """Run the service: Ray, the scheduler and HTTP. Ctrl-C stops it in order."""
+    """Run the service and keep it up: Ray, the scheduler and HTTP. Ctrl-C stops it in order."""
+    from raysched.cli.keeper import keep_up
     from serve_app.address import claim
 
     config = _configured(options)
-    write_logs(config.logging.format, config.logging.level)
-    claim(config.serve)
-    voice.note("starting Ray")
-    from raysched.cluster.session import connect
-
+    lock = _the_only_one(config, voice)
     try:
-        with connect(config, dashboard=True) as session:
-            _refuse_joined(session, config)
-            _serve(session, config, voice)
-    except KeyboardInterrupt:  # before or after it served: nothing to keep
-        voice.note("stopped")
+        claim(config.serve)
+        code = keep_up(config, voice, lock)
+    finally:
+        lock.release()
+    if code:
+        raise typer.Exit(code)
 
 
-def _serve(session: Session, config: Config, voice: Voice) -> None:
-    """Serve until told to stop; then HTTP ends first, so that nothing is accepted any more."""
-    from serve_app.service import serving
+def _the_only_one(config: Config, voice: Voice) -> UpLock:
+    """The lock on the state folder. A service of an older version there is stopped in order."""
+    from raysched.cluster.record import UpLock, keeper_of
+    from raysched.cluster.versions import is_newer
 
-    with serving(config, owned=session.owned) as url:
-        asyncio.run(_until_stopped(session, url, voice))
-    jobs_open = asyncio.run(_close(session))
-    voice.emit(stopped={"jobs_open": jobs_open})
-    voice.note(f"stopped; {_jobs(jobs_open)} at the next start" if jobs_open else "stopped")
+    while (lock := UpLock.take(config.state)) is None:
+        keeper = keeper_of(config.state)
+        if keeper is None:
+            continue  # it has just ended
+        if not is_newer(__version__, keeper.version):
+            raise _taken(config, keeper)
+        from raysched.cli.down import stop_keeper
 
-
-async def _until_stopped(session: Session, url: str, voice: Voice) -> None:
-    """Say where the service is, and how to get in; wait for the signal."""
-    from raysched.cluster.accounts import Accounts
-
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    jobs_open = (await session.gateway.health()).jobs_open
-    accounts = Accounts(session.gateway)
-    key, token = await accounts.first_key(), await accounts.login_token()
-    login = f"{url}/login?token={token.text}"
-    dashboard = f"http://{session.dashboard_url}" if session.dashboard_url else None
-    keys = {"login": login, "admin_key": key.text if key else None}
-    voice.emit(up={"url": url, "dashboard": dashboard, "jobs_open": jobs_open, **keys})
-    if jobs_open:
-        voice.say(_jobs(jobs_open))
-    voice.say(f"the web UI is at {url}/  (API: {url}/docs)")
-    voice.say(f"open it, logged in as {LOCAL_USER}: {login}  (works once, for 10 minutes)")
-    if key:
-        voice.say(f"admin key, shown this once, keep it: {key.text}")
-    if dashboard:
-        voice.say(f"Ray dashboard: {dashboard}  (its token: ~/.ray/auth_token)")
-    voice.say("Ctrl-C stops it; what was submitted is kept.")
-    await stop.wait()
-    voice.note("stopping")
+        voice.note(f"raysched {keeper.version} serves here (process {keeper.pid}): it is stopped")
+        stop_keeper(config.state, keeper)
+    return lock
 
 
-async def _close(session: Session) -> int:
-    """Close the scheduler in order; how many jobs will go on."""
-    jobs_open = (await session.gateway.health()).jobs_open
-    await session.gateway.close()
-    return jobs_open
-
-
-def _jobs(number: int) -> str:
-    return f"{number} unfinished {'job goes' if number == 1 else 'jobs go'} on"
+def _taken(config: Config, keeper: Keeper) -> Conflict:
+    version = f", version {keeper.version}" if keeper.version != __version__ else ""
+    return Conflict(
+        f"`raysched up` (process {keeper.pid}{version}) serves the state folder {config.state}"
+        " already.",
+        remedy="Use it, stop it with `raysched down`, or point RAYSCHED_STATE at another folder.",
+        state=str(config.state),
+        pid=keeper.pid,
+        version=keeper.version,
+    )
 
 
 def _configured(options: UpOptions) -> Config:
@@ -103,14 +79,3 @@ def _configured(options: UpOptions) -> Config:
     given = {"host": options.host, "port": options.port}
     wanted = {name: value for name, value in given.items() if value is not None}
     return config.model_copy(update={"serve": config.serve.model_copy(update=wanted)})
-
-
-def _refuse_joined(session: Session, config: Config) -> None:
-    """A cluster that another command started by itself ends with that command."""
-    if session.owned or config.cluster.address:
-        return
-    raise Conflict(
-        f"Another raysched process works with the state folder {config.state}.",
-        remedy="Use it, wait for its end, or point RAYSCHED_STATE at another folder.",
-        state=str(config.state),
-    )

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -25,15 +25,17 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Says things to a person, or to a program when ``json``."""
+    """Says things to a person, or to a program when ``json``. ``out``: where results go; None: to
+    standard output."""
 
     json: bool
     verbose: bool
+    out: TextIO | None = None
 
     def say(self, text: str = "") -> None:
         """A line of the result, for people."""
         if not self.json:
-            typer.echo(text)
+            typer.echo(text, file=self.out)
 
     def note(self, text: str) -> None:
         """A line beside the result, for people."""
@@ -43,7 +45,7 @@ class Voice:
     def emit(self, **what: Any) -> None:
         """One JSON line, for programs. Nothing is said to people."""
         if self.json:
-            typer.echo(json.dumps(what, default=str))
+            typer.echo(json.dumps(what, default=str), file=self.out)
 
     def fail(self, error: RayschedError) -> None:
         """What went wrong and what to do."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Health:
     """``ready`` is false while the journal cannot be written (``trouble`` then says why) and while
-    it is read back: ``events_replayed`` grows until it is ``events``."""
+    it is read back: ``events_replayed`` grows until it is ``events``. ``version`` stays the first
+    field: it is what programs of other versions can read."""
 
     version: str
     epoch: int

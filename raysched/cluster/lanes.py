@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -316,8 +316,21 @@ def _existing() -> dict[LaneId, PlacementGroup]:
     return {name: get_placement_group(name) for name in names}
 
 
-def _remove(lane: LaneId) -> None:
+def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
+    """Remove lanes of this namespace with the processes in them, whoever made them: those named, or
+    all, for when no scheduler runs. Returns those that were there."""
+    there = [LaneId(row["name"]) for row in placement_group_table().values() if _is_ours(row)]
+    return [lane for lane in there if (which is None or lane in which) and _remove(lane)]
+
+
+def _is_ours(row: dict[str, Any]) -> bool:
+    return str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
+
+
+def _remove(lane: LaneId) -> bool:
     try:
         remove_placement_group(get_placement_group(lane))
     except ValueError:
         log.debug("Lane %s was gone already.", lane)
+        return False
+    return True

@@ -172,6 +172,8 @@ class Life:
             _fail(letter.done, self._over)
         self._news.set()
         self._settled.set()
+        if remove_lanes:  # closed in order
+            await self._runs.halt()
         await self._runs.abandon()
         self._fences.end()
         await self._removals.abandon()

@@ -59,6 +59,8 @@ DEAF_S = 0.25
 """A process that is to end is gone at once, unless its engine holds the interpreter's lock: Ray's
 own thread in it waits for the lock to interrupt, and hears of nothing after that. Then its lane is
 given up, so that the node's raylet ends it."""
+HALT_S = 10.0
+"""How long closing waits for the tiles in hand."""
 MARKERS_AT_ONCE = 8
 MEMORY_SEEN = re.compile(r"was ([0-9.]+ ?GB / [0-9.]+ ?GB)")  # in what Ray says of a node
 MARKER_S = 5.0
@@ -133,6 +135,16 @@ class Runs:
                 for live in list(self._live.values()):
                     if live.command.unit.job in names and live.stopper is not None:
                         await live.told.wait()
+
+    async def halt(self) -> None:
+        """Have what runs stop at its next tile, and wait for that a while: a tile that is done is
+        not done again. For a life that is closed; nothing is reported any more."""
+        live = [each for each in self._live.values() if each.order is not None and each.follower]
+        orders = [each.order for each in live if each.order is not None]
+        await asyncio.gather(*(self._courtesy(_place_marker, order) for order in orders))
+        if live:
+            await asyncio.wait({each.follower for each in live if each.follower}, timeout=HALT_S)
+        await asyncio.gather(*(self._courtesy(_remove_marker, order) for order in orders))
 
     async def abandon(self) -> None:
         """Kill what still runs, without reports: the life is over."""

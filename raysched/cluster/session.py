@@ -2,19 +2,19 @@
 
 A process that starts Ray for a state folder writes the address into ``cluster.json`` there, so
 that others who use the same folder join it instead of fighting over the journal. The owner does
-not leave while others watch jobs on its cluster.
+not leave while others watch jobs on its cluster. Where ``raysched up`` keeps a service up, nobody
+else starts a cluster for its folder, also not while it is being started again.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysched import __version__
+from raysched.cluster import processes
 from raysched.cluster.actor import SchedulerActor
 from raysched.cluster.gateway import ACTOR_NAME, Gateway
 from raysched.cluster.health import Health
+from raysched.cluster.lanes import remove_lanes
 from raysched.cluster.listing import JobQuery
+from raysched.cluster.record import CLUSTER, ClusterRecord, being_started, cluster_of, keeper_of
+from raysched.cluster.versions import is_newer, other_version
 from raysched.config import ClusterSettings, Config
-from raysched.errors import ClusterError, ClusterUnreachable, RayschedError, StorageFailed
+from raysched.errors import ClusterUnreachable, RayschedError, StorageFailed
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ STATE_RESOURCE = "raysched_state"
 
 OBJECT_STORE_BYTES = 200 * 1024**2  # receipts only pass through it
 LEAVE_POLL_S = 0.5
+CLOSE_WAIT_S = 60.0
 KEEP_IDLE_MS = 3_600_000
 """Ray would end a lane's process after a second without work, and the next job would wait seconds
 for a new one. `ray start` takes it from RAY_idle_worker_killing_time_threshold_ms."""
@@ -44,27 +49,30 @@ for a new one. `ray start` takes it from RAY_idle_worker_killing_time_threshold_
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live connection. ``owned``: this process started Ray and Ray ends with it."""
+    """A live connection. ``owned``: this process started Ray and Ray ends with it; ``replaced``:
+    the older version whose scheduler was closed for it."""
 
     gateway: Gateway
     address: str
     owned: bool
     dashboard_url: str | None
+    replaced: str | None = None
 
 
 @contextmanager
-def connect(config: Config, *, dashboard: bool = False) -> Iterator[Session]:
+def connect(config: Config, *, keeps: bool = False) -> Iterator[Session]:
     """Join the cluster at ``config.cluster.address``, else the one that this state folder's live
     service or run uses, else start one on this machine; make sure that the scheduler actor lives.
 
-    Raises ``ClusterUnreachable``, ``ClusterError`` (another version runs), and what kept the
+    ``keeps``: for ``raysched up``, which starts a cluster with a dashboard, and takes the work of
+    an older version over. Raises ``ClusterUnreachable``, ``OtherVersion``, and what kept the
     scheduler from starting (``StateLocked``, ``StorageFull``, ``JournalDamaged``).
     """
-    record = config.state / "cluster.json"
+    record = config.state / CLUSTER
     with _only_one(config.state / "cluster.lock"):
-        session = _join(config, record) or _start(config, record, dashboard=dashboard)
+        session = _join(config) or _start(config, record, keeps=keeps)
         try:
-            _ensure_actor(config)
+            session = replace(session, replaced=_ensure_actor(config, keeps=keeps))
         except BaseException:
             _shut_down(record, owned=session.owned)
             raise
@@ -74,6 +82,35 @@ def connect(config: Config, *, dashboard: bool = False) -> Iterator[Session]:
         if session.owned:
             _leave(config)
         _shut_down(record, owned=session.owned)
+
+
+@contextmanager
+def joined(config: Config) -> Iterator[None]:
+    """As ``join``, for a while."""
+    join(config)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def join(config: Config) -> None:
+    """Join the cluster that the settings name, or that was started for the state folder, without
+    starting a scheduler. Raises ``ClusterUnreachable``."""
+    if _join(config) is None:
+        raise ClusterUnreachable(
+            f"No cluster of the state folder {config.state} answers.",
+            remedy="Start the service with `raysched up`, or name its cluster with --address.",
+        )
+
+
+def close_service(config: Config) -> dict[str, bool]:
+    """Close the scheduler on the cluster at hand in order, and remove it and its lanes; what of
+    these was there."""
+    is_there = is_scheduler_there(config)
+    if is_there:
+        _close_scheduler(config)
+    return {"scheduler": is_there, "lanes": bool(remove_lanes())}
 
 
 @contextmanager
@@ -92,12 +129,13 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _join(config: Config, record: Path) -> Session | None:
+def _join(config: Config) -> Session | None:
     address = config.cluster.address
     if address is None and not ray.is_initialized():
-        address = _live_address(record)
-        if address is None:
+        found = cluster_of(config.state)
+        if found is None or not found.is_live:
             return None
+        address = found.address
     try:
         context = ray.init(
             address=address,
@@ -117,21 +155,13 @@ def _join(config: Config, record: Path) -> Session | None:
     return Session(Gateway(config.cluster.namespace), address or "", owned=False, dashboard_url=url)
 
 
-def _live_address(record: Path) -> str | None:
-    """The address of a cluster whose owner still lives."""
-    try:
-        entry: dict[str, Any] = json.loads(record.read_text())
-        os.kill(entry["pid"], 0)
-    except (OSError, ValueError, KeyError):
-        return None
-    return str(entry["address"])
-
-
-def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
+def _start(config: Config, record: Path, *, keeps: bool) -> Session:
+    if not keeps and (keeper := keeper_of(config.state)):
+        raise being_started(keeper)
     context = ray.init(
         address="local",
         namespace=config.cluster.namespace,
-        include_dashboard=dashboard,
+        include_dashboard=keeps,
         resources={STATE_RESOURCE: 1},
         object_store_memory=OBJECT_STORE_BYTES,
         _system_config={
@@ -142,13 +172,32 @@ def _start(config: Config, record: Path, *, dashboard: bool) -> Session:
         logging_level=logging.WARNING,
     )
     address = str(ray.get_runtime_context().gcs_address)
-    record.write_text(json.dumps({"address": address, "pid": os.getpid()}))
+    owner = os.getpid()
+    said = ClusterRecord(address=address, pid=owner, began=processes.began(owner))
+    record.write_text(said.model_dump_json())
     url = context.dashboard_url or None
     return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)
 
 
-def _ensure_actor(config: Config) -> None:
-    handle = _actor(config)
+def _ensure_actor(config: Config, *, keeps: bool) -> str | None:
+    """Returns the older version that was closed for this one."""
+    handle, replaced = _actor(config), None
+    health = _heard(handle, config)
+    if health.version != __version__:
+        if not keeps or not is_newer(__version__, health.version):
+            raise other_version(health.version)
+        replaced = health.version
+        _close_scheduler(config)
+        handle = _actor(config)
+        health = _heard(handle, config)
+    if health.trouble is not None:
+        _raise_trouble(handle)
+    return replaced
+
+
+def _heard(handle: Any, config: Config) -> Health:
+    """What a scheduler says once it has started. What another version says may have other fields:
+    only its version is looked at."""
     replayed = -1
     while True:
         try:
@@ -159,16 +208,37 @@ def _ensure_actor(config: Config) -> None:
                 remedy="Look at its log in the Ray dashboard, or under "
                 "/tmp/ray/session_latest/logs.",
             ) from error
+        if health.version != __version__:
+            return health
         if health.ready or health.trouble is not None or health.events_replayed <= replayed:
-            break
+            return health
         replayed = health.events_replayed  # a long journal takes its time: wait while it moves on
-    if health.version != __version__:
-        raise ClusterError(
-            f"The running scheduler is raysched {health.version}, this is {__version__}.",
-            remedy="Stop the running one and start it with this version; nothing is lost.",
-        )
-    if health.trouble is not None:
-        _raise_trouble(handle)
+
+
+def _close_scheduler(config: Config) -> None:
+    """Close a scheduler in order and remove it, with its lanes, whose processes hold its code. One
+    that does not close is killed: what it has acknowledged is in the journal."""
+    try:
+        handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
+        ray.get(handle.close.remote(), timeout=CLOSE_WAIT_S)
+    except ValueError:
+        return
+    except (GetTimeoutError, RayError) as error:
+        log.warning("The scheduler did not close in order: %r", error)
+    ray.kill(handle, no_restart=True)
+    deadline = time.monotonic() + CLOSE_WAIT_S
+    while is_scheduler_there(config) and time.monotonic() < deadline:
+        time.sleep(LEAVE_POLL_S / 5)
+    remove_lanes()
+
+
+def is_scheduler_there(config: Config) -> bool:
+    """Whether a scheduler has the name, dead ones that Ray starts again among them."""
+    try:
+        ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
+    except ValueError:
+        return False
+    return True
 
 
 def _raise_trouble(handle: Any) -> None:
@@ -212,7 +282,7 @@ def _leave(config: Config) -> None:
         handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
         while _watchers(handle) > 0:
             time.sleep(LEAVE_POLL_S)
-        ray.get(handle.close.remote(), timeout=10)
+        ray.get(handle.close.remote(), timeout=CLOSE_WAIT_S)
     except (ValueError, RayError) as error:
         log.debug("The scheduler was gone already: %r", error)
 

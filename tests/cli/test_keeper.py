@@ -1,0 +1,186 @@
+"""What keeps a service up, with small services that fail in all ways: real processes, no Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from raysched.cluster.record import UpLock, keeper_of, left_behind
+
+LAST = 45.0
+
+KEEPER = """
+import json, sys
+from pathlib import Path
+from raysched.cli.keeper import Means, keep_up
+from raysched.cli.voice import Voice, reporting
+from raysched.cluster.record import UpLock
+from raysched.config import load_config
+import typer
+
+state, service = Path(sys.argv[1]), sys.argv[2]
+lock = UpLock.take(state)
+means = Means((sys.executable, "-c", service, str(state)), silent_s=6.0, pause_s=0.05)
+voice = Voice(json=True, verbose=False)
+try:
+    with reporting(voice):
+        code = keep_up(load_config(state=state, serve={"port": 0}), voice, lock, means)
+except typer.Exit as error:
+    code = error.exit_code
+sys.exit(code)
+"""
+
+SERVICE = """
+import json, os, signal, subprocess, sys, threading
+from pathlib import Path
+from raysched.cli.link import Link
+from raysched.cluster import processes
+
+link = Link.from_stdin()
+(order,) = link.heard(None)
+processes.end_with(order["keeper"])
+folder = Path(sys.argv[1])
+lives = len(list(folder.glob("life-*")))
+port = order["config"]["serve"]["port"]
+(folder / f"life-{lives}").write_text(json.dumps([order["again"], port]))
+
+def up():
+    link.tell(up={"url": "http://127.0.0.1:4321", "port": 4321})
+    while True:
+        link.tell(beat=True)
+        threading.Event().wait(0.1)
+
+def helper(**how):
+    code = "import signal; signal.pause()"
+    return subprocess.Popen([sys.executable, "-c", code], **how)
+"""
+"""Begins each service: it leaves a file for each of its lives."""
+
+
+def lives(state: Path) -> list[Any]:
+    """What each life of the service was ordered: whether it had served, and the port."""
+    return [json.loads(path.read_text()) for path in sorted(state.glob("life-*"))]
+
+
+@contextmanager
+def kept(state: Path, service: str) -> Iterator[subprocess.Popen[str]]:
+    """A keeper in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KEEPER, str(state), SERVICE + service],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The next line that it says."""
+    assert process.stdout is not None
+    line: dict[str, Any] = json.loads(process.stdout.readline())
+    return line
+
+
+def below(process: subprocess.Popen[str], least: int) -> list[psutil.Process]:
+    """All processes below a keeper, once there are so many."""
+    while len(found := psutil.Process(process.pid).children(recursive=True)) < least:
+        assert process.poll() is None
+    return found
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them end."""
+    _, alive = psutil.wait_procs(processes, timeout=LAST)
+    return not alive
+
+
+def test_a_service_that_dies_is_started_again_on_its_port_with_nothing_left(tmp_path: Path) -> None:
+    """Also what has left the session of the service, and what has lost its parent."""
+    service = "helper(); helper(start_new_session=True)\nup()"
+    with kept(tmp_path, service) as keeper:
+        before = below(keeper, 3)
+        while not (known := keeper_of(tmp_path)) or known.url is None:
+            assert keeper.poll() is None
+        os.kill(known.session, signal.SIGKILL)
+        assert said(keeper)["ended"]["why"] == "its process was ended by SIGKILL"
+        after = below(keeper, 3)
+        assert gone(before)
+        assert not {each.pid for each in before} & {each.pid for each in after}
+        while len(lives(tmp_path)) < 2:
+            assert keeper.poll() is None
+        assert lives(tmp_path)[:2] == [[False, 0], [True, 4321]]
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(LAST) == 0
+        assert gone(after)
+    assert keeper_of(tmp_path) is None
+
+
+def test_a_service_that_stands_still_is_started_again(tmp_path: Path) -> None:
+    with kept(tmp_path, "up()") as keeper:
+        while not (known := keeper_of(tmp_path)) or known.url is None:
+            assert keeper.poll() is None
+        os.kill(known.session, signal.SIGSTOP)
+        assert "has not answered" in said(keeper)["ended"]["why"]
+
+
+def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) -> None:
+    service = "link.tell(why='it was tired') if lives else up_once()\nsys.exit(75)"
+    once = "def up_once():\n    link.tell(up={'url': 'http://a:1', 'port': 1})\n"
+    with kept(tmp_path, once + service) as keeper:
+        ended = [said(keeper)["ended"] for _ in range(5)]
+        assert [each["again_in_s"] for each in ended] == [0.05, 0.1, 0.2, 0.4, 0.8]
+        assert ended[1]["why"] == "it was tired"
+        error = said(keeper)["error"]
+        assert "6 times in a row" in error["message"]
+        assert keeper.wait(LAST) == error["exit_code"] == 4
+
+
+def test_a_service_that_never_served_and_says_why_is_not_started_again(tmp_path: Path) -> None:
+    with kept(tmp_path, "link.tell(refused=True)\nsys.exit(2)") as keeper:
+        assert keeper.wait(LAST) == 2
+    assert len(lives(tmp_path)) == 1
+
+
+def test_a_second_signal_stops_a_service_that_does_not_stop(tmp_path: Path) -> None:
+    with kept(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nup()") as keeper:
+        while not (known := keeper_of(tmp_path)) or known.url is None:
+            assert keeper.poll() is None
+        keeper.send_signal(signal.SIGINT)
+        keeper.send_signal(signal.SIGQUIT)
+        assert said(keeper) == {"stopped": {"at_once": True}}
+        assert keeper.wait(LAST) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends children with their parent")
+def test_a_killed_keeper_takes_its_service_with_it_and_what_stays_is_known(tmp_path: Path) -> None:
+    with kept(tmp_path, "helper()\nup()") as keeper:
+        helpers = below(keeper, 2)
+        while not (known := keeper_of(tmp_path)) or known.url is None:
+            assert keeper.poll() is None
+        keeper.kill()
+        keeper.wait()
+        service = [each for each in helpers if each.pid == known.session]
+        assert gone(service)
+        left = left_behind(tmp_path)
+        assert [each.pid for each in left] == [
+            each.pid for each in helpers if each.pid != known.session
+        ]
+        lock = UpLock.take(tmp_path)
+        assert lock is not None
+        assert left_behind(tmp_path) == []  # somebody serves: it may be theirs
+        lock.release()
+        for each in left:
+            each.kill()
