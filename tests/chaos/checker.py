@@ -7,6 +7,7 @@ It imports nothing of raysched, and says what is broken rather than raising at t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from evidence import Call, Evidence, Violation
@@ -111,7 +112,7 @@ def _histories(evidence: Evidence) -> Iterator[Violation]:
     """What was answered before a question was put is the past of its answer."""
     for job, seen in _views(evidence).items():
         seen.sort(key=lambda each: each[0].answered)
-        for (first, before), (second, after) in zip(seen, seen[1:], strict=False):
+        for (first, before), (second, after) in pairwise(seen):
             if second.sent < first.answered:
                 continue  # they were under way at once: either may be the older one
             if before["state"] in FINAL and before != after:

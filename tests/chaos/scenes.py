@@ -105,7 +105,7 @@ class Theatre:
         """Set a scene up, kill, kill again while it recovers, ask for more meanwhile, and let
         everything go on to its end."""
         scene = self.set_up(HELD_AT.get(target, "publish"))
-        ann, bob, cat = self.users
+        _, bob, cat = self.users
         more = f"meanwhile-{self.number}"
         with ThreadPoolExecutor(2) as threads:
             asked = [

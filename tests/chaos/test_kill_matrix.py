@@ -56,7 +56,7 @@ def test_whatever_is_killed_in_whatever_phase_every_job_ends_as_it_would_have(
     (cat, stopped) = scene.jobs.pop("cancelling")
     assert cat.state(stopped) == "cancelled"
     ended = {phase: user.jobs[job] for phase, (user, job) in scene.jobs.items()}
-    wanted = {phase: ("succeeded", checksum) for phase in scene.jobs}
+    wanted = dict.fromkeys(scene.jobs, ("succeeded", checksum))
     assert {phase: (view["state"], view["checksum"]) for phase, view in ended.items()} == wanted
 
 

@@ -109,7 +109,10 @@ class Walk:
             self.branches.setdefault((body["user"], spec["branch"]), []).append(spec["job"])
 
     def _job_cancel_requested(self, body: Line) -> None:
-        self._cancel(self.jobs[body["job"]], body["user"])
+        if job := self.jobs.get(body["job"]):
+            self._cancel(job, body["user"])
+        else:
+            self.say("one state a job", f"{body['job']} is cancelled and was never submitted")
 
     def _all_cancel_requested(self, body: Line) -> None:
         for job in self.jobs.values():
