@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from raysched.config import load_config, set_ray_environment
@@ -79,8 +78,16 @@ def keep(asked: dict[str, Any], tell: Any) -> None:
                     break
                 add_node()
         asyncio.run(session.gateway.close())
+        tell(stopped={"groups": groups_left()})
     cluster.shutdown()
-    tell(stopped=True)
+
+
+def groups_left() -> list[str]:
+    """Placement groups that are still there, each by its name."""
+    from ray.util import placement_group_table
+
+    rows = placement_group_table().values()
+    return [str(row["name"]) for row in rows if row["state"] != "REMOVED"]
 
 
 def pids_of(node: Any) -> dict[str, int]:
@@ -89,5 +96,4 @@ def pids_of(node: Any) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     main()

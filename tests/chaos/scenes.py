@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clients import History, User, make_users
+from slides import NAMES
 from standing import Standing, Target, until
 
 PHASES = ("waiting", "planning", "segmenting", "publishing", "cancelling", "recovering")
@@ -47,7 +48,7 @@ class Theatre:
 
     def job(self, gate: str = "", **options: Any) -> dict[str, Any]:
         """What is asked for: the slide in small tiles, with a gate."""
-        return {"slide": "small.tif", "engine": "held", "params": {"gate": gate}, **options}
+        return {"slide": NAMES[0], "engine": "held", "params": {"gate": gate}, **options}
 
     def set_up(self, held_at: str) -> Scene:
         """Submit the jobs one after another and hold each where it is to be."""

@@ -200,13 +200,12 @@ class Standing:
         self.keeper.stdin.flush()
 
     def stop(self) -> list[str]:
-        """Stop in order. Returns what is left over of processes, by title."""
-        if self.keeper is None:
-            return []
+        """Stop in order. Returns what is left over: placement groups, and processes by title."""
         self.note_processes()
         self._tell("stop")
+        groups: list[str] = self._hear("stopped")["groups"]
         self._bury()
-        return self.left_over()
+        return [*groups, *self.left_over()]
 
     def _bury(self) -> None:
         """The keeper ends, or has been killed."""

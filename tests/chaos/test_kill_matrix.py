@@ -9,36 +9,24 @@ import pytest
 from checker import check
 from evidence import Evidence, read_litter, read_results
 from scenes import PHASES, Theatre, theatre
+from slides import NAMES, make_slides, undisturbed
 from standing import Target, standing
-
-from raysched.imaging.request import SegmentationRequest
-from raysched.imaging.synthetic import write_synthetic_slide
-from raysched.results import stages
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one small slide."""
+    """A folder with small slides."""
     folder = tmp_path_factory.mktemp("slides")
-    write_synthetic_slide(folder / "small.tif", width_px=1500, height_px=1300)
+    make_slides(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def checksum(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def checksum(slides: Path) -> str:
     """What is found on the slide in this process, undisturbed, by the engine that never waits."""
-    request = SegmentationRequest(
-        slide=str(slides / "small.tif"),
-        out=str(tmp_path_factory.mktemp("alone") / "out"),
-        tile_px=256,
-        chunk_tiles=256,
-    )
-    stages.plan_slide(request, "alone")
-    stages.segment_chunk(request, "alone", 0, lambda: False)
-    stages.assemble(request, "alone", lambda: False)
-    return stages.publish(request, "alone").checksum
+    return undisturbed(slides / NAMES[0])
 
 
 @pytest.fixture(scope="module")
