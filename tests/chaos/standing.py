@@ -152,6 +152,7 @@ class Standing:
         return {
             **os.environ,
             "PYTHONPATH": path,
+            "RAY_raylet_start_wait_time_s": f"{WAIT_S:g}",  # the machine may be busy
             "RAYSCHED_GATES": str(self.gates),
             "RAYSCHED_STATE": str(self.state),
         }

@@ -9,7 +9,7 @@ Changes of files are held by the job's id: see ``STEPS``.
 from __future__ import annotations
 
 import os
-import time
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,7 +52,7 @@ def wait_at(gate: str, what: str) -> None:
     while closed.exists() and not _passed(closed):
         closed.with_name(f"{closed.name}.here").touch()
         try:
-            time.sleep(LOOK_S)
+            threading.Event().wait(LOOK_S)
         except KeyboardInterrupt:
             if not closed.with_name(f"{gate}.stubborn").exists():
                 raise
