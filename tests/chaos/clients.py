@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,16 +22,19 @@ AGAIN_S = 0.2
 
 
 class History:
-    """Every call of every user, in the order of the answers."""
+    """Every call of every user, in the order of the answers; also in a file, for who looks into
+    what was found."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
+        self._file = file
         self.calls: list[Call] = []
 
     def note(self, call: Call) -> Call:
         """Write one down."""
-        with self._lock:
+        with self._lock, self._file.open("a") as file:
             self.calls.append(call)
+            file.write(json.dumps(asdict(call)) + "\n")
         return call
 
 
@@ -45,7 +51,7 @@ class User:
     def submit(self, key: str, *jobs: dict[str, Any]) -> list[str]:
         """Ask until it is acknowledged, with the same key; the jobs' ids."""
         body = {"jobs": list(jobs)}
-        call = self._insist("submit", key, "POST", "/workflows", json=body, key=key)
+        call = self._insist("submit", key, "POST", "/workflows", body=body, key=key)
         ids: list[str] = call.answer["jobs"]
         return ids
 
@@ -104,13 +110,13 @@ class User:
             pause(AGAIN_S)
 
     def _call(
-        self, verb: str, about: str, method: str, path: str, *, json: Any = None, key: str = ""
+        self, verb: str, about: str, method: str, path: str, *, body: Any = None, key: str = ""
     ) -> Call:
         headers = {"Idempotency-Key": key} if key else {}
         url = f"{self._cluster.url}/api/v1{path}"
         sent, status, answer = time.time(), None, None
         try:
-            got = self._http.request(method, url, json=json, headers=headers, timeout=30)
+            got = self._http.request(method, url, json=body, headers=headers, timeout=30)
             status = got.status_code
             answer = _kept(verb, got.json()) if got.is_success else got.text[:300]
         except (httpx.HTTPError, ValueError) as error:

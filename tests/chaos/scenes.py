@@ -204,7 +204,7 @@ KILLS: dict[Target, Any] = {
 @contextmanager
 def theatre(cluster: Standing) -> Iterator[Theatre]:
     """Three users who watch their jobs all the time."""
-    history = History()
+    history = History(cluster.folder / "history.jsonl")
     ann, bob, cat = users = make_users(cluster, history, "ann", "bob", "cat")
     with ann.watching(), bob.watching(), cat.watching():
         yield Theatre(cluster, history, users)

@@ -84,7 +84,7 @@ def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
     checksums = {name: undisturbed(folder / "slides" / name) for name in NAMES}
     settings = Settings(engine="classical")
     with standing(folder, folder / "slides", settings) as cluster, ExitStack() as watching:
-        history = History()
+        history = History(cluster.folder / "history.jsonl")
         users = make_users(cluster, history, *plan.users)
         for user in users:
             watching.enter_context(user.watching())
