@@ -46,11 +46,12 @@ class Target(StrEnum):
 
 TITLES = {
     Target.WORKER: UNITS,
-    Target.SCHEDULER: ("ray::SchedulerActor",),
-    Target.REPLICA: ("ray::ServeReplica:",),
-    Target.PROXY: ("ray::ProxyActor", "ray::HTTPProxyActor"),
-    Target.CONTROLLER: ("ray::ServeController",),
+    Target.SCHEDULER: ("SchedulerActor",),
+    Target.REPLICA: ("ServeReplica:",),
+    Target.PROXY: ("ProxyActor",),
+    Target.CONTROLLER: ("ServeController",),
 }
+"""Of Ray's processes, one of these is in the title; an actor's name may stand before its class."""
 RESTARTS = (Target.GCS, Target.HEAD)
 """Without these Ray is over: everything is started again on the same state folder."""
 
@@ -266,8 +267,8 @@ class Standing:
         if target in RESTARTS:
             name = "gcs_server" if target is Target.GCS else "raylet"
             return [node.pids[name] for node in self.nodes if node.is_head]
-        titles = TITLES[target]
-        return [pid for pid in family(self.keeper.pid) if title_of(pid).startswith(titles)]
+        found = {pid: title_of(pid) for pid in family(self.keeper.pid)}
+        return [pid for pid, title in found.items() if is_one(title, target)]
 
     def kill(self, target: Target, pid: int | None = None) -> list[int]:
         """SIGKILL: one process of the target, or ``pid``; of the head, all that it consists of.
@@ -366,6 +367,11 @@ def title_of(pid: int) -> str:
         return " ".join(psutil.Process(pid).cmdline()).strip()
     except psutil.Error:
         return ""
+
+
+def is_one(title: str, target: Target) -> bool:
+    """Whether a process of that title is one of the target's."""
+    return title.startswith("ray::") and any(part in title for part in TITLES[target])
 
 
 def is_running(pid: int) -> bool:
