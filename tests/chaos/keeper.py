@@ -19,6 +19,7 @@ STORE_BYTES = 100 * 1024**2
 SYSTEM = {
     "idle_worker_killing_time_threshold_ms": 3_600_000,
     "worker_niceness": 0,
+    "worker_register_timeout_seconds": 180,
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 5000,

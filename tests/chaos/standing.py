@@ -153,7 +153,9 @@ class Standing:
         return {
             **os.environ,
             "PYTHONPATH": path,
-            "RAY_raylet_start_wait_time_s": f"{WAIT_S:g}",  # the machine may be busy
+            # The machine may be busy: Ray and Serve would give up what starts after 30 and 5 s.
+            "RAY_raylet_start_wait_time_s": f"{WAIT_S:g}",
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": f"{WAIT_S:g}",
             "RAYSCHED_GATES": str(self.gates),
             "RAYSCHED_STATE": str(self.state),
         }
