@@ -57,6 +57,8 @@ def keep(asked: dict[str, Any], tell: Any) -> None:
             "resources": {"raysched_state": 1},
             "object_store_memory": STORE_BYTES,
             "include_dashboard": False,
+            "include_log_monitor": False,
+            "no_monitor": True,
             "_system_config": SYSTEM,
         },
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clients import History, User, make_users
-from slides import NAMES
+from small_slides import NAMES
 from standing import Standing, Target, until
 
 PHASES = ("waiting", "planning", "segmenting", "publishing", "cancelling", "recovering")

@@ -22,7 +22,7 @@ from typing import Any
 from checker import check
 from clients import History, User, make_users
 from evidence import Evidence, Violation, read_litter, read_results
-from slides import NAMES, make_slides, undisturbed
+from small_slides import NAMES, make_slides, undisturbed
 from standing import RESTARTS, Settings, Standing, Target, pause, standing, until
 from walk import Walk
 

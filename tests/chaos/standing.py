@@ -23,7 +23,7 @@ import psutil
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-WAIT_S = 180.0
+WAIT_S = 300.0
 LOOK_S = 0.05
 GENEROUS = {
     f"{each}_{rest}": 100_000 for each in ("default", "create") for rest in ("burst", "per_s")
@@ -99,7 +99,7 @@ class Standing:
         self.seen: dict[int, float] = {}
         self._said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._listener = threading.Thread()
-        self._packages = packages(folder / "packages")
+        self._packages = [packages(folder / "packages")] if settings.engine == "held" else []
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Standing:
 
     def environment(self) -> dict[str, str]:
         """Of every process of the cluster, and of the command line beside it."""
-        path = os.pathsep.join([str(self._packages), *_python_path(), str(ROOT)])
+        path = os.pathsep.join([*map(str, self._packages), *_python_path(), str(ROOT)])
         return {
             **os.environ,
             "PYTHONPATH": path,

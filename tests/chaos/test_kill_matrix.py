@@ -9,7 +9,7 @@ import pytest
 from checker import check
 from evidence import Evidence, read_litter, read_results
 from scenes import PHASES, Theatre, theatre
-from slides import NAMES, make_slides, undisturbed
+from small_slides import NAMES, make_slides, undisturbed
 from standing import Target, standing
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
