@@ -12,12 +12,12 @@ from raysched.results import stages
 NAMES = ("small-1.tif", "small-2.tif", "small-3.tif")
 
 
-def make_slides(folder: Path) -> None:
-    """Write the slides: about thirty tiles of 256 px each."""
+def make_slides(folder: Path, side_px: int = 1300) -> None:
+    """Write the slides: as they are usually, about thirty tiles of 256 px each."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(NAMES):
-        path = folder / name
-        write_synthetic_slide(path, width_px=1400 + 100 * number, height_px=1300, seed=number)
+        path, width_px = folder / name, side_px + 100 * (number + 1)
+        write_synthetic_slide(path, width_px=width_px, height_px=side_px, seed=number)
 
 
 def undisturbed(slide: Path) -> str:

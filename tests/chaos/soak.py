@@ -48,6 +48,7 @@ class Plan:
     kills: int = 100
     minutes: float = 20.0
     jobs: int = 30
+    side_px: int = 3300
     users: tuple[str, ...] = ("ann", "bob", "cat")
     seed: int = 0
     with_restarts: bool = True
@@ -80,7 +81,7 @@ def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
     """Let the users work, kill, and look at what is left. Raises ``AssertionError`` when something
     does not go on at all."""
     begun, load = time.monotonic(), os.getloadavg()[0]
-    make_slides(folder / "slides")
+    make_slides(folder / "slides", plan.side_px)
     checksums = {name: undisturbed(folder / "slides" / name) for name in NAMES}
     settings = Settings(engine="classical")
     with standing(folder, folder / "slides", settings) as cluster, ExitStack() as watching:
@@ -250,6 +251,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=Plan.kills)
     parser.add_argument("--minutes", type=float, default=Plan.minutes)
     parser.add_argument("--jobs", type=int, default=Plan.jobs)
+    parser.add_argument("--side-px", type=int, default=Plan.side_px, help="height of the slides")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--no-restarts", action="store_true", help="neither GCS nor head")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the run")
@@ -258,6 +260,7 @@ def main() -> None:
         asked.kills,
         asked.minutes,
         asked.jobs,
+        asked.side_px,
         seed=asked.seed,
         with_restarts=not asked.no_restarts,
     )
