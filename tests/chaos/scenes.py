@@ -32,7 +32,7 @@ class Scene:
     """Where the jobs are: phase by phase, user and job."""
 
     jobs: dict[str, tuple[User, str]]
-    gates: dict[str, Path]
+    barriers: dict[str, Path]
 
 
 @dataclass
@@ -46,41 +46,41 @@ class Theatre:
     cancelled: set[str] = field(default_factory=set)
     number: int = 0
 
-    def job(self, gate: str = "", **options: Any) -> dict[str, Any]:
-        """What is asked for: the slide in small tiles, with a gate."""
-        return {"slide": NAMES[0], "engine": "held", "params": {"gate": gate}, **options}
+    def job(self, barrier: str = "", **options: Any) -> dict[str, Any]:
+        """What is asked for: the slide in small tiles, with a barrier."""
+        return {"slide": NAMES[0], "engine": "held", "params": {"barrier": barrier}, **options}
 
     def set_up(self, held_at: str) -> Scene:
         """Submit the jobs one after another and hold each where it is to be."""
         self.number += 1
         ann, bob, cat = self.users
         name = {phase: f"{phase}-{self.number}" for phase in PHASES}
-        hold, jobs, gates = self.cluster.close_gate, {}, {}
+        hold, jobs, barriers = self.cluster.close_barrier, {}, {}
 
         hold(name["publishing"], "segment")
         (job,) = bob.submit(
             name["publishing"], self.job(name["publishing"], branch="publishing", **FEW)
         )
-        jobs["publishing"], gates["publishing"] = (bob, job), hold(job, held_at)
-        self.cluster.open_gate(name["publishing"], "segment")
-        until(gates["publishing"].exists, f"{job} at {held_at}")
+        jobs["publishing"], barriers["publishing"] = (bob, job), hold(job, held_at)
+        self.cluster.open_barrier(name["publishing"], "segment")
+        until(barriers["publishing"].exists, f"{job} at {held_at}")
 
-        gates["cancelling"] = hold(name["cancelling"], "segment")
+        barriers["cancelling"] = hold(name["cancelling"], "segment")
         hold(name["cancelling"], "stubborn")
         (job,) = cat.submit(
             name["cancelling"], self.job(name["cancelling"], branch="cancelling", **ONE)
         )
         jobs["cancelling"] = (cat, job)
-        until(gates["cancelling"].exists, f"{job} at its chunk")
+        until(barriers["cancelling"].exists, f"{job} at its chunk")
         assert cat.cancel(job)
         self.cancelled.add(job)
 
-        gates["planning"] = hold(name["planning"], "plan")
+        barriers["planning"] = hold(name["planning"], "plan")
         (job,) = bob.submit(name["planning"], self.job(name["planning"], branch="planning", **FEW))
         jobs["planning"] = (bob, job)
-        until(gates["planning"].exists, f"{job} at its plan")
+        until(barriers["planning"].exists, f"{job} at its plan")
 
-        gates["segmenting"] = hold(name["segmenting"], "segment")
+        barriers["segmenting"] = hold(name["segmenting"], "segment")
         for number in range(PASSED):
             self.cluster.pass_one(name["segmenting"], number)
         (job, waiting) = ann.submit(
@@ -90,13 +90,13 @@ class Theatre:
         until(
             lambda: (
                 ann.jobs.get(job, {}).get("chunks_done", 0) >= PASSED - 1
-                and gates["segmenting"].exists()
+                and barriers["segmenting"].exists()
             ),
             f"{job} in the middle: {ann.jobs.get(job)}",
         )
         for user, job in jobs.values():
             user.until(job, *STATES[next(p for p, j in jobs.items() if j[1] == job)])
-        return Scene(jobs, gates)
+        return Scene(jobs, barriers)
 
     def note(self, target: Target, *phases: str) -> None:
         """Remember that a target was killed in these phases."""
@@ -117,7 +117,7 @@ class Theatre:
             for each in asked:
                 each.result()
         cat.peek(scene.jobs["segmenting"][1])
-        self.cluster.open_gates()
+        self.cluster.open_barriers()
         for user in self.users:
             user.until_ended()
         return scene
@@ -132,13 +132,13 @@ class Theatre:
         self.note(target, "recovering")
 
     def kill_workers(self, scene: Scene) -> None:
-        """Every process that does a unit; and once more those that came to the gates again."""
-        for path in scene.gates.values():
+        """Every process that does a unit; and once more those that came to the barriers again."""
+        for path in scene.barriers.values():
             path.unlink(missing_ok=True)
         for pid in self.cluster.find(Target.WORKER):
             self.cluster.kill(Target.WORKER, pid)
         self.note(Target.WORKER, *PHASES[:-1])
-        until(scene.gates["planning"].exists, "the plan again")
+        until(scene.barriers["planning"].exists, "the plan again")
         for pid in self.cluster.find(Target.WORKER):
             self.cluster.kill(Target.WORKER, pid)
         self.note(Target.WORKER, "recovering")

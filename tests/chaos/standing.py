@@ -90,8 +90,8 @@ class Standing:
     def __init__(self, folder: Path, slides: Path, settings: Settings) -> None:
         self.folder, self.slides, self.settings = folder, slides, settings
         self.state = folder / "state"
-        self.gates = folder / "gates"
-        self.gates.mkdir(parents=True, exist_ok=True)
+        self.barriers = folder / "barriers"
+        self.barriers.mkdir(parents=True, exist_ok=True)
         self.nodes: list[Node] = []
         self.url = ""
         self.admin_key = ""
@@ -156,7 +156,7 @@ class Standing:
             # The machine may be busy: Ray and Serve would give up what starts after 30 and 5 s.
             "RAY_raylet_start_wait_time_s": f"{WAIT_S:g}",
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": f"{WAIT_S:g}",
-            "RAYSCHED_GATES": str(self.gates),
+            "RAYSCHED_BARRIERS": str(self.barriers),
             "RAYSCHED_STATE": str(self.state),
         }
 
@@ -304,22 +304,22 @@ class Standing:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def close_gate(self, gate: str, what: str) -> Path:
-        """Whoever comes to this gate waits; returns the file whose presence says that one does."""
-        (self.gates / f"{gate}.{what}").touch()
-        return self.gates / f"{gate}.{what}.here"
+    def close_barrier(self, barrier: str, what: str) -> Path:
+        """Whoever comes to this barrier waits. Returns the file that is there once one does."""
+        (self.barriers / f"{barrier}.{what}").touch()
+        return self.barriers / f"{barrier}.{what}.here"
 
-    def pass_one(self, gate: str, number: int) -> None:
-        """Let one tile through a gate that stays closed."""
-        (self.gates / f"{gate}.segment.pass.{number}").touch()
+    def pass_one(self, barrier: str, number: int) -> None:
+        """Let one tile through a barrier that stays closed."""
+        (self.barriers / f"{barrier}.segment.pass.{number}").touch()
 
-    def open_gate(self, gate: str, what: str) -> None:
-        """Let whoever waits at one gate go on."""
-        (self.gates / f"{gate}.{what}").unlink()
+    def open_barrier(self, barrier: str, what: str) -> None:
+        """Let whoever waits at one barrier go on."""
+        (self.barriers / f"{barrier}.{what}").unlink()
 
-    def open_gates(self) -> None:
+    def open_barriers(self) -> None:
         """Let everybody go on."""
-        for path in self.gates.iterdir():
+        for path in self.barriers.iterdir():
             path.unlink(missing_ok=True)
 
 

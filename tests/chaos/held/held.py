@@ -1,9 +1,10 @@
 """The engine ``held``: ``classical``, but it waits where a test says so, by files.
 
-``RAYSCHED_GATES`` names a folder. A job gives the name of its gate as a parameter; while
-``GATE.plan`` or ``GATE.segment`` is there the engine waits, and says so in ``GATE.plan.here``. Each
-file ``GATE.segment.pass.N`` lets one tile through. ``GATE.stubborn`` makes it deaf to an interrupt.
-Changes of files are held by the job's id: see ``STEPS``.
+``RAYSCHED_BARRIERS`` names a folder. A job gives the name of its barrier as a parameter; while the
+file ``BARRIER.plan`` or ``BARRIER.segment`` is there the engine waits, and says so in
+``BARRIER.plan.here``. Each file ``BARRIER.segment.pass.N`` lets one tile through, and
+``BARRIER.stubborn`` makes it deaf to an interrupt. Changes of files are held by the job's id: see
+``STEPS``.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ LOOK_S = 0.02
 
 
 class HeldParams(ClassicalParams):
-    """Those of ``classical``, and which gate to wait at."""
+    """Those of ``classical``, and which barrier to wait at."""
 
-    gate: str = Field(default="", pattern=r"^[\w-]*$", description="files to wait for")
+    barrier: str = Field(default="", pattern=r"^[\w-]*$", description="files to wait for")
 
 
 class HeldEngine(ClassicalEngine):
@@ -33,28 +34,28 @@ class HeldEngine(ClassicalEngine):
     Params: ClassVar[type[HeldParams]] = HeldParams
 
     def prepare(self, overview: Any, mpp: float, params: Any) -> dict[str, Any]:
-        """Wait at ``GATE.plan``; the gate goes along to the tiles."""
-        wait_at(params.gate, "plan")
+        """Wait at ``BARRIER.plan``; the barrier goes along to the tiles."""
+        wait_at(params.barrier, "plan")
         return super().prepare(overview, mpp, params)
 
     def segment(self, rgb: Any, mpp: float, context: dict[str, Any], params: Any) -> Any:
-        """Wait at ``GATE.segment``."""
-        wait_at(params.gate, "segment")
+        """Wait at ``BARRIER.segment``."""
+        wait_at(params.barrier, "segment")
         return super().segment(rgb, mpp, context, params)
 
 
-def wait_at(gate: str, what: str) -> None:
-    """Return when the gate is open or has let this one pass."""
-    folder = os.environ.get("RAYSCHED_GATES")
-    if not gate or not folder:
+def wait_at(barrier: str, what: str) -> None:
+    """Return when the barrier is open or has let this one pass."""
+    folder = os.environ.get("RAYSCHED_BARRIERS")
+    if not barrier or not folder:
         return
-    closed = Path(folder) / f"{gate}.{what}"
+    closed = Path(folder) / f"{barrier}.{what}"
     while closed.exists() and not _passed(closed):
         closed.with_name(f"{closed.name}.here").touch()
         try:
             threading.Event().wait(LOOK_S)
         except KeyboardInterrupt:
-            if not closed.with_name(f"{gate}.stubborn").exists():
+            if not closed.with_name(f"{barrier}.stubborn").exists():
                 raise
 
 
