@@ -41,12 +41,16 @@ class ClusterSettings(Section):
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
     lane_gpus: float = Field(default=0.0, ge=0, le=8)
     lane_gb: float = Field(default=8.0, ge=1.5)
+    spare_process: bool = True
     unit_limit_s: float = Field(default=600.0, gt=0)
+    lane_ready_s: float = Field(default=120.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)
     stop_interrupt_s: float = Field(default=1.0, ge=0)
     stop_force_s: float = Field(default=3.0, ge=0)
     group_commit_events: int = Field(default=256, ge=1, le=10_000)
     max_watchers: int = Field(default=2000, ge=1)
+    max_waiting_events: int = Field(default=1000, ge=1)
+    max_waiting_jobs: int = Field(default=20_000, ge=1)
 
 
 class ServeSettings(Section):
@@ -72,6 +76,7 @@ class SegmentationSettings(Section):
     engine: str = "classical"
     tile_px: int = Field(default=1024, ge=64, le=8192)
     chunk_tiles: int = Field(default=4, ge=1, le=256)
+    max_failed_share: float = Field(default=0.1, ge=0, le=1)
 
 
 class ReuseSettings(Section):
@@ -222,6 +227,10 @@ def set_ray_environment() -> None:
     os.environ.setdefault("RAY_free_objects_period_milliseconds", "50")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve_app.flow:middlewares")
+    # A proxy that was killed is missed after a second, not ten; one that starts slowly on a machine
+    # that is busy is waited for, not killed after five.
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
     # Numbers are 2 s old at most, and those of a process that is gone leave after 4 s; Ray's own
     # choice is 10 s and 20 s. As a variable, since Ray's agents read it from nowhere else.
     os.environ.setdefault("RAY_metrics_report_interval_ms", "2000")

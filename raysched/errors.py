@@ -226,6 +226,12 @@ class SlideUnreadable(SlideError):
     code = "slide_unreadable"
 
 
+class TooManyFailedTiles(SlideUnreadable):
+    """More of a slide's tiles could not be read than its job allows."""
+
+    code = "too_many_failed_tiles"
+
+
 class UploadRefused(SlideError):
     """What was uploaded is no slide that is taken in."""
 
@@ -278,9 +284,15 @@ class ClusterUnreachable(ClusterError):
 
 
 class Busy(ClusterError):
-    """All places are taken, by other users too."""
+    """All places are taken, by other users too. ``retry_after_s``: when to come again."""
 
     code = "busy"
+
+    def __init__(
+        self, message: str, *, remedy: str, retry_after_s: float = 5.0, **facts: object
+    ) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
 
 
 class Draining(ClusterError):

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
+from ray.serve.config import BackpressureConfig
 
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.session import connect
@@ -18,11 +19,19 @@ from serve_app.web import ALL_REQUESTS, create_app
 APP_NAME = "raysched"
 PATIENCE_S = 5.0
 """How long a request waits for a scheduler that is being restarted before it is told 503."""
+MOST_WAITING = 200
+"""Requests that a proxy keeps for replicas that have all they take; the next is told 503."""
+LOOK_S = 1.0
+"""How soon a replica that was killed is missed, and another started; Serve's own choice is 10 s.
+The proxies' is ``RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S`` (``raysched.config``)."""
 
 
 @serve.deployment(
     ray_actor_options={"num_cpus": 0},
     max_ongoing_requests=ALL_REQUESTS,
+    max_queued_requests=MOST_WAITING,
+    backpressure_config=BackpressureConfig(retry_after_s=1.0),
+    health_check_period_s=LOOK_S,
     graceful_shutdown_timeout_s=2.0,
     logging_config={"enable_access_log": False},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +14,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from raysched.cluster.accounts import Accounts
+from raysched.cluster.failed_tiles import digest_of_again, failed_tiles_again, refuse_without
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.health import Health
 from raysched.cluster.submission import Prepared, digest_of, prepare, workflow_id
 from raysched.config import Config
-from raysched.core.model import JobId, UserId
-from raysched.core.views import WorkflowView
+from raysched.core.model import LOCAL_USER, JobId, UserId
+from raysched.core.views import JobView, WorkflowView
 from raysched.errors import ClusterError, Conflict, NotFound, SlideMissing
 from raysched.imaging.engine import load_engine
+from raysched.imaging.request import read_request
 from serve_app.identity import Asking, caller
 from serve_app.models import HttpSubmission
 from serve_app.paths import find_slide, refuse_files, slide_folders
@@ -85,13 +87,24 @@ class Desk:
         """The workflow, and whether it is new. A key that is known is not checked against the
         disk again: its slide may be gone by now and its results folder is taken by itself.
         """
+        return await self._submit(key, digest_of(body), lambda: self._prepare(body, key))
+
+    async def again(self, job: JobId, key: str) -> tuple[WorkflowView, bool]:
+        """As ``submit``, of the failed tiles of a job. Raises ``NotFound``, ``Conflict``."""
+        view = await self.gateway.job(self.user, job)
+        refuse_without(view)
+        return await self._submit(key, digest_of_again(job), lambda: self._again(view, key))
+
+    async def _submit(
+        self, key: str, digest: str, prepare: Callable[[], Prepared]
+    ) -> tuple[WorkflowView, bool]:
         try:
             known = await self.gateway.workflow(self.user, workflow_id(self.user, key))
         except NotFound:
             async with in_use(self.slides, shared=True):
-                prepared = await asyncio.to_thread(self._prepare, body, key)
+                prepared = await asyncio.to_thread(prepare)
                 return await self.gateway.submit(prepared), True
-        if known.digest != digest_of(body):
+        if known.digest != digest:
             raise Conflict(
                 "This Idempotency-Key was used for another workflow already.",
                 remedy="Use a new key for a new workflow.",
@@ -109,12 +122,25 @@ class Desk:
         found = {name: self._find(name) for name in {job.slide for job in body.jobs}}
         slides = tuple(found[job.slide] for job in body.jobs)
         prepared = prepare(body.on(slides), user=self.user, key=key, config=self.config)
+        self._refuse_files(prepared)
+        return replace(prepared, digest=digest_of(body))
+
+    def _again(self, view: JobView, key: str) -> Prepared:
+        """What the user may not read any more is not read again; the operator's command line has
+        named slides that nobody else may name. Runs in a thread."""
+        request = read_request(view.kind, view.request)
+        if request.slide_id is not None or self.user != LOCAL_USER:
+            self._find(request.slide_id or request.slide)
+        prepared = failed_tiles_again(view, key=key, config=self.config)
+        self._refuse_files(prepared)
+        return prepared
+
+    def _refuse_files(self, prepared: Prepared) -> None:
         for job in prepared.jobs:
             request = json.loads(job.request)
             if "engine" in request:
                 kind = load_engine(request["engine"]).Params
                 refuse_files(kind, request["params"], self.config)
-        return replace(prepared, digest=digest_of(body))
 
     def _find(self, name: str) -> tuple[Path, str | None]:
         """The file of a slide that a job names, and its id if it has one."""

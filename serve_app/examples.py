@@ -35,7 +35,8 @@ VALUES: Mapping[str, Any] = {
     "position": None, "eta_s": 84.0, "tiles_done": 96, "tiles_total": 240, "tiles_failed": 0,
     "chunks_done": 24, "chunks_total": 60, "cells": 48210, "tiles_per_s": 1.7,
     "checksum": None, "question": None, "failure": None, "reused": False, "awaits": None,
-    "mpp": 0.2498, "tile_px": 1024, "chunk_tiles": 4, "Job.params": {"min_area_um2": 20},
+    "mpp": 0.2498, "tile_px": 1024, "chunk_tiles": 4, "max_failed_share": 0.1,
+    "Job.params": {"min_area_um2": 20},
     "Workflow.name": "biopsy 12", "WorkflowInShort.id": WORKFLOW,
     "WorkflowInShort.name": "biopsy 12", "open": True, "states": {"segmenting": 1},
     "engine": "classical",
@@ -138,6 +139,7 @@ VALUES: Mapping[str, Any] = {
     "chunk_median_s": 5.1, "chunk_p90_s": 7.9, "ClusterMinute.lanes_busy": 0.87,
     "requests": 214, "request_median_ms": 6.2, "request_p95_ms": 38.0,
     "status": "ok", "Ready.version": "0.1.0", "ready": True, "lanes_busy": 3,
+    "lanes_wanted": 4, "lanes_room": 4,
     "Ready.lanes": 4, "Estimate.lanes": 2.0, "BusyUser.lanes": 2,
     "next": None, "Stopping.jobs": 3,
 }  # fmt: skip

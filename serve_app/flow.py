@@ -27,6 +27,8 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.outage import Plainly
+
 FLOW = "raysched.flow"
 TAKEN = "raysched.taken"
 READ = "raysched.read"
@@ -129,7 +131,7 @@ class Window:
 
 def middlewares() -> list[Middleware]:
     """What Serve's proxies are to have around them."""
-    return [Middleware(Telling)]
+    return [Middleware(Plainly), Middleware(Telling)]
 
 
 class Telling:

@@ -113,6 +113,8 @@ async def readyz(request: Request) -> Ready:
         version=health.version,
         lanes=health.lanes,
         lanes_busy=health.lanes_busy,
+        lanes_wanted=health.lanes_wanted,
+        lanes_room=health.lanes_room,
         jobs_open=health.jobs_open,
         **Gates.of(health).model_dump(),
     )

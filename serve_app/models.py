@@ -110,6 +110,7 @@ class Job(Shown):
     measure: MeasureParams | None = None
     tile_px: int | None = None
     chunk_tiles: int | None = None
+    max_failed_share: float | None = None
 
     @classmethod
     def of(cls, view: JobView, *, in_full: bool = False) -> Job:
@@ -322,12 +323,15 @@ class Alive(Shown):
 
 class Ready(Shown):
     """The scheduler answers and can write its journal. Paused or draining it is ready all the
-    same: it answers, and what it has is safe."""
+    same: it answers, and what it has is safe. ``lanes`` are open, of ``lanes_wanted``; the cluster
+    has room for ``lanes_room``."""
 
     ready: bool
     version: str
     lanes: int
     lanes_busy: int
+    lanes_wanted: int
+    lanes_room: int
     jobs_open: int
     paused_at: datetime | None
     draining_at: datetime | None
@@ -375,6 +379,15 @@ class HttpJob(BaseModel):
     mpp: Annotated[float | None, Field(ge=0.08, le=2.0, description="um per level-0 px")] = None
     tile_px: Annotated[int | None, Field(ge=64, le=8192)] = None
     chunk_tiles: Annotated[int | None, Field(ge=1, le=256)] = None
+    max_failed_share: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="share of tiles that may be unreadable, as holes in the result; with more "
+            "the job fails",
+        ),
+    ] = None
     depends_on: Annotated[
         tuple[str, ...],
         Field(max_length=1000, description="names of jobs of this workflow that come first"),

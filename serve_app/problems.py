@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from raysched.errors import (
+    Busy,
     InternalError,
     LimitReached,
     RayschedError,
@@ -73,7 +74,9 @@ async def _ours(request: Request, error: Exception) -> ProblemResponse:
     if not isinstance(error, RayschedError):
         raise error
     status = STATUS_OVER_HTTP.get(type(error), error.status)
-    if status >= 500:
+    if isinstance(error, Busy):  # as often as there are too many: one line, and no traceback
+        log.info("%s: %s", error.code, error.message)
+    elif status >= 500:
         log.error("%s: %s", error.code, error.message, exc_info=error)
     if isinstance(error, InternalError):
         return _internal()
@@ -84,7 +87,9 @@ async def _ours(request: Request, error: Exception) -> ProblemResponse:
     if isinstance(error, Unauthorized):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="raysched"'
     if status == 503 or isinstance(error, LimitReached):
-        wait_s = error.retry_after_s if isinstance(error, TooManyRequests) else RETRY_AFTER_S
+        wait_s: float = RETRY_AFTER_S
+        if isinstance(error, TooManyRequests | Busy):
+            wait_s = error.retry_after_s
         answer.headers["Retry-After"] = str(ceil(wait_s))
     return answer
 

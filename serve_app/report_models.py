@@ -237,7 +237,8 @@ class SchedulerState(Shown):
 
 class Cluster(Shown):
     """The service at one moment. Lists hold up to ``limit`` entries: nodes that live first, users
-    by slot, queue and unfinished jobs, branches by depth; the numbers are of all."""
+    by slot, queue and unfinished jobs, branches by depth; the numbers are of all. ``lanes_wanted``:
+    how many lanes there are to be; ``lanes_room``: how many the cluster has room for."""
 
     at: datetime
     scheduler: SchedulerState
@@ -247,6 +248,8 @@ class Cluster(Shown):
     nodes: tuple[Node, ...]
     lanes_open: int
     lanes_busy: int
+    lanes_wanted: int
+    lanes_room: int
     lanes: tuple[Lane, ...]
     users: tuple[BusyUser, ...]
     branches: tuple[Branch, ...]
@@ -274,6 +277,8 @@ class Cluster(Shown):
             nodes=tuple(map(Node.of, view.nodes)),
             lanes_open=seen.lanes_open,
             lanes_busy=seen.lanes_busy,
+            lanes_wanted=seen.lanes_wanted,
+            lanes_room=seen.lanes_room,
             lanes=tuple(Lane.of(each, view.places[each.lane]) for each in seen.lanes),
             users=tuple(map(BusyUser.of, seen.users)),
             branches=tuple(map(Branch.of, seen.branches)),

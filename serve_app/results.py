@@ -70,8 +70,8 @@ def cells_of(view: JobView) -> Path:
 
     Raises ``NotReady`` when there is neither, ``NotFound`` when the results are gone.
     """
+    from raysched.results.folders import staging_folder
     from raysched.results.manifest import read_provenance
-    from raysched.results.staging import staging_folder
 
     refuse_deleted(view)
     if view.state is not JobState.SUCCEEDED:

@@ -23,6 +23,7 @@ from serve_app import report_handlers as reports
 from serve_app import review_handlers as reviews
 from serve_app import site
 from serve_app import slide_handlers as slides
+from serve_app import tile_handlers as tiles
 from serve_app import upload_handlers as uploads
 from serve_app import view_handlers as view
 from serve_app import work_handlers as work
@@ -107,6 +108,8 @@ ROUTES = (
     Route("GET", "/jobs/{job}/log", READ, logs.get_job_log, also=logs.AS_TEXT_TOO),
     Route("POST", "/jobs/{job}/cancel", USE, do.cancel_job),
     Route("POST", "/jobs/{job}/retry", USE, do.retry_job),
+    Route("POST", "/jobs/{job}/failed-tiles", USE, tiles.retry_failed_tiles, 201, "jobs",
+          KNOWN_KEY, Budget.CREATE),
     Route("POST", "/jobs/{job}/answer", USE, do.answer_job),
     Route("GET", "/engines", READ, do.list_engines, tag="engines"),
     Route("GET", "/jobs/{job}/results", READ, out.list_results, tag="results"),

@@ -21,7 +21,7 @@ from raysched.core.events import (
     UserChanged,
 )
 from raysched.core.model import LOCAL_USER, JobId, UserId
-from raysched.core.views import JobView
+from raysched.core.views import JobView, WorkflowView
 from raysched.errors import InvalidSetting
 from raysched.imaging.request import read_request
 from serve_app.account_models import Key, NewKey, User
@@ -111,6 +111,18 @@ class Here:
     def retry(self, job: str) -> Job:
         """See ``Service.retry``."""
         return self._seen(lambda gateway: gateway.retry(LOCAL_USER, JobId(job)))
+
+    def retry_failed_tiles(self, job: str) -> Workflow:
+        """See ``Service.retry_failed_tiles``."""
+        from raysched.cluster.failed_tiles import failed_tiles_again
+
+        key = uuid4().hex
+
+        async def again(gateway: Gateway) -> WorkflowView:
+            view = await gateway.job(LOCAL_USER, JobId(job))
+            return await gateway.submit(failed_tiles_again(view, key=key, config=self._config))
+
+        return Workflow.of(self._ask(again))
 
     def answer_mpp(self, job: str, mpp: float) -> Job:
         """See ``Service.answer_mpp``."""

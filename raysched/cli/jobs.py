@@ -13,7 +13,8 @@ from raysched.cli.voice import Interrupted, Voice
 from raysched.core.model import JobState
 
 if TYPE_CHECKING:
-    from serve_app.models import Job
+    from raysched.core.views import JobView
+    from serve_app.models import Job, Workflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,19 @@ class AnswerOptions(OneJob):
     mpp: Annotated[
         float, typer.Option(min=0.08, max=2.0, help="Pixel size in um at full resolution.")
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryOptions(OneJob):
+    """The options of ``retry``."""
+
+    failed_tiles: Annotated[
+        bool,
+        typer.Option(
+            "--failed-tiles",
+            help="Of a job that succeeded with failed tiles: run these again, as a new job.",
+        ),
+    ] = False
 
 
 def status(options: StatusOptions, voice: Voice) -> None:
@@ -74,7 +88,7 @@ def explain(options: OneJob, voice: Voice) -> None:
         job = service.job(options.job)
     why = job.why.model_dump(mode="json")
     voice.emit(explanation={"job": job.id, "state": job.state, **why})
-    voice.say(f"{job.state}: {job.why.sentence}")
+    voice.say(standing(job))
     if job.failure:
         voice.say(f"  do: {job.failure.remedy}")
     if job.question:
@@ -93,10 +107,19 @@ def cancel(options: OneJob, voice: Voice) -> None:
         _say(service.cancel(options.job), service, voice)
 
 
-def retry(options: OneJob, voice: Voice) -> None:
+def retry(options: RetryOptions, voice: Voice) -> None:
     """Try a failed job again, and what was skipped because of it."""
     with reach(options) as service:
+        if options.failed_tiles:
+            say_submitted(service.retry_failed_tiles(options.job), voice)
+            return
         _say(service.retry(options.job), service, voice)
+
+
+def standing(job: Job) -> str:
+    """A job's state and why, in a line."""
+    sentence = job.why.sentence
+    return sentence if sentence.startswith(f"{job.state} ") else f"{job.state}: {sentence}"
 
 
 def one_line(name: str) -> str:
@@ -108,7 +131,24 @@ def row(job: Job) -> str:
     """One line about one job."""
     tiles = f"{job.tiles_done}/{job.tiles_total if job.tiles_total is not None else '?'} tiles"
     facts = f"{tiles:>14}  {job.cells:>9,} cells"
-    return f"{job.id}  {job.state:<13} {facts}  {job.branch}  {one_line(job.slide)}"
+    holes = f"  {failed_tiles(job)}" if job.tiles_failed else ""
+    return f"{job.id}  {job.state:<13} {facts}  {job.branch}  {one_line(job.slide)}{holes}"
+
+
+def failed_tiles(job: Job | JobView) -> str:
+    """How many tiles of a job could not be read."""
+    return f"{job.tiles_failed:,} failed {'tile' if job.tiles_failed == 1 else 'tiles'}"
+
+
+def say_submitted(workflow: Workflow, voice: Voice) -> None:
+    """What became of a submission."""
+    voice.emit(workflow=workflow.model_dump(mode="json"))
+    voice.say(f"{workflow.id} {workflow.name}")
+    for job in workflow.jobs:
+        voice.say(f"  {job.id}  {job.branch}  {job.slide}")
+    if more := sum(workflow.states.values()) - len(workflow.jobs):
+        voice.say(f"  and {more:,} more")
+    voice.note(f"follow one with: raysched watch {workflow.jobs[0].id}")
 
 
 def _say(job: Job, service: Service, voice: Voice) -> None:
@@ -121,5 +161,7 @@ def _say(job: Job, service: Service, voice: Voice) -> None:
     if job.failure:
         voice.say(f"  error: {job.failure.message}")
         voice.say(f"  do: {job.failure.remedy}")
+    if job.state is JobState.SUCCEEDED and job.tiles_failed:
+        voice.say(f"  read these tiles again with: raysched retry {job.id} --failed-tiles")
     if job.state is JobState.SUCCEEDED and job.results_deleted_at is None:
         voice.say(f"  {service.place(job)}")

@@ -61,6 +61,12 @@ Mpp = Annotated[
 TilePx = Annotated[
     int | None, typer.Option(min=64, max=8192, help="Edge of a tile in px at 0.5 um.")
 ]
+MaxFailedShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Share of tiles that may be unreadable; more fail the job. Default: 0.1."
+    ),
+]
 ChunkTiles = Annotated[int | None, typer.Option(min=1, max=256, help="Tiles per unit of work.")]
 Name = Annotated[str | None, typer.Option(help="Name of the workflow. Default: the slide's.")]
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from raysched.cli.jobs import standing
 from raysched.cli.voice import Voice
 from raysched.core.model import JobState, Stage
 
@@ -163,7 +164,7 @@ WAITING = {JobState.WAITING, JobState.RETRY_WAITING, JobState.NEEDS_MPP, JobStat
 def line(job: Job) -> str:
     """One line about a job that runs or waits."""
     if job.state in WAITING or job.state.is_final:
-        return f"{job.state}: {job.why.sentence}"
+        return standing(job)
     if job.stage is Stage.SEGMENT:
         return f"{job.state}: {tiles_note(job)}"
     return str(job.state)

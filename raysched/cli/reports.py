@@ -118,6 +118,8 @@ def _say_tables(shown: Cluster, voice: Voice) -> None:
         )
         lanes.append((lane.id, lane.node, *facts))
     title = f"lanes: {shown.lanes_busy} of {shown.lanes_open} busy"
+    if shown.lanes_open < shown.lanes_wanted:
+        title += f"; {shown.lanes_wanted} wanted, the cluster has room for {shown.lanes_room}"
     say_table(voice, title, ("lane", "node", "user", "job", "unit", "since"), lanes)
     say_table(
         voice,

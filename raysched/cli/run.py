@@ -18,6 +18,7 @@ from raysched.cli.options import (
     DryRun,
     Engine,
     Kind,
+    MaxFailedShare,
     Mpp,
     Name,
     Out,
@@ -62,6 +63,7 @@ class RunOptions(Common):
     mpp: Mpp = None
     tile_px: TilePx = None
     chunk_tiles: ChunkTiles = None
+    max_failed_share: MaxFailedShare = None
     name: Name = None
     dry_run: DryRun = False
 
@@ -84,6 +86,7 @@ def run(options: RunOptions, voice: Voice) -> None:
         mpp=options.mpp,
         tile_px=options.tile_px,
         chunk_tiles=options.chunk_tiles,
+        max_failed_share=options.max_failed_share,
     )
     name = options.name or options.slide.name or "workflow"
     if options.dry_run:
@@ -245,7 +248,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _what_is_left(prepared: Prepared) -> str:
     """What a stopped job left on the disk, as found there."""
-    from raysched.results.staging import staging_folder
+    from raysched.results.folders import staging_folder
 
     staging = staging_folder(_out(prepared), prepared.jobs[0].job)
     if staging.exists():

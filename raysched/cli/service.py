@@ -149,6 +149,9 @@ class Service(Users, Protocol):
     def retry(self, job: str) -> Job:
         """Try it again."""
 
+    def retry_failed_tiles(self, job: str) -> Workflow:
+        """Run its failed tiles again, as a new job."""
+
     def answer_mpp(self, job: str, mpp: float) -> Job:
         """Tell it its slide's pixel size."""
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysched.cli.options import DryRun, Engine, Kind, Mpp, Name, Params, Serving, Sweep
+from raysched.cli.jobs import say_submitted
+from raysched.cli.options import (
+    DryRun,
+    Engine,
+    Kind,
+    MaxFailedShare,
+    Mpp,
+    Name,
+    Params,
+    Serving,
+    Sweep,
+)
 from raysched.cli.run import described, grouped, parse_params, parse_sweep
 from raysched.cli.service import Service, reach
 from raysched.cli.voice import Voice
@@ -39,6 +50,7 @@ class SubmitOptions(Serving):
     param: Params = None
     sweep: Sweep = None
     mpp: Mpp = None
+    max_failed_share: MaxFailedShare = None
     name: Name = None
     dry_run: DryRun = False
 
@@ -54,13 +66,7 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
             say_estimate(service.estimate_work(work), voice)
             return
         workflow = service.submit_workflow(work, key)
-    voice.emit(workflow=workflow.model_dump(mode="json"))
-    voice.say(f"{workflow.id} {workflow.name}")
-    for job in workflow.jobs:
-        voice.say(f"  {job.id}  {job.branch}  {job.slide}")
-    if more := sum(workflow.states.values()) - len(workflow.jobs):
-        voice.say(f"  and {more:,} more")
-    voice.note(f"follow one with: raysched watch {workflow.jobs[0].id}")
+    say_submitted(workflow, voice)
 
 
 def _described(options: SubmitOptions, service: Service) -> BaseModel:
@@ -82,6 +88,7 @@ def _described(options: SubmitOptions, service: Service) -> BaseModel:
             **grouped(parse_params(options.param or [])),
             sweep=parse_sweep(options.sweep or []),
             mpp=options.mpp,
+            max_failed_share=options.max_failed_share,
         )
         for slide in slides
     )

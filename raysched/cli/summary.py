@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysched.cli.jobs import failed_tiles
 from raysched.cli.voice import Voice
 from raysched.core.views import JobView
 
@@ -50,8 +51,8 @@ def say_finished(finished: Finished, voice: Voice) -> None:
     voice.say(_found(finished, rate))
     if job.tiles_failed:
         voice.say(
-            f"{job.tiles_failed} of {job.tiles_total} tiles could not be read and are holes; "
-            "manifest.json says which and why"
+            f"succeeded with {failed_tiles(job)} of {job.tiles_total}: holes, manifest.json says "
+            "which and why; run it again with another --out to read only these again"
         )
     voice.say(f"results in {out}")
     for name, what in present.items():

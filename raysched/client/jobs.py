@@ -151,6 +151,13 @@ class JobVerbs:
         """Try a failed job again, and what was skipped because of it. Raises ``Conflict``."""
         return self._wire.ask(Job, Call(method="POST", path=at("jobs", job, "retry")))
 
+    def retry_failed_tiles(self, job: str, *, key: str | None = None) -> Workflow:
+        """Run the tiles of a job again that could not be read: a new workflow of one job, into
+        results of its own; the same ``key`` again is the same workflow. What the job found is used
+        again. Raises ``Conflict`` for a job that has none or has not succeeded."""
+        call = Call(method="POST", path=at("jobs", job, "failed-tiles"), key=key)
+        return self._wire.ask(Workflow, call)
+
     def answer_mpp(self, job: str, mpp: float) -> Job:
         """Tell a job that asks for it the pixel size of its slide, um. Raises ``Conflict``."""
         body = {"mpp": mpp}

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from raysched import __version__
 from raysched.cluster.health import Health
+from raysched.cluster.lanes import wake
 from raysched.cluster.life import Life, failed_unexpectedly
 from raysched.cluster.limiter import Admission, Budget, Limiter, Taken, check_taken, pace_of
 from raysched.cluster.listing import (
@@ -88,12 +89,13 @@ class SchedulerActor:
         self._pause_s = RESTART_PAUSE_S
         self._watchers = 0
         self._replayed = (0, 0)
-        self._notes: set[asyncio.Task[None]] = set()
+        self._notes: dict[KeyId, asyncio.Task[None]] = {}
         self._limiter = Limiter()
         self._lives = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
         """One life after another, until closed; a life ends when its journal cannot be written."""
+        waking = asyncio.create_task(asyncio.to_thread(wake, self._config))
         while not self._closing.is_set():
             try:
                 self._life = await Life.begin(self._config, self._note_replayed)
@@ -109,6 +111,7 @@ class SchedulerActor:
             self._ready.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self._pause_s)
+        await asyncio.gather(waking, return_exceptions=True)
 
     def _note_replayed(self, replayed: int, events: int) -> None:
         self._replayed = (replayed, events)
@@ -383,10 +386,10 @@ class SchedulerActor:
     def _note_use(self, life: Life, key: KeyId, now: float) -> None:
         """Have the use written down, once a minute; the caller does not wait for it."""
         known = life.core.state.identities.keys[key].used_at
-        if known is None or now >= known + USED_STEP_S:
+        if key not in self._notes and (known is None or now >= known + USED_STEP_S):
             noted = asyncio.create_task(life.report(lambda at: KeyUsed(at, key)))
-            self._notes.add(noted)
-            noted.add_done_callback(self._notes.discard)
+            self._notes[key] = noted
+            noted.add_done_callback(lambda _: self._notes.pop(key))
 
     async def accounts(self) -> tuple[AccountView, ...]:
         """See ``Gateway.accounts``."""
@@ -458,6 +461,8 @@ class SchedulerActor:
             trouble=trouble.message if trouble else None,
             lanes=lanes,
             lanes_busy=len(life.core.runs()) if life else 0,
+            lanes_wanted=life.core.state.lanes_wanted if life else 0,
+            lanes_room=life.core.state.lanes_room if life else 0,
             jobs_open=life.core.open_jobs() if life else 0,
             paused_at=life.core.state.paused_at if life else None,
             drained_at=life.core.state.drained_at if life else None,

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from raysched.cluster.health import Health
 from raysched.cluster.limiter import Admission, Budget
@@ -250,14 +250,14 @@ class Gateway:
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                if self._scheduler is None:
-                    self._scheduler = ray.get_actor(ACTOR_NAME, namespace=self._namespace)
+                if self._scheduler is None:  # in a thread: the cluster's head may be away
+                    self._scheduler = await asyncio.to_thread(self._find)
                 return await getattr(self._scheduler, verb).remote(*args)
             except RayTaskError as error:
                 if isinstance(error.cause, RayschedError):
                     raise error.cause from None
                 raise
-            except (ValueError, ActorDiedError, ActorUnavailableError) as error:
+            except (ValueError, RayError) as error:  # whatever ended the call, it is not an answer
                 self._scheduler = None  # another may have its name by now
                 if time.monotonic() > deadline:
                     raise ClusterUnreachable(
@@ -265,3 +265,6 @@ class Gateway:
                         remedy="Start it with `raysched up`, then try again; nothing is lost.",
                     ) from error
             await asyncio.sleep(0.1)
+
+    def _find(self) -> Any:
+        return ray.get_actor(ACTOR_NAME, namespace=self._namespace)

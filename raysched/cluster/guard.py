@@ -1,12 +1,14 @@
 """Keeps the process of a lane from growing without bound: an engine is somebody else's code.
 
-A unit that makes its process grow beyond the limit is ended with the process, and leaves a note, so
-that its job fails with the reason. A process that has grown already when a unit comes to it is
-ended at once, and the unit goes to a fresh one: no job answers for what another's engine has kept.
+A unit that makes its process grow beyond the limit is ended with the process, and leaves a note
+with the reason; it is tried once more with care before its job fails for that. A process that has
+grown already when a unit comes to it is ended at once, and the unit goes to a fresh one: no job
+answers for what another's engine has kept. A unit that is done with care gets a fresh one always.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -14,6 +16,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,27 +30,46 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.2
 WORN_SHARE = 0.75
 """Of the limit: a process that holds more takes no new unit."""
+NOTED_BYTES = 0.5e9
+"""From here on a process notes what it holds, each time that it has grown by ``NOTED_GROWTH``: who
+is killed by the system cannot say it any more."""
+NOTED_GROWTH = 1.2
 NOTE = TypeAdapter(Failure)
+VMSTAT = Path("/proc/vmstat")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+_begun = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a unit's process may hold, and where it leaves the reason if it is ended for that."""
+
+    unit: Unit
+    run: RunId
+    most_bytes: float
+    notes: Path
+    careful: bool
 
 
 @contextmanager
-def guarded(unit: Unit, run: RunId, most_bytes: float, notes: Path) -> Iterator[None]:
+def guarded(watch: Watch) -> Iterator[None]:
     """Watch this process while it does a unit."""
-    held = held_bytes()
-    if held > WORN_SHARE * most_bytes:
+    held, is_fresh = held_bytes(), next(_begun) == 0
+    if held > WORN_SHARE * watch.most_bytes or (watch.careful and not is_fresh):
         log.warning("This process holds %.1f GB; the next unit goes to another.", held / 1e9)
-        _leave(_worn_of(notes, run), b"")
+        _leave(_worn_of(watch.notes, watch.run), b"")
         _end_process()
     over = threading.Event()
-    watching = threading.Thread(
-        target=_watch, args=(unit, most_bytes, note_of(notes, run), over), daemon=True
-    )
+    watching = threading.Thread(target=_watch, args=(watch, over), daemon=True)
     watching.start()
     try:
         yield
     finally:
         over.set()
         watching.join()
+        with contextlib.suppress(OSError):
+            _held_of(watch.notes, watch.run).unlink()
 
 
 def note_of(notes: Path, run: RunId) -> Path:
@@ -63,6 +86,35 @@ def taken_note(notes: Path, run: RunId) -> Failure | None:
     except (OSError, ValidationError):
         return None
     return failure
+
+
+def taken_held(notes: Path, run: RunId) -> int | None:
+    """Bytes that a run's process held when it was last seen, if that was much; said once."""
+    path = _held_of(notes, run)
+    try:
+        held = int(path.read_bytes())
+        path.unlink()
+    except (OSError, ValueError):
+        return None
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Which system a process runs on, and how many processes that has killed for want of memory
+    since it was started; 0 where it does not say."""
+
+    boot: str
+    kills: int
+
+
+def kernel_here() -> Kernel:
+    """Of this process."""
+    try:
+        told = dict(line.split() for line in VMSTAT.read_text().splitlines())
+        return Kernel(BOOT.read_text().strip(), int(told.get("oom_kill", 0)))
+    except (OSError, ValueError):
+        return Kernel("", 0)
 
 
 def was_worn(notes: Path, run: RunId) -> bool:
@@ -91,20 +143,38 @@ def held_bytes() -> int:
     return pages * os.sysconf("SC_PAGESIZE")
 
 
-def _watch(unit: Unit, most_bytes: float, note: Path, over: threading.Event) -> None:
+def _watch(watch: Watch, over: threading.Event) -> None:
+    noted = NOTED_BYTES / NOTED_GROWTH
     while not over.wait(LOOK_S):
         held = held_bytes()
-        if held <= most_bytes:
+        if held > NOTED_GROWTH * noted:
+            noted = held
+            _leave(_held_of(watch.notes, watch.run), b"%d" % held)
+        if held <= watch.most_bytes:
             continue
-        failure = Failure(
-            WorkTooLarge.code,
-            f"The {unit.stage} stage made its process hold {held / 1e9:.1f} GB, more than the "
-            f"{most_bytes / 1e9:.1f} GB of a lane.",
-            "Use smaller tiles or another engine, or ask the operator to raise cluster.lane_gb.",
+        failure = too_large(
+            f"The {watch.unit.stage} stage made its process hold {held / 1e9:.1f} GB, more than "
+            f"the {watch.most_bytes / 1e9:.1f} GB of a lane",
+            watch.careful,
         )
         log.error("%s", failure.message)
-        _leave(note, NOTE.dump_json(failure))
+        _leave(note_of(watch.notes, watch.run), NOTE.dump_json(failure))
         _end_process()
+
+
+def too_large(what: str, careful: bool) -> Failure:
+    """Why a unit was ended for its memory. ``what``: a sentence without its full stop."""
+    also = ", also in a fresh process and one tile at a time" if careful else ""
+    return Failure(
+        WorkTooLarge.code,
+        f"{what}{also}.",
+        "Use smaller tiles or another engine, or ask the operator to raise cluster.lane_gb, or to "
+        "open fewer lanes on a machine.",
+    )
+
+
+def _held_of(notes: Path, run: RunId) -> Path:
+    return notes / f"{run}.held"
 
 
 def _worn_of(notes: Path, run: RunId) -> Path:

@@ -16,6 +16,9 @@ class Health:
     trouble: str | None
     lanes: int
     lanes_busy: int
+    lanes_wanted: int
+    lanes_room: int
+    """How many lanes there are to be, and how many the cluster has room for."""
     jobs_open: int
     paused_at: float | None
     """Since when the operator lets nothing new start."""

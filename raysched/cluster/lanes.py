@@ -2,7 +2,9 @@
 
 A group of a detached lifetime survives its creator, so a new life first looks at what exists:
 groups that are ready are adopted, the rest is removed. Making a group on freed resources takes up
-to a second, so lanes are never made per job. One of the two files that change the cluster.
+to a second, so lanes are never made per job. A lane is open once a process in it has answered; one
+that does not get so far in time is removed, and asked for again after a pause that doubles. One of
+the two files that change the cluster.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.placement_group import (
     PlacementGroup,
     get_placement_group,
@@ -24,8 +29,9 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raysched.cluster import tasks
+from raysched.cluster.guard import Kernel, kernel_here
 from raysched.config import ClusterSettings, Config
-from raysched.core.events import Event, LaneLost, LaneOpened
+from raysched.core.events import Event, LaneLost, LaneOpened, LanesCounted
 from raysched.core.model import LaneId
 
 log = logging.getLogger(__name__)
@@ -35,6 +41,27 @@ Report = Callable[[Callable[[float], Event]], Awaitable[None]]
 
 LANE_PREFIX = "raysched-lane-"
 CHECK_S = 1.0
+SOON_S = 10.0
+"""For so long an opening lane is looked at often: most need less than a second."""
+SOON_CHECK_S = 0.05
+PAUSE_S = 5.0
+PAUSE_MAX_S = 300.0
+GREET_S = 20.0
+
+
+@dataclass(slots=True)
+class Opening:
+    """A lane that is not open yet. ``since``: in the event loop's time. ``greeting``: asks for its
+    process, once its group has a place."""
+
+    group: PlacementGroup
+    since: float
+    greeting: asyncio.Task[Kernel] | None = None
+
+    def forget(self) -> None:
+        """Wait for its process no longer."""
+        if self.greeting is not None:
+            self.greeting.cancel()
 
 
 class Lanes:
@@ -45,8 +72,15 @@ class Lanes:
         self._engine = config.segmentation.engine
         self._report = report
         self._groups: dict[LaneId, PlacementGroup] = {}
-        self._pending: dict[LaneId, PlacementGroup] = {}
+        self._opening: dict[LaneId, Opening] = {}
         self._given_up: set[LaneId] = set()
+        self._pause_s = 0.0
+        self._asks_again_at = 0.0
+        self._room = 0
+        self._told = (0, 0)
+        self._room_found: int | None = None
+        self._boots: dict[LaneId, str] = {}
+        self._kills: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -67,9 +101,7 @@ class Lanes:
 
     def strategy(self, lane: LaneId) -> PlacementGroupSchedulingStrategy:
         """Where Ray must put the work of a lane."""
-        return PlacementGroupSchedulingStrategy(
-            placement_group=self._groups[lane], placement_group_bundle_index=0
-        )
+        return _strategy(self._groups[lane])
 
     def places(self) -> dict[LaneId, str]:
         """The open lanes, each with the id of the node that it is on. Asks Ray: a few ms."""
@@ -91,44 +123,117 @@ class Lanes:
             del self._groups[lane]
             await self._report(partial(_given_up, lane))
 
+    async def was_short_of_memory(self, lane: LaneId) -> bool:
+        """Whether the system under a lane has killed a process for want of memory since this was
+        asked last. Of another machine a new process of the lane says so, after a second or two."""
+        boot, here = self._boots.get(lane, ""), await asyncio.to_thread(kernel_here)
+        if not boot:
+            return False
+        kills = here.kills
+        if boot != here.boot:
+            try:
+                greeting = self._greet(self._groups[lane])
+                kills = (await asyncio.wait_for(greeting, GREET_S)).kills
+            except (KeyError, TimeoutError, RayError):
+                return False
+        before, self._kills[boot] = self._kills[boot], kills
+        return kills > before
+
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
-        self._pending |= await asyncio.to_thread(_existing)
-        while True:
-            await self._keep_once()
-            await asyncio.sleep(0.05 if self._pending else CHECK_S)
+        found = await asyncio.to_thread(_existing)
+        now = asyncio.get_running_loop().time()
+        self._opening |= {lane: Opening(group, now) for lane, group in found.items()}
+        try:
+            while True:
+                await self._keep_once()
+                now = asyncio.get_running_loop().time()
+                soon = any(now - each.since < SOON_S for each in self._opening.values())
+                await asyncio.sleep(SOON_CHECK_S if soon else CHECK_S)
+        finally:
+            for opening in self._opening.values():
+                opening.forget()
 
     async def _keep_once(self) -> None:
-        states, wanted = await asyncio.to_thread(self._look)
+        states, room = await asyncio.to_thread(self._look)
+        wanted = self._settings.lanes or max(1, room)
+        if room != self._room:  # nodes came or went: what was found before is not so any more
+            self._room, self._room_found, self._asks_again_at = room, None, 0.0
         for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
             # One that was given up is reported by who did so, perhaps while this waits below.
             if lane in self._given_up or self._groups.pop(lane, None) is None:
                 continue
             await self._report(partial(_lost, lane))
             await asyncio.to_thread(_remove, lane)
-        for lane, group in list(self._pending.items()):
-            match states.get(lane):
-                case "CREATED":
-                    self._groups[lane] = group
-                    del self._pending[lane]
-                    self._warm_up(lane)
-                    await self._report(partial(_opened, lane))
-                case "REMOVED" | None:
-                    del self._pending[lane]
-        missing = wanted - len(self._groups) - len(self._pending)
-        for _ in range(missing):
+        for lane, opening in list(self._opening.items()):
+            await self._open(lane, opening, states.get(lane))
+        found = self._room_found
+        told = room if found is None else max(found, len(self._groups))
+        if (wanted, told) != self._told:
+            self._told = (wanted, told)
+            await self._report(partial(_counted, wanted, told))
+        now = asyncio.get_running_loop().time()
+        if now < self._asks_again_at:
+            return
+        for _ in range(wanted - len(self._groups) - len(self._opening)):
             lane = self._free_name()
-            self._pending[lane] = await asyncio.to_thread(self._make, lane)
+            self._opening[lane] = Opening(await asyncio.to_thread(self._make, lane), now)
+
+    async def _open(self, lane: LaneId, opening: Opening, state: str | None) -> None:
+        """Go on with one lane, as far as it can go now."""
+        if state is None:  # removed by somebody else: another is made in its place
+            del self._opening[lane]
+            opening.forget()
+            return
+        if state == "CREATED" and opening.greeting is None:
+            opening.greeting = asyncio.create_task(self._greet(opening.group))
+        answer = opening.greeting
+        if answer is not None and answer.done() and answer.exception() is None:
+            kernel = answer.result()
+            self._boots[lane] = kernel.boot
+            self._kills.setdefault(kernel.boot, kernel.kills)
+            self._groups[lane] = opening.group
+            del self._opening[lane]
+            self._pause_s = 0.0
+            self._warm_up(lane)
+            await self._report(partial(_opened, lane))
+            return
+        waited_s = asyncio.get_running_loop().time() - opening.since
+        if (answer is not None and answer.done()) or waited_s > self._settings.lane_ready_s:
+            await self._refuse(lane, opening, waited_s)
+
+    async def _refuse(self, lane: LaneId, opening: Opening, waited_s: float) -> None:
+        """Give back a lane that has not opened; the others go on, and it is asked for again."""
+        opening.forget()
+        del self._opening[lane]
+        self._room_found = len(self._groups)
+        if self._asks_again_at <= (now := asyncio.get_running_loop().time()):
+            self._pause_s = min(max(PAUSE_S, 2 * self._pause_s), PAUSE_MAX_S)
+            self._asks_again_at = now + self._pause_s
+        what = "there was no room for it" if opening.greeting is None else "no process of it came"
+        log.warning(
+            "%s did not open in %.0f s: %s. It is asked for again in %.0f s.",
+            *(lane, waited_s, what, self._pause_s),
+        )
+        await asyncio.to_thread(_remove, lane)
+
+    async def _greet(self, group: PlacementGroup) -> Kernel:
+        """What a process in a group says of itself. Raises ``RayError`` where none can start."""
+        kernel: Kernel = await tasks.greet.options(name="start", **self._place(group)).remote()
+        return kernel
 
     def _warm_up(self, lane: LaneId) -> None:
         """The lane's process starts and loads the usual engine. A unit that comes meanwhile waits
         for no longer than it would have taken itself."""
-        tasks.warm_up.options(
-            name="warm up",
-            num_cpus=self.cpus,
-            num_gpus=self.gpus,
-            scheduling_strategy=self.strategy(lane),
-        ).remote(self._engine, math.ceil(self.cpus))
+        place = self._place(self._groups[lane])
+        tasks.warm_up.options(name="warm up", **place).remote(self._engine, math.ceil(self.cpus))
+
+    def _place(self, group: PlacementGroup) -> dict[str, Any]:
+        return {
+            "num_cpus": self.cpus,
+            "num_gpus": self.gpus,
+            "scheduling_strategy": _strategy(group),
+        }
 
     def _look(self) -> tuple[dict[LaneId, str], int]:
         states = {
@@ -136,11 +241,10 @@ class Lanes:
             for row in placement_group_table().values()
             if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
         }
-        room = room_for(bundle(self._settings), ray.cluster_resources())
-        return states, self._settings.lanes or max(1, room)
+        return states, room_for(bundle(self._settings), ray.cluster_resources())
 
     def _free_name(self) -> LaneId:
-        taken = self._groups.keys() | self._pending.keys()
+        taken = self._groups.keys() | self._opening.keys()
         number = next(n for n in range(len(taken) + 1) if f"{LANE_PREFIX}{n}" not in taken)
         return LaneId(f"{LANE_PREFIX}{number}")
 
@@ -151,11 +255,24 @@ class Lanes:
 
     async def remove(self) -> None:
         """Give all lanes back to the cluster."""
-        lanes = [*self._groups, *self._pending]
+        lanes = [*self._groups, *self._opening]
         self._groups.clear()
-        self._pending.clear()
+        self._opening.clear()
         for lane in lanes:
             await asyncio.to_thread(_remove, lane)
+
+
+def wake(config: Config) -> None:
+    """Have a process started in each lane that an earlier life left, while the journal is still
+    being read back: Ray has ended those of that life, and starting takes longer than reading."""
+    settings = config.cluster
+    for group in _existing().values():
+        tasks.warm_up.options(
+            name="warm up",
+            num_cpus=settings.lane_cpus,
+            num_gpus=settings.lane_gpus,
+            scheduling_strategy=_strategy(group),
+        ).remote(config.segmentation.engine, math.ceil(settings.lane_cpus))
 
 
 def bundle(settings: ClusterSettings) -> dict[str, float]:
@@ -167,6 +284,14 @@ def bundle(settings: ClusterSettings) -> dict[str, float]:
 def room_for(each: dict[str, float], there: dict[str, float]) -> int:
     """How many such bundles a cluster of these resources holds at most."""
     return min(int(there.get(name, 0) / amount) for name, amount in each.items())
+
+
+def _strategy(group: PlacementGroup) -> PlacementGroupSchedulingStrategy:
+    return PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=0)
+
+
+def _counted(wanted: int, room: int, at: float) -> Event:
+    return LanesCounted(at, wanted, room)
 
 
 def _opened(lane: LaneId, at: float) -> Event:

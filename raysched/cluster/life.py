@@ -19,12 +19,14 @@ from typing import Any, TypeVar
 
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.mailbox import Letter, Mailbox
 from raysched.cluster.meters import meters
 from raysched.cluster.minutes import Minutes, waits_of
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
-from raysched.cluster.runs import Runs
+from raysched.cluster.runs import Extent, Runs
+from raysched.cluster.spares import Spares
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
@@ -51,14 +53,6 @@ ENDED = {SUCCEEDED, FAILED}
 TIMER_SLACK_S = 0.005  # so that the clock has really reached the time asked for
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """An event on its way to the core, and who waits for it to be durable."""
-
-    event: Event
-    done: asyncio.Future[None]
-
-
 @dataclass(slots=True)
 class Handled:
     """What became of a group of letters: what to write, to carry out, and to tell. ``ended``: jobs
@@ -78,7 +72,8 @@ class Life:
         self._config = config
         self._journal = journal
         self._thread = thread
-        self._mail: asyncio.Queue[Letter] = asyncio.Queue()
+        waiting = config.cluster.max_waiting_events, config.cluster.max_waiting_jobs
+        self._mail = Mailbox(*waiting)
         self._settled = asyncio.Event()
         self._settled.set()
         self._news = asyncio.Event()
@@ -94,6 +89,7 @@ class Life:
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
         self._runs = Runs(config, self._lanes, self.report)
+        self._spares = Spares(config, self.places, self._are_lanes_busy)
         self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
         self.epoch = 0
@@ -118,7 +114,7 @@ class Life:
             raise
         life.epoch = epoch
         started = SchedulerStarted(life.now(), epoch, config.scheduling)
-        life._take(Letter(started, _future()))
+        life._mail.put(Letter(started, _future()))
         return life
 
     def _recover(self, told: Callable[[int, int], None]) -> int:
@@ -137,12 +133,13 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
+        spares = asyncio.create_task(self._spares.keep())
         meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
         minutes = asyncio.create_task(self.minutes.keep(lambda: self.core, self.now))
         upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
         try:
-            tasks = {pump, lanes, closed, meters, minutes, upkeep}
+            tasks = {pump, lanes, spares, closed, meters, minutes, upkeep}
             done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
             for task in done:
                 task.result()
@@ -151,7 +148,10 @@ class Life:
 
     async def _keep_logs_small(self) -> None:
         while True:
-            await asyncio.to_thread(prune_logs, self._config)
+            try:
+                await asyncio.to_thread(prune_logs, self._config)
+            except OSError as error:  # logs are a courtesy: jobs go on without
+                log.warning("The jobs' logs cannot be looked through: %s", error)
             await asyncio.sleep(PRUNE_S)
 
     async def _end(self, tasks: list[asyncio.Task[Any]], *, remove_lanes: bool) -> None:
@@ -163,8 +163,8 @@ class Life:
         self._over = self._over or ClusterError(
             "The scheduler is pausing.", remedy="Ask again in a moment; nothing is lost."
         )
-        while not self._mail.empty():
-            _fail(self._mail.get_nowait().done, self._over)
+        for letter in self._mail.empty():
+            _fail(letter.done, self._over)
         self._news.set()
         self._settled.set()
         await self._runs.abandon()
@@ -190,12 +190,12 @@ class Life:
         return self._last_at
 
     async def post(self, event: Event) -> None:
-        """Hand an event in; returns when it is durable. Raises what the core raises, and why this
-        life is over if it is."""
+        """Hand a request in; returns when it is durable. Raises what the core raises, ``Busy``
+        when too much waits, and why this life is over if it is."""
         if self._over is not None:
             raise self._over
         letter = Letter(event, _future())
-        self._mail.put_nowait(letter)
+        self._mail.put_request(letter)
         await letter.done
 
     async def settled(self) -> None:
@@ -273,29 +273,29 @@ class Life:
         """Lanes that can take work."""
         return len(self._lanes)
 
+    def _are_lanes_busy(self) -> bool:
+        return 0 < len(self._lanes) <= len(self.core.runs())
+
     # --- the pump -------------------------------------------------------------------------------
 
-    def _take(self, letter: Letter) -> None:
-        self._mail.put_nowait(letter)
-
     async def report(self, event_at: Callable[[float], Event]) -> None:
-        """For lanes, runs and uses of keys: stamp and post; a pausing life has no use for these."""
+        """For lanes, runs and uses of keys: stamp and hand in, however much waits; a pausing life
+        has no use for these."""
+        letter = Letter(event_at(self.now()), _future())
         try:
-            await self.post(event_at(self.now()))
+            if self._over is not None:
+                raise self._over
+            self._mail.put(letter)
+            await letter.done
         except RequestError:
             log.exception("A report was refused.")
         except ClusterError:
             log.info("A report came too late for this life.")
 
     async def _pump(self) -> None:
+        most = self._config.cluster.group_commit_events
         while True:
-            letters = [await self._mail.get()]
-            while len(letters) < self._config.cluster.group_commit_events:
-                try:
-                    letters.append(self._mail.get_nowait())
-                except asyncio.QueueEmpty:
-                    break
-            await self._settle(letters)
+            await self._settle(await self._mail.take(most, most_jobs=most))
 
     async def _settle(self, letters: list[Letter]) -> None:
         """One group: handle each, make all durable at once, then answer and act.
@@ -390,8 +390,7 @@ class Life:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunUnit():
-                job = self.core.state.jobs.get(command.unit.job)
-                self._runs.start(command, job.workflow if job else None)
+                self._runs.start(command, Extent.of(self.core.state.jobs.get(command.unit.job)))
             case StopRun():
                 self._runs.stop(command.run)
             case WakeAt():

@@ -13,7 +13,6 @@ from raysched.core.events import FilesRemoved
 from raysched.core.model import JobId
 from raysched.errors import ClusterError
 from raysched.results.removal import remove_job_files
-from raysched.results.reviews import delete_reviews
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +40,8 @@ class Removals:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _remove_all(self, job: JobId) -> None:
+        from raysched.results.reviews import delete_reviews  # needs much; not for each start
+
         remove_job_files(self._results, job)
         delete_logs(self._config, job)
         delete_reviews(self._config.reviews, job)

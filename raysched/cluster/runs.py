@@ -11,15 +11,18 @@ import contextlib
 import hashlib
 import logging
 import math
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayError, TaskCancelledError
+from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError, WorkerCrashedError
 
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
-from raysched.cluster.guard import clear_notes, taken_note, was_worn
+from raysched.cluster.guard import clear_notes, taken_held, taken_note, too_large, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.config import Config
 from raysched.core.commands import RunUnit
@@ -36,18 +39,42 @@ from raysched.core.events import (
     SlidePlanned,
 )
 from raysched.core.model import Failure, PlanFacts, RunId, Stage, Unit, UserId
+from raysched.core.state import Job
 from raysched.errors import InternalError, WorkHung
 from raysched.imaging.request import SegmentationRequest, SlideRequest, read_request
 from raysched.journal.codec import whole
 from raysched.logs import about, now_about
-from raysched.results import stages
+from raysched.results import outcomes
 
 log = logging.getLogger(__name__)
 
-USUAL_CHUNK_PX = 4 * 1024**2
+USUAL_PX = {Stage.SEGMENT: 4 * 1024**2, Stage.ASSEMBLE: 1000 * 1024**2}
+USUAL_PX[Stage.PUBLISH] = USUAL_PX[Stage.ASSEMBLE]
+USUAL_CELLS = 1_000_000
+"""What a unit has to do at most in ``unit_limit_s``; for more it gets more time. Assembling 1,000
+usual tiles with a million cells takes a minute."""
 MOST_WORN = 3
-ENGINE_STAGES = (Stage.PLAN, Stage.SEGMENT)
+MARKERS_AT_ONCE = 8
+MEMORY_SEEN = re.compile(r"was ([0-9.]+ ?GB / [0-9.]+ ?GB)")  # in what Ray says of a node
+MARKER_S = 5.0
 LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a job is to begin and end with: its tiles, and the cells found so far."""
+
+    workflow: str | None = None
+    tiles: int = 0
+    cells: int = 0
+
+    @classmethod
+    def of(cls, job: Job | None) -> Extent:
+        """Of a job as the core knows it."""
+        if job is None:
+            return cls()
+        tiles = sum(job.progress.plan.chunk_tiles) if job.progress is not None else 0
+        return cls(job.workflow, tiles, job.cells)
 
 
 @dataclass(slots=True)
@@ -55,6 +82,7 @@ class LiveRun:
     """A run in flight. ``order`` is set once it could be read, ``ref`` once Ray has the task."""
 
     run: RunId
+    extent: Extent
     order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
     follower: asyncio.Task[None] | None = None
@@ -70,13 +98,15 @@ class Runs:
         self._lanes = lanes
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
+        # Results may be on a storage that hangs: threads of their own keep that from all others.
+        self._markers = ThreadPoolExecutor(MARKERS_AT_ONCE, thread_name_prefix="markers")
         clear_notes(config.notes)  # of runs of an earlier life, which are dead
 
-    def start(self, command: RunUnit, workflow: str | None = None) -> None:
+    def start(self, command: RunUnit, extent: Extent) -> None:
         """Submit a unit into its lane and follow it to its end."""
-        live = self._live[command.run] = LiveRun(command.run)
+        live = self._live[command.run] = LiveRun(command.run, extent)
         unit = command.unit
-        names = {"user": command.user, "workflow": workflow, "job": unit.job}
+        names = {"user": command.user, "workflow": extent.workflow, "job": unit.job}
         with about(**names, attempt=unit.attempt, run=command.run):
             live.follower = asyncio.create_task(self._follow(command, live))
 
@@ -95,6 +125,7 @@ class Runs:
             if live.ref is not None:
                 ray.cancel(live.ref, force=True)
         self._live.clear()
+        self._markers.shutdown(wait=False, cancel_futures=True)
 
     async def _follow(self, command: RunUnit, live: LiveRun) -> None:
         loop = asyncio.get_running_loop()
@@ -106,19 +137,54 @@ class Runs:
             ending = tasks.Halted()
         except RayError as error:
             # A kill by force ends like a crash; the core knows that it asked for it.
-            said = await asyncio.to_thread(taken_note, self._config.notes, command.run)
-            ending = tasks.Failed(said, retryable=False) if said else Lost(_cause(error))
+            ending = await self._death(command, live, error)
         except Exception as error:  # a fault of ours must not hold the lane for ever
             log.exception("Run %s could not be carried out.", command.run)
             ending = _failed(command.unit, error)
         seconds = loop.time() - begun
         if live.stopper is not None:
             live.stopper.cancel()
-        if live.order is not None:
-            await asyncio.to_thread(_remove_marker, live.order)
+            if live.order is not None:
+                await self._courtesy(_remove_marker, live.order)
         await self._report(lambda at: event_of(at, command.run, seconds, ending))
         await self._lanes.bury(command.lane)
         self._live.pop(command.run, None)
+
+    async def _death(self, command: RunUnit, live: LiveRun, error: RayError) -> tasks.Failed | Lost:
+        """What the end of a run's process means: if memory was the reason, the unit goes once more
+        with care, and fails if that ends in the same way."""
+        notes, run = self._config.notes, command.run
+        said = await asyncio.to_thread(taken_note, notes, run)
+        held = await asyncio.to_thread(taken_held, notes, run)
+        by_itself = said is not None
+        if said is None and live.stopper is None:
+            said = await self._killed_for_memory(command, error, held)
+        if said is None:
+            return Lost(_cause(error))
+        log.warning("Run %s: %s", run, said.message)
+        if not command.careful:
+            return Lost(said.message.removesuffix("."), too_large=True)
+        return tasks.Failed(said, retryable=not by_itself)  # a machine may have room later
+
+    async def _killed_for_memory(
+        self, command: RunUnit, error: RayError, held: int | None
+    ) -> Failure | None:
+        """The failure of a unit whose machine was out of memory, as Ray or the system says."""
+        was_ray = isinstance(error, OutOfMemoryError)
+        if not was_ray:
+            crashed = isinstance(error, WorkerCrashedError) and held is not None
+            if not crashed or not await self._lanes.was_short_of_memory(command.lane):
+                return None
+        by = "Ray" if was_ray else "the system"
+        seen = MEMORY_SEEN.search(str(error))
+        facts = [f"the process held {held / 1e9:.1f} GB"] if held is not None else []
+        facts += [f"{seen[1]} of the machine were in use"] if seen else []
+        numbers = f" ({', '.join(facts)})" if facts else ""
+        return too_large(
+            f"The {command.unit.stage} stage was ended by {by}, because its machine had no memory "
+            f"left{numbers}",
+            command.careful,
+        )
 
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
@@ -145,33 +211,32 @@ class Runs:
         ).remote(order)
         answer = asyncio.ensure_future(_get(live.ref))
         loop = asyncio.get_running_loop()
-        limit_s, begun = self._limit_s(order), loop.time()
+        stage, usual_s = command.unit.stage, self._settings.unit_limit_s
+        most_s, begun = limit_s(usual_s, stage, order.request, live.extent), loop.time()
         while True:
-            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, limit_s))
+            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, most_s))
             if done:
                 return answer.result()
             if not self._lanes.has(command.lane):
                 answer.cancel()
                 return Lost("its lane is gone")
-            if command.unit.stage in ENGINE_STAGES and loop.time() - begun > limit_s:
+            if loop.time() - begun > most_s:
                 log.warning("Run %s hangs; its lane is replaced.", command.run)
                 answer.cancel()
                 ray.cancel(live.ref, force=True)
                 await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
-                return _hung(command.unit, limit_s)
+                return _hung(command.unit, most_s)
 
-    def _limit_s(self, order: tasks.Order) -> float:
-        """How long a unit may take: the setting is for a plan, and a chunk of the usual size."""
-        limit_s, request = self._settings.unit_limit_s, order.request
-        if order.unit.stage is Stage.SEGMENT and isinstance(request, SegmentationRequest):
-            limit_s *= max(1.0, request.chunk_tiles * request.tile_px**2 / USUAL_CHUNK_PX)
-        return limit_s
+    async def _courtesy(self, work: Callable[[tasks.Order], None], order: tasks.Order) -> None:
+        """Something in a results folder, waited for only for a moment."""
+        done = asyncio.get_running_loop().run_in_executor(self._markers, work, order)
+        await asyncio.wait({done}, timeout=MARKER_S)
 
     async def _stop(self, live: LiveRun) -> None:
         """Each means is tried only if the one before did not end the run in time."""
         settings = self._settings
         if live.order is not None:
-            await asyncio.to_thread(_place_marker, live.order)
+            self._markers.submit(_place_marker, live.order)
         await asyncio.sleep(settings.stop_interrupt_s)
         if live.ref is not None:
             ray.cancel(live.ref, force=False)
@@ -181,22 +246,43 @@ class Runs:
             ray.cancel(live.ref, force=True)
 
 
-def _hung(unit: Unit, limit_s: float) -> tasks.Failed:
-    what = f"chunk {unit.chunk}" if unit.stage is Stage.SEGMENT else "the plan"
+def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent) -> float:
+    """How long a unit may take: as long as the setting says, and longer where there is more to do
+    than usual."""
+    if stage not in USUAL_PX or not isinstance(request, SegmentationRequest):
+        return usual_s
+    tiles = request.chunk_tiles if stage is Stage.SEGMENT else extent.tiles
+    cells = 0 if stage is Stage.SEGMENT else extent.cells
+    much = max(tiles * request.tile_px**2 / USUAL_PX[stage], cells / USUAL_CELLS)
+    return usual_s * max(1.0, much)
+
+
+def _hung(unit: Unit, most_s: float) -> tasks.Failed:
+    what = {
+        Stage.PLAN: "the plan",
+        Stage.SEGMENT: f"chunk {unit.chunk}",
+        Stage.ASSEMBLE: "the assembling",
+        Stage.PUBLISH: "the publishing",
+    }[unit.stage]
+    who, then = "the storage of the results hangs", "look at the disk of the results folder"
+    if unit.stage in (Stage.PLAN, Stage.SEGMENT):
+        who = "the engine hangs, or the storage of the slide or of the results"
+        then = "use other parameters or another engine"
     failure = Failure(
         WorkHung.code,
-        f"After {limit_s:g} s {what} was not done: the engine hangs, or the slide's storage.",
-        "Retry later: finished chunks are kept. If it hangs again, use other parameters or another "
-        "engine; if it only needs longer, ask the operator to raise cluster.unit_limit_s.",
+        f"After {most_s:g} s {what} was not done: {who}.",
+        f"Retry later: finished chunks are kept. If it hangs again, {then}; if it only needs more "
+        "time, ask the operator to raise cluster.unit_limit_s.",
     )
     return tasks.Failed(failure, retryable=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The process or node of a run died."""
+    """The process or node of a run died; ``too_large``: for its memory."""
 
     cause: str
+    too_large: bool = False
 
 
 def _order(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Order:
@@ -222,6 +308,7 @@ def _order(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Order
         cpus,
         place,
         names,
+        command.careful,
     )
 
 
@@ -249,19 +336,23 @@ def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost
     """The one event that a run's ending becomes. Its texts are whole: they may quote file names
     that are no UTF-8, which the journal could not give back as they are."""
     match ending:
-        case stages.Planned():
+        case outcomes.Planned():
             facts = PlanFacts(
-                ending.fingerprint, ending.chunk_tiles, ending.work, reused=ending.reused
+                ending.fingerprint,
+                ending.chunk_tiles,
+                ending.work,
+                reused=ending.reused,
+                may_fail=ending.may_fail,
             )
             return SlidePlanned(at, run, seconds, facts)
-        case stages.Receipt():
+        case outcomes.Receipt():
             failed = len(ending.tiles_failed)
             return ChunkFinished(at, run, seconds, ending.cells, failed, ending.checksum)
-        case stages.Assembled():
+        case outcomes.Assembled():
             return ResultAssembled(at, run, seconds, ending.cells)
         case tasks.Incomplete():
             return ChunksMissed(at, run, seconds, ending.chunks, ending.cells, ending.tiles_failed)
-        case stages.Published():
+        case outcomes.Published():
             return ResultPublished(at, run, seconds, ending.cells, ending.checksum)
         case tasks.Failed():
             failure = Failure(*map(whole, astuple(ending.failure)))
@@ -271,7 +362,7 @@ def event_of(at: float, run: RunId, seconds: float, ending: tasks.Outcome | Lost
         case tasks.Halted():
             return RunStopped(at, run, seconds)
         case Lost():
-            return RunLost(at, run, whole(ending.cause))
+            return RunLost(at, run, whole(ending.cause), ending.too_large)
 
 
 def _cause(error: RayError) -> str:

@@ -27,7 +27,7 @@ from raysched.cluster.actor import SchedulerActor
 from raysched.cluster.gateway import ACTOR_NAME, Gateway
 from raysched.cluster.health import Health
 from raysched.cluster.listing import JobQuery
-from raysched.config import Config
+from raysched.config import ClusterSettings, Config
 from raysched.errors import ClusterError, ClusterUnreachable, RayschedError, StorageFailed
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ def _actor(config: Config) -> Any:
         "get_if_exists": True,
         "max_restarts": -1,
         "max_task_retries": 0,
-        "max_concurrency": 2 * config.cluster.max_watchers,
+        "max_concurrency": _calls_at_once(config.cluster),
         "num_cpus": 0,
     }
     if STATE_RESOURCE in ray.cluster_resources():
@@ -198,6 +198,12 @@ def _actor(config: Config) -> Any:
         here = ray.get_runtime_context().get_node_id()
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
     return ray.remote(SchedulerActor).options(**options).remote(config)
+
+
+def _calls_at_once(settings: ClusterSettings) -> int:
+    """Room for all that may wait in the actor, watchers and changes, and as many calls again as
+    there are changes: a read finds a place however many write."""
+    return settings.max_watchers + 2 * settings.max_waiting_events
 
 
 def _leave(config: Config) -> None:

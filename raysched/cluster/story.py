@@ -53,9 +53,12 @@ def is_parked(event: StoryLine, job: str) -> bool:
 
 
 def ending(view: JobView) -> Line | None:
-    """How a job ended that was not published: no event of its own says so."""
-    if view.ended_at is None or not view.state.is_final or view.state is JobState.SUCCEEDED:
+    """How a job ended that was not published, or has failed tiles: no event of its own says so."""
+    if view.ended_at is None or not view.state.is_final:
         return None
+    if view.state is JobState.SUCCEEDED:
+        said = f"{view.explanation.sentence.capitalize()}."
+        return _line(view.ended_at, "warning", said) if view.tiles_failed else None
     level = "info" if view.state is JobState.CANCELLED else "error"
     said = f"{view.state.value.capitalize()}: {view.explanation.sentence}"
     return _line(view.ended_at, level, said)
@@ -121,6 +124,14 @@ def _missed(body: Body, _: str) -> _Said:
     return "warning", f"Storage has lost {len(body['chunks']):,} finished chunks; they go again."
 
 
+def _lost(body: Body, _: str) -> _Said:
+    how = " alone and one tile at a time" if body.get("too_large") else ""
+    return (
+        "warning",
+        f"The process of a unit was lost, and the unit goes again{how}: {body['cause']}.",
+    )
+
+
 _SENTENCES: dict[str, Callable[[Any, str], _Said]] = {
     "workflow_submitted": _submitted,
     "job_cancel_requested": lambda *_: ("info", "Its cancel was asked for."),
@@ -139,10 +150,7 @@ _SENTENCES: dict[str, Callable[[Any, str], _Said]] = {
         f"Published: {body['cells']:,} cells, checksum {body['checksum']}.",
     ),
     "run_failed": _failed,
-    "run_lost": lambda body, _: (
-        "warning",
-        f"The process of a unit was lost, and the unit goes again: {body['cause']}.",
-    ),
+    "run_lost": _lost,
     "lane_lost": lambda body, _: (
         "warning",
         f"Lane {body['lane']} was lost with the unit in it ({body['cause']}).",

@@ -25,7 +25,6 @@ from raysched.errors import (
     LimitReached,
     OutputNotEmpty,
 )
-from raysched.imaging.engine import engine_params
 from raysched.imaging.request import (
     KINDS,
     MeasureParams,
@@ -35,13 +34,12 @@ from raysched.imaging.request import (
     TissueParams,
     TissueRequest,
 )
-from raysched.imaging.slide import open_slide
-from raysched.results.manifest import read_provenance
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 
-LATER = ("tissue", "measure", "sweep", "slide_id")
+LATER = ("tissue", "measure", "sweep", "slide_id", "max_failed_share")
 """Fields that jobs did not have at first."""
-ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles")
+ENGINE_ONLY = ("engine", "params", "measure", "tile_px", "chunk_tiles", "max_failed_share")
+NOT_GIVEN: tuple[object, ...] = (None, {}, "")
 
 
 class JobRequest(BaseModel):
@@ -69,6 +67,9 @@ class JobRequest(BaseModel):
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tile_px: int | None = Field(default=None, ge=64, le=8192)
     chunk_tiles: int | None = Field(default=None, ge=1, le=256)
+    max_failed_share: float | None = Field(
+        default=None, ge=0, le=1, description="share of tiles above which failed ones fail the job"
+    )
     depends_on: tuple[str, ...] = Field(
         default=(), max_length=1000, description="names of jobs that come first"
     )
@@ -117,15 +118,16 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
     slide errors; nothing is stored.
     """
     _check_size(sum(jobs_of(job.sweep) for job in submission.jobs), config)
-    tag = _tag(user, key)
     jobs = expanded(submission.jobs)
     names = [job.name or str(number) for number, job in enumerate(jobs, start=1)]
-    ids = {name: JobId(f"job-{tag}-{number}") for number, name in enumerate(names, start=1)}
+    ids = {name: job_id(user, key, number) for number, name in enumerate(names, start=1)}
     if len(ids) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidWorkflow(
             f"Two jobs of the workflow are named {twice!r}.", remedy="Give each job its own name."
         )
+    from raysched.imaging.slide import open_slide  # the scheduler, which imports this, opens none
+
     for slide in dict.fromkeys(job.slide for job in jobs):
         with open_slide(_path(slide, "slide")):
             pass
@@ -139,12 +141,19 @@ def workflow_id(user: str, key: str) -> WorkflowId:
     return WorkflowId(f"wf-{_tag(user, key)}")
 
 
+def job_id(user: str, key: str, number: int) -> JobId:
+    """The id of the workflow's job of that number, from 1. Raises ``InvalidSetting``."""
+    return JobId(f"job-{_tag(user, key)}-{number}")
+
+
 def digest_of(asked: BaseModel) -> str:
     """Names a request by value: equal for two that ask the same, defaults filled in."""
     described = asked.model_dump(mode="json")
     for job in described.get("jobs", ()):
         for name in LATER:
-            if name in job and not job[name]:  # asked for as it was before there was such a field
+            if (
+                name in job and job[name] in NOT_GIVEN
+            ):  # asked for as it was before there was such a field
                 del job[name]
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -209,7 +218,7 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
     out = config.results.absolute() / id_ if job.out is None else _path(job.out, "results folder")
     tissue = job.tissue or TissueParams()
     if job.kind == "tissue_mask":
-        if given := [name for name in ENGINE_ONLY if getattr(job, name)]:
+        if given := [name for name in ENGINE_ONLY if getattr(job, name) not in NOT_GIVEN]:
             raise InvalidWorkflow(
                 f"Job {id_} is a tissue_mask and takes no {given[0]}.",
                 remedy="Leave it out, or make it a cell_segmentation.",
@@ -220,6 +229,8 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
         )
     defaults = config.segmentation
     engine = defaults.engine if job.engine is None else job.engine
+    from raysched.imaging.engine import engine_params
+
     params = engine_params(engine, job.params)
     refuse_taken(out, id_)
     return SegmentationRequest(
@@ -233,6 +244,9 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
         mpp=job.mpp,
         tile_px=job.tile_px or defaults.tile_px,
         chunk_tiles=job.chunk_tiles or defaults.chunk_tiles,
+        max_failed_share=defaults.max_failed_share
+        if job.max_failed_share is None
+        else job.max_failed_share,
     )
 
 
@@ -245,6 +259,8 @@ def refuse_taken(out: Path, job: JobId) -> None:
     _refuse_impossible(out, job)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    from raysched.results.manifest import read_provenance
+
     manifest = read_provenance(out)
     if manifest is None or manifest.job != job:
         raise OutputNotEmpty(

@@ -3,6 +3,9 @@
 Nothing is raised through Ray on purpose: an exception becomes ``Failed``, so that what Ray itself
 raises always means that a process or node died. Pixels and cells never leave the task; they are
 on disk when it returns.
+
+The scheduler imports this module at each start to order work, and loads nothing that only doing
+it needs: those imports are inside of the functions that run in a lane, 3 s on a busy machine.
 """
 
 from __future__ import annotations
@@ -13,12 +16,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import ray
 
 from raysched.cluster.capture import LogPlace, captured
-from raysched.cluster.guard import guarded
+from raysched.cluster.guard import Kernel, Watch, guarded, kernel_here
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -29,13 +32,12 @@ from raysched.errors import (
     RequestError,
     SlideError,
 )
-from raysched.imaging import processors
-from raysched.imaging.engine import load_engine
-from raysched.imaging.rehearsal import rehearse
-from raysched.imaging.request import SlideRequest
 from raysched.logs import LogFormat, about, write_logs
-from raysched.results import stages
-from raysched.results.shelf import Shelf
+from raysched.results.folders import staging_folder
+from raysched.results.outcomes import Assembled, Planned, Published, Receipt, Stopped
+
+if TYPE_CHECKING:
+    from raysched.imaging.request import SlideRequest
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,9 @@ LANE_NICE = 19
 """A lane takes what CPU time is left by the scheduler and the service on the same machine: people
 who ask, or cancel, wait for milliseconds; a chunk takes seconds in any case. Ray gives all of its
 workers 15, also the scheduler and the replicas, unless told otherwise (``cluster/session.py``)."""
+
+_warm: set[str] = set()
+"""Engines that this process has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Order:
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
     is ended for that, the reason is among ``notes``. ``cpus``: those of the lane, which engines
     that start threads ask for. ``log``: where what is said meanwhile goes; ``names``: whose work it
-    is, for this process's own log.
+    is, for this process's own log. ``careful``: in as little memory as can be.
     """
 
     run: RunId
@@ -82,6 +87,7 @@ class Order:
     cpus: int
     log: LogPlace
     names: Names
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +119,7 @@ class Halted:
     """The unit stopped because its stop marker appeared."""
 
 
-Outcome = (
-    stages.Planned
-    | stages.Receipt
-    | stages.Assembled
-    | stages.Published
-    | Failed
-    | Incomplete
-    | Asked
-    | Halted
-)
+Outcome = Planned | Receipt | Assembled | Published | Failed | Incomplete | Asked | Halted
 
 
 @ray.remote(max_retries=0)
@@ -144,14 +141,20 @@ def run_unit(order: Order) -> Outcome:
 
 
 def _ending(order: Order) -> Outcome:
+    import pyarrow as pa
+
+    from raysched.imaging import processors
+    from raysched.results.sparing import sparing
+
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
     _give_way()
     processors.give(order.cpus)
     try:
-        with guarded(order.unit, order.run, order.most_bytes, order.notes):
+        watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful)
+        with guarded(watch), sparing(order.careful):
             return _said(order, _do(order))
-    except stages.Stopped:
+    except Stopped:
         log.info("%s stops, as it was told to.", _name_of(order.unit))
         return Halted()
     except MppMissing as error:
@@ -174,9 +177,25 @@ def _ending(order: Order) -> Outcome:
 
 
 @ray.remote(max_retries=0)
+def greet() -> Kernel:
+    """That there is a process in a lane, and what it runs on."""
+    return kernel_here()
+
+
+@ray.remote(max_retries=0)
 def warm_up(engine: str, cpus: int) -> None:
     """Load in this process what its first unit would wait for. What fails here fails there again,
     where it is the job's failure."""
+    import pyarrow as pa
+
+    from raysched.imaging import processors
+    from raysched.imaging.engine import load_engine
+    from raysched.imaging.rehearsal import rehearse
+    from raysched.results import stages  # noqa: F401 - what a unit needs
+
+    if engine in _warm:
+        return
+    _warm.add(engine)
     _give_way()
     processors.give(cpus)
     try:
@@ -194,7 +213,7 @@ def _name_of(unit: Unit) -> str:
 
 def _said(order: Order, outcome: Outcome) -> Outcome:
     """What the unit has come to, also told to the job's log."""
-    failed = outcome.tiles_failed if isinstance(outcome, stages.Receipt) else ()
+    failed = outcome.tiles_failed if isinstance(outcome, Receipt) else ()
     if failed:
         log.warning("%s is done, but for its tiles %s.", _name_of(order.unit), [*failed])
     else:
@@ -216,6 +235,9 @@ def _may_pass(error: RayschedError, stage: Stage) -> bool:
 
 
 def _do(order: Order) -> Outcome:
+    from raysched.results import stages
+    from raysched.results.shelf import Shelf
+
     request, job = order.request, order.unit.job
     should_stop = _marker_check(order)
     shelf = Shelf(order.shelf.folder, order.shelf.most_bytes)
@@ -244,7 +266,7 @@ def _release_memory() -> None:
 
 def stop_marker(request: SlideRequest, run: RunId, job: str) -> Path:
     """The file whose existence tells a run to stop at the next tile."""
-    return stages.staging_folder(Path(request.out), job) / f"stop.{run}"
+    return staging_folder(Path(request.out), job) / f"stop.{run}"
 
 
 def _marker_check(order: Order) -> Callable[[], bool]:

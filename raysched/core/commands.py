@@ -14,6 +14,7 @@ class RunUnit(NamedTuple):
 
     ``kind``, ``user`` and ``request`` are the job's, as submitted; ``mpp`` is the user's answer, if
     one was given. What is done already is looked up among what is that user's own (I13).
+    ``careful``: in as little memory as can be, because its process was ended for that before.
     """
 
     run: RunId
@@ -23,6 +24,7 @@ class RunUnit(NamedTuple):
     user: UserId
     request: str
     mpp: float | None
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,8 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
         user.turns.sleep(spec.branch)
         if not user.turns.ready:
             state.turns.sleep(name)
-    step.commands.append(RunUnit(run, lane, unit, spec.kind, name, spec.request, job.mpp))
+    careful = bool(job.too_large) and unit_key(unit) in job.too_large
+    step.commands.append(RunUnit(run, lane, unit, spec.kind, name, spec.request, job.mpp, careful))
 
 
 def _take(pending: list[int], chunk: int) -> None:
@@ -210,6 +211,11 @@ def rate_s(state: State, kind: str, stage: Stage) -> float:
     rates = state.rates.get(kind)
     first = state.limits.first_tile_estimate_s
     return first if rates is None else rates.get(stage, first)
+
+
+def unit_key(unit: Unit) -> str:
+    """What a unit is called among those of its job."""
+    return f"{unit.stage} {unit.chunk}"
 
 
 def unit_size(job: Job, unit: Unit) -> int:

@@ -259,6 +259,15 @@ class LaneLost:
 
 
 @dataclass(frozen=True, slots=True)
+class LanesCounted:
+    """How many lanes there are to be, and how many the cluster has room for: it has changed."""
+
+    at: float
+    wanted: int
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
 class SlidePlanned:
     """A plan unit finished."""
 
@@ -338,11 +347,13 @@ class RunFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunLost:
-    """The process or node that ran a unit died; the unit itself is not to blame, at first."""
+    """The process or node that ran a unit died; the unit itself is not to blame, at first.
+    ``too_large``: it was ended for the memory that it held."""
 
     at: float
     run: RunId
     cause: str
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +396,7 @@ Event = (
     | LoggedIn
     | LaneOpened
     | LaneLost
+    | LanesCounted
     | SlidePlanned
     | MppMissed
     | ChunkFinished

@@ -44,7 +44,9 @@ def _done(state: State, job: Job, now: float) -> Explanation:
     used = (
         ", those of an equal job" if job.progress is not None and job.progress.plan.reused else ""
     )
-    return Explanation(Reason.DONE, f"done: {_count(job.cells, 'cell')}{used}{gone}")
+    failed = job.progress.tiles_failed if job.progress is not None else 0
+    how = f"succeeded with {_count(failed, 'failed tile')}" if failed else "done"
+    return Explanation(Reason.DONE, f"{how}: {_count(job.cells, 'cell')}{used}{gone}")
 
 
 def _failed(state: State, job: Job, now: float) -> Explanation:
@@ -175,10 +177,18 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
             eta_s=wait_bound_s(state, position, now),
         )
     if not state.lanes:
-        return Explanation(
-            Reason.WAITING_FOR_LANE, "waiting for a lane: none is open, the cluster is starting"
-        )
+        why = _lanes_missing(state) or "none is open, the cluster is starting"
+        return Explanation(Reason.WAITING_FOR_LANE, f"waiting for a lane: {why}")
     return _in_turn(state, job, now)
+
+
+def _lanes_missing(state: State) -> str | None:
+    """How many lanes are open of how many, when the cluster has no room for more."""
+    opened, wanted, room = len(state.lanes), state.lanes_wanted, state.lanes_room
+    if opened >= wanted or room >= wanted:
+        return None
+    are = "is" if opened == 1 else "are"
+    return f"{opened} of {_count(wanted, 'lane')} {are} open: the cluster has room for {room}"
 
 
 def _paused(since: float, now: float) -> Explanation:
@@ -264,9 +274,11 @@ def _in_turn(state: State, job: Job, now: float) -> Explanation:
         )
     if not ahead:
         which = "the lane" if lanes == 1 else f"one of {lanes} lanes"
+        missing = _lanes_missing(state)
+        why = f"; {missing}" if missing else ""
         return Explanation(
             Reason.WAITING_FOR_LANE,
-            f"next to go: waiting for {which} to finish its chunk",
+            f"next to go: waiting for {which} to finish its chunk{why}",
             position=1,
             eta_s=_turn_s(state, 0, now),
         )

@@ -10,7 +10,7 @@ from raysched.core.graph import leaders
 from raysched.core.model import BranchName, JobId, JobState, Stage, UserId, WorkflowId
 from raysched.core.retirement import is_deleted, is_retired
 from raysched.core.scheduler import Scheduler
-from raysched.core.state import Job, State
+from raysched.core.state import Job, Progress, State
 
 _STAGE_OF = {
     JobState.PLANNING: Stage.PLAN,
@@ -102,6 +102,18 @@ def _check_progress(state: State, job: Job) -> None:
     _hold(len(set(todo)) == len(todo), "I1 a chunk goes twice", job.id, todo)
     _hold(progress.chunks_done + len(todo) == total, "I1 chunks of", job.id, todo)
     _hold(job.state is not JobState.SUCCEEDED or not todo, "I1 done with chunks left", job.id)
+    _hold(not progress.holes.keys() & set(todo), "I19 holes of what is not done", job.id, todo)
+    _check_failed_tiles(job, progress)
+
+
+def _check_failed_tiles(job: Job, progress: Progress) -> None:
+    """I19: with more failed tiles than may be a job goes no further, and each is known by chunk."""
+    known = sum(failed for failed, _ in progress.holes.values())
+    _hold(known == progress.tiles_failed, "I19 failed tiles of", job.id, known)
+    may_fail = progress.plan.may_fail
+    goes_on = job.state in (*_AT_WORK, JobState.SUCCEEDED) and job.verdict is None
+    too_many = may_fail is not None and progress.tiles_failed > may_fail
+    _hold(not (goes_on and too_many), "I19 goes on with failed tiles", job.id, may_fail)
 
 
 def _check_runs_and_lanes(state: State) -> None:

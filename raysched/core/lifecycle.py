@@ -92,6 +92,7 @@ def _renew(job: Job) -> None:
     job.attempt += 1
     job.stage = PLAN
     job.losses = {}
+    job.too_large = {}
 
 
 def end(state: State, job: Job, cause: Cause, step: Step) -> None:

@@ -122,12 +122,16 @@ class PlanFacts:
     ``work`` names what the chunks compute, without what is only measured from it: two plans of one
     user with equal ``work`` can use each other's chunks ("" equals no other). ``reused``: every
     chunk is done already, in the result of a job of equal work.
+
+    ``may_fail``: with more failed tiles than this the attempt fails, and a new plan has the chunks
+    with failed tiles done again. None, as in plans of older versions: neither.
     """
 
     fingerprint: str
     chunk_tiles: tuple[int, ...]
     work: str = ""
     reused: bool = False
+    may_fail: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Overview:
     lanes: tuple[LaneView, ...]
     lanes_open: int
     lanes_busy: int
+    lanes_wanted: int
+    lanes_room: int
     users: tuple[UserLoad, ...]
     users_busy: int
     """Users with unfinished jobs."""
@@ -100,6 +102,8 @@ def overview(state: State, most: int) -> Overview:
         lanes=tuple(_lane(state, lane) for lane in list(state.lanes)[:most]),
         lanes_open=len(state.lanes),
         lanes_busy=len(state.runs),
+        lanes_wanted=state.lanes_wanted,
+        lanes_room=state.lanes_room,
         users=tuple(_load(state, name, ranks.get(name)) for name in names),
         users_busy=len(busy),
         slots=state.limits.max_active_users,

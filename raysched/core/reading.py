@@ -50,6 +50,7 @@ def view_job(state: State, job: Job, now: float) -> JobView:
         reused=progress is not None and progress.plan.reused,
         results_deleted_at=state.users[job.user].cleared.get(job.id),
         chunks_running=_chunks_running(state, job),
+        mpp=job.mpp,
     )
 
 

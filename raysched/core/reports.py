@@ -7,17 +7,19 @@ one that does not fit the stage of its run is a fault of ours.
 
 from __future__ import annotations
 
+from heapq import heappush
 from itertools import pairwise
 from math import isfinite
 
 from raysched.core import equal_work
 from raysched.core.commands import RemoveFiles
-from raysched.core.dispatch import unit_size
+from raysched.core.dispatch import unit_key, unit_size
 from raysched.core.events import (
     ChunkFinished,
     ChunksMissed,
     LaneLost,
     LaneOpened,
+    LanesCounted,
     MppMissed,
     ResultAssembled,
     ResultPublished,
@@ -107,8 +109,9 @@ def check_missed(state: State, event: ChunksMissed) -> bool:
 
 
 def apply_planned(state: State, event: SlidePlanned, step: Step) -> None:
-    """Begin the chunks; those that an earlier attempt has done of the same plan stay done. While
-    another job of the user is at work on the same, and none has done it, wait for that instead."""
+    """Begin the chunks; those that an earlier attempt has done of the same plan, but for those with
+    failed tiles, stay done. While another job of the user is at work on the same, and none has done
+    it, wait for that instead."""
     job = _close(state, event.run, event.seconds, step)
     if _was_coming_to_rest(state, job, step):
         return
@@ -139,11 +142,26 @@ def _progress_of(job: Job, plan: PlanFacts) -> Progress:
         progress = job.progress = Progress(plan, list(range(len(plan.chunk_tiles))))
         job.cells = 0
     progress.plan = plan
+    if plan.may_fail is not None:
+        _return_holes(job, progress)
     if plan.reused:  # cells are known once they are assembled
         progress.pending = []
         progress.chunks_done = len(plan.chunk_tiles)
         progress.tiles_done = sum(plan.chunk_tiles)
     return progress
+
+
+def _return_holes(job: Job, progress: Progress) -> None:
+    """Whatever kept tiles from being read may be over: their chunks go again, and whoever does them
+    asks the engine for the failed tiles alone."""
+    for chunk, (failed, cells) in progress.holes.items():
+        heappush(progress.pending, chunk)
+        progress.chunks_done -= 1
+        progress.tiles_done -= progress.plan.chunk_tiles[chunk]
+        progress.tiles_failed -= failed
+        progress.cells -= cells
+        job.cells = progress.cells
+    progress.holes = {}
 
 
 def apply_mpp_missed(state: State, event: MppMissed, step: Step) -> None:
@@ -157,7 +175,8 @@ def apply_mpp_missed(state: State, event: MppMissed, step: Step) -> None:
 
 
 def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
-    """Count a chunk, also when a sibling has failed meanwhile; not after a cancel (I14)."""
+    """Count a chunk, also when a sibling has failed meanwhile; not after a cancel (I14). With more
+    failed tiles than may be the attempt fails at once."""
     run = state.runs[event.run]
     job = _close(state, event.run, event.seconds, step)
     progress = job.progress
@@ -172,13 +191,32 @@ def apply_chunk(state: State, event: ChunkFinished, step: Step) -> None:
         progress.tiles_done += progress.plan.chunk_tiles[run.unit.chunk]
         progress.tiles_failed += event.tiles_failed
         progress.cells += event.cells
+        if event.tiles_failed:
+            progress.holes[run.unit.chunk] = (event.tiles_failed, event.cells)
         progress.seconds += max(0.0, event.seconds) if isfinite(event.seconds) else 0.0
         job.cells = progress.cells
     if _was_coming_to_rest(state, job, step):
         return
+    may_fail = progress.plan.may_fail
+    if may_fail is not None and progress.tiles_failed > may_fail:
+        fail_attempt(state, job, _too_many_failed(progress, may_fail), True, step)
+        return
     if not progress.pending and not job.runs:
         move(job, Cause.LAST_CHUNK_FINISHED)
         job.stage = ASSEMBLE
+
+
+def _too_many_failed(progress: Progress, may_fail: int) -> Failure:
+    """That no result can come of this any more, before the rest is computed for nothing."""
+    tiles = sum(progress.plan.chunk_tiles)
+    return Failure(
+        "too_many_failed_tiles",
+        f"{progress.tiles_failed:,} of {tiles:,} tiles could not be read, and at most "
+        f"{may_fail:,} may fail.",
+        "See why with `raysched logs`, check the slide's file and its storage, then `raysched "
+        "retry` the job: only failed and unfinished tiles are computed. Or submit it with a higher "
+        "max_failed_share.",
+    )
 
 
 def apply_assembled(state: State, event: ResultAssembled, step: Step) -> None:
@@ -202,6 +240,8 @@ def apply_chunks_missed(state: State, event: ChunksMissed, step: Step) -> None:
     progress.pending = list(event.chunks)
     progress.chunks_done -= len(event.chunks)
     progress.tiles_done -= sum(progress.plan.chunk_tiles[chunk] for chunk in event.chunks)
+    for chunk in event.chunks:
+        progress.holes.pop(chunk, None)
     progress.tiles_failed = event.tiles_failed
     progress.cells = job.cells = event.cells
     job.losses[unit] = job.losses.get(unit, 0) + 1
@@ -243,15 +283,18 @@ def apply_failed(state: State, event: RunFailed, step: Step) -> None:
 def apply_lost(state: State, event: RunLost, step: Step) -> None:
     """Do the unit again in the same attempt, unless it has been lost too often.
 
-    The time in the lane is charged: work that kills its worker must not run for nothing.
+    The time in the lane is charged: work that kills its worker must not run for nothing. What was
+    ended for its memory goes again with care.
     """
     run = state.runs[event.run]
     job = _close(state, event.run, state.now - run.started_at, step, is_typical=False)
     return_unit(job, run)
     if _was_coming_to_rest(state, job, step):
         return
-    unit = f"{run.unit.stage} {run.unit.chunk}"
+    unit = unit_key(run.unit)
     job.losses[unit] = job.losses.get(unit, 0) + 1
+    if event.too_large:
+        job.too_large[unit] = None
     if job.losses[unit] > state.limits.max_losses_per_unit:
         failure = Failure(
             "work_lost",
@@ -349,6 +392,16 @@ def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
         apply_lost(state, RunLost(event.at, run, event.cause), step)
     del state.lanes[event.lane]
     del state.idle[event.lane]
+
+
+def check_lanes_counted(state: State, event: LanesCounted) -> bool:
+    """Only other numbers are news."""
+    return (event.wanted, event.room) != (state.lanes_wanted, state.lanes_room)
+
+
+def apply_lanes_counted(state: State, event: LanesCounted, step: Step) -> None:
+    """Who waits for a lane is told by these why there are no more."""
+    state.lanes_wanted, state.lanes_room = event.wanted, event.room
 
 
 def check_started(state: State, event: SchedulerStarted) -> bool:

@@ -73,6 +73,8 @@ class Progress:
     tiles_failed: int = 0
     cells: int = 0
     seconds: float = 0.0
+    holes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of each finished chunk with failed tiles how many these are, and how many cells it has."""
 
 
 @dataclass(slots=True)
@@ -102,6 +104,8 @@ class Job:
     """The runs in flight (index)."""
     losses: dict[str, int] = field(default_factory=dict)
     """How often each unit of this attempt was lost with its process; by stage and chunk."""
+    too_large: dict[str, None] = field(default_factory=dict)
+    """Of these, the units whose process was ended for the memory that it held."""
     verdict: Verdict | None = None
     retry_at: float | None = None
     retry_key: str = ""
@@ -242,6 +246,9 @@ class State:
     removals: dict[JobId, None] = field(default_factory=dict)
     """Jobs whose files are to be removed and may still be there."""
     lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
+    lanes_wanted: int = 0
+    lanes_room: int = 0
+    """How many lanes there are to be, and how many the cluster has room for; 0: not known yet."""
     runs: dict[RunId, Run] = field(default_factory=dict)
     slots: OrderedDict[UserId, float] = field(default_factory=OrderedDict)
     """Who holds a slot, since when; in order of admission."""

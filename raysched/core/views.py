@@ -63,6 +63,8 @@ class JobView:
     """When its owner deleted its results, if they did."""
     chunks_running: tuple[int, ...] = ()
     """The chunks in flight, in increasing order."""
+    mpp: float | None = None
+    """What a person answered when the job asked for the pixel size, um."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from raysched.errors import SlideUnreadable
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb
@@ -81,6 +82,14 @@ def read_working(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
         for y in range(rect.y0, rect.y1, rows)
     ]
     return strips[0] if len(strips) == 1 else np.concatenate(strips)
+
+
+def read_twice(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:
+    """As ``read_working``, once more if that fails: a share may be away for a moment."""
+    try:
+        return read_working(slide, grid, rect)
+    except SlideUnreadable:
+        return read_working(slide, grid, rect)
 
 
 def _read_strip(slide: Levels, grid: WorkingGrid, rect: Rect) -> Rgb:

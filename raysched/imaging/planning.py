@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from raysched.errors import InvalidSetting
+from raysched.errors import InvalidSetting, SlideUnreadable
 from raysched.imaging.asking import ask_context
 from raysched.imaging.engine import Engine, Overview, Rgb, align_of, engine_params, load_engine
-from raysched.imaging.frames import Levels, read_working, working_grid
+from raysched.imaging.frames import Levels, read_twice, working_grid
 from raysched.imaging.geometry import Rect
 from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.plan import SlideFacts, SlidePlan, TissuePlan, WorkingGrid
@@ -192,22 +192,30 @@ def chunks_with_tissue(
 def tissue_samples(slide: Levels, grid: WorkingGrid, tissue: TissueMask) -> Rgb:
     """Tissue pixels at working resolution, (n, 3) uint8, the same ones every time.
 
-    Windows are centred on mask pixels that are evenly spaced among all tissue pixels.
+    Windows are centred on mask pixels that are evenly spaced among all tissue pixels. Those that
+    cannot be read are left out, as their tiles will be. Raises ``SlideUnreadable`` if none can.
     """
     rows, columns = np.nonzero(tissue.mask)
     if not len(rows):
         return np.zeros((0, 3), np.uint8)
     picks = np.unique(np.linspace(0, len(rows) - 1, SAMPLE_WINDOWS).astype(np.int64))
     found = []
+    unreadable: SlideUnreadable | None = None
     for pick in picks:
         x, y = (int((v + 0.5) * tissue.w_per_px) for v in (columns[pick], rows[pick]))
         half = SAMPLE_WINDOW_PX // 2
         window = Rect(x, y, x + 1, y + 1).grow(half, grid.extent)
         if window.width <= 0 or window.height <= 0:
             continue
-        rgb = read_working(slide, grid, window)[::SAMPLE_STEP, ::SAMPLE_STEP]
+        try:
+            rgb = read_twice(slide, grid, window)[::SAMPLE_STEP, ::SAMPLE_STEP]
+        except SlideUnreadable as error:
+            unreadable = error
+            continue
         w_y, w_x = np.mgrid[
             window.y0 : window.y1 : SAMPLE_STEP, window.x0 : window.x1 : SAMPLE_STEP
         ]
         found.append(rgb[tissue.at(w_x + 0.5, w_y + 0.5)])
+    if unreadable is not None and not found:
+        raise unreadable
     return np.concatenate([np.zeros((0, 3), np.uint8), *found])

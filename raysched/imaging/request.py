@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+SHARE_SLACK = 1e-9
+"""0.29 of 100 tiles are 29, not the 28 that floating point makes of it."""
 
 Sweep = Annotated[
     dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]],
@@ -73,6 +77,16 @@ class SegmentationRequest(SlideRequest):
     measure: MeasureParams = MeasureParams()
     tile_px: int = Field(default=1024, ge=64, le=8192, description="owned tile edge, working px")
     chunk_tiles: int = Field(default=4, ge=1, le=256, description="tiles per chunk")
+    max_failed_share: float = Field(
+        default=1.0,  # of requests from before there was such a limit
+        ge=0,
+        le=1,
+        description="share of tiles above which failed ones fail the job",
+    )
+
+    def may_fail(self, tiles: int) -> int:
+        """How many of so many tiles may fail: never all, since nothing would be left."""
+        return max(0, min(math.floor(self.max_failed_share * tiles + SHARE_SLACK), tiles - 1))
 
 
 class TissueRequest(SlideRequest):

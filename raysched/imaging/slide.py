@@ -251,9 +251,16 @@ def slide_sha256(path: str | Path) -> str:
     path = Path(path)
     _first_bytes(path)
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(HASH_CHUNK_BYTES):
-            digest.update(piece)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(HASH_CHUNK_BYTES):
+                digest.update(piece)
+    except OSError as error:
+        raise SlideUnreadable(
+            f"{path} cannot be read to its end: {error.strerror or error}.",
+            remedy="Check the disk or share that holds it, then retry.",
+            path=str(path),
+        ) from error
     return digest.hexdigest()
 
 

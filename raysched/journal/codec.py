@@ -59,6 +59,7 @@ KINDS: Final = (
     Kind("logged_in", events.LoggedIn),
     Kind("lane_opened", events.LaneOpened),
     Kind("lane_lost", events.LaneLost),
+    Kind("lanes_counted", events.LanesCounted),
     Kind("slide_planned", events.SlidePlanned),
     Kind("mpp_missed", events.MppMissed),
     Kind("chunk_finished", events.ChunkFinished),

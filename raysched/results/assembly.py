@@ -11,12 +11,12 @@ from time import perf_counter
 
 import numpy as np
 
-from raysched.errors import ChunksMissing, SlideUnreadable
+from raysched.errors import ChunksMissing, TooManyFailedTiles
 from raysched.imaging.plan import SlidePlan
 from raysched.imaging.slide import open_slide
 from raysched.imaging.tissue import read_overview
 from raysched.results.cells import CellParts
-from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, Receipt, flat
+from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, flat
 from raysched.results.labels import write_labels
 from raysched.results.manifest import (
     MANIFEST,
@@ -31,8 +31,10 @@ from raysched.results.manifest import (
     slide_note,
     versions,
 )
+from raysched.results.outcomes import Receipt
 from raysched.results.preview import Preview
 from raysched.results.schema import Digest
+from raysched.results.sparing import is_sparing
 from raysched.results.staging import PICTURE, TISSUE, Staged
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
@@ -41,23 +43,28 @@ from raysched.results.tissue import tissue_png
 
 
 def build(
-    folder: Path, staged: Staged[SlidePlan], check: Callable[[], None], disk: Disk
+    folder: Path, staged: Staged[SlidePlan], check: Callable[[], None], disk: Disk, may_fail: int
 ) -> Manifest:
     """Write everything that a published results folder holds into ``folder``, which is new.
 
-    ``check`` is called before each tile and shard and may raise. Raises ``SlideUnreadable`` when
-    no tile could be read, ``ChunksMissing`` when a chunk is missing or damaged.
+    ``check`` is called before each tile and shard and may raise. Raises ``TooManyFailedTiles`` when
+    more than ``may_fail`` tiles could not be read, ``ChunksMissing`` when a chunk is missing or
+    damaged.
     """
     begun = perf_counter()
     plan, store = staged.plan, staged.chunks(disk)
-    receipts = _all_receipts(plan, store)
+    receipts = _all_receipts(plan, store, may_fail)
     survivors = Survivors(plan, store, receipts)
     disk.folder(folder)
-    # Neither needs the other, and both spend their time outside of Python.
+    # Neither needs the other, and both spend their time outside of Python. Where memory is spared,
+    # one is done after the other.
     over = Event()
     labels = thread("labels").submit(
         write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
     )
+    if is_sparing():
+        wait([labels])
+        labels.result()
     try:
         preview = Preview(plan, staged.tissue)
         cells_check = _also_of(labels, check)
@@ -150,7 +157,7 @@ def _labels_note(receipts: Iterable[Receipt]) -> tuple[str, ...]:
     return (f"labels of {reused} of {len(receipts)} chunks",) if reused else ()
 
 
-def _all_receipts(plan: SlidePlan, store: ChunkStore) -> Mapping[int, Receipt]:
+def _all_receipts(plan: SlidePlan, store: ChunkStore, may_fail: int) -> Mapping[int, Receipt]:
     receipts = store.receipts(plan)
     missing = [chunk for chunk in range(len(plan.chunks)) if chunk not in receipts]
     if missing:
@@ -163,10 +170,13 @@ def _all_receipts(plan: SlidePlan, store: ChunkStore) -> Mapping[int, Receipt]:
             tiles_failed=sum(len(receipt.tiles_failed) for receipt in receipts.values()),
         )
     failed = [reason for receipt in receipts.values() for _, reason in receipt.tiles_failed]
-    if failed and len(failed) == sum(len(chunk) for chunk in plan.chunks):
-        raise SlideUnreadable(
-            f"None of the {len(failed)} tiles with tissue could be read: {failed[0]}",
-            remedy="Copy the file again from its source and compare sizes or checksums.",
+    if len(failed) > may_fail:
+        tiles = sum(len(chunk) for chunk in plan.chunks)
+        raise TooManyFailedTiles(
+            f"{len(failed):,} of {tiles:,} tiles could not be read, and at most {may_fail:,} may "
+            f"fail. The first: {failed[0]}",
+            remedy="Copy the file again from its source and compare sizes or checksums, or submit "
+            "it with a higher max_failed_share.",
             path=plan.slide.path,
         )
     return receipts

@@ -13,9 +13,10 @@ from raysched.errors import Conflict, NotFound, NotReady
 from raysched.imaging.plan import SlideFacts, SlidePlan, WorkingGrid
 from raysched.imaging.planning import chunks_with_tissue
 from raysched.imaging.tissue import TissueMask
-from raysched.results.chunks import RECEIPT_LIST, Receipt
+from raysched.results.chunks import RECEIPT_LIST
 from raysched.results.damage import damaged, unpacking
 from raysched.results.manifest import RECEIPTS, Manifest, read_manifest
+from raysched.results.outcomes import Receipt
 from raysched.results.staging import TISSUE, load_plan, read_receipt, unpack_tissue
 from raysched.results.storage import DISK, storage
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from raysched.errors import StorageFailed
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.plan import SlidePlan
+from raysched.results.outcomes import Receipt
 from raysched.results.runs import boxes
 from raysched.results.storage import Disk, unique
 
@@ -47,29 +47,6 @@ SCHEMA = pa.schema(
 )
 PLAIN = SCHEMA.names[4:13]
 """Columns taken from the batch as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a finished chunk leaves.
-
-    ``tile_cells[i]`` is the number of cells that the chunk's ``i``-th tile reported, seams not
-    yet reconciled; ``tiles_failed`` are (tile index, reason): holes in the result. ``checksum``
-    is the SHA-256 of ``file``, a path relative to the staging folder. ``reused``: the labels came
-    from an earlier job of the same user.
-    """
-
-    chunk: int
-    fingerprint: str
-    cells: int
-    tiles: int
-    tiles_failed: tuple[tuple[int, str], ...]
-    seconds: float
-    checksum: str
-    file: str
-    size_bytes: int
-    tile_cells: tuple[int, ...]
-    reused: bool = False
 
 
 RECEIPT = TypeAdapter(Receipt)

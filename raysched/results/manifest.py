@@ -18,7 +18,7 @@ from raysched import __version__
 from raysched.errors import NotFound
 from raysched.imaging.plan import SlideFacts, SlidePlan
 from raysched.imaging.request import MeasureParams, TissueParams
-from raysched.results.chunks import Receipt
+from raysched.results.outcomes import Receipt
 
 MANIFEST, RECEIPTS, PREVIEW = "manifest.json", "receipts.json", "preview.png"
 MANIFEST_FORMAT = 1

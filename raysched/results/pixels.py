@@ -7,26 +7,29 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future, wait
 
 from raysched.errors import SlideUnreadable
-from raysched.imaging.frames import read_working
+from raysched.imaging.frames import read_twice
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb, Slide
+from raysched.results.sparing import is_sparing
 from raysched.results.threads import thread
 
 
 def pixels_ahead(
     slide: Slide, grid: WorkingGrid, rects: Iterable[Rect]
 ) -> Generator[Rgb | SlideUnreadable]:
-    """Pixels of each rectangle, or why it cannot be read, in order; at most two are in memory.
+    """Pixels of each rectangle, or why it cannot be read, in order; at most two are in memory, and
+    one where memory is spared: then nothing is read ahead.
 
     Another thread reads, so nobody else may read from the slide meanwhile. Close the generator
     before the slide: it then waits until that thread has let go of it.
     """
     reads: deque[Future[Rgb | SlideUnreadable]] = deque()
+    most = 1 if is_sparing() else 2
     try:
         for rect in rects:
             reads.append(thread("reader").submit(_read, slide, grid, rect))
-            if len(reads) == 2:
+            if len(reads) == most:
                 yield reads[0].result()
                 reads.popleft()
         for read in reads:
@@ -38,12 +41,7 @@ def pixels_ahead(
 
 
 def _read(slide: Slide, grid: WorkingGrid, rect: Rect) -> Rgb | SlideUnreadable:
-    """Tried twice: a share may be away for a moment."""
     try:
-        return read_working(slide, grid, rect)
-    except SlideUnreadable:
-        pass
-    try:
-        return read_working(slide, grid, rect)
+        return read_twice(slide, grid, rect)
     except SlideUnreadable as error:
         return error

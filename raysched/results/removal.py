@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raysched.errors import StorageFailed
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 from raysched.results.storage import DISK, Disk, storage
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from raysched.errors import EngineFailed, SlideUnreadable
@@ -13,10 +14,12 @@ from raysched.imaging.plan import SlidePlan
 from raysched.imaging.planning import content_hash, plan_work
 from raysched.imaging.segment import find_labels, measure_tile
 from raysched.imaging.slide import Slide, open_slide
-from raysched.results.chunks import ChunkWriter, batch_table
+from raysched.results.chunks import SCHEMA, ChunkStore, ChunkWriter, batch_table
+from raysched.results.outcomes import Receipt
 from raysched.results.pixels import pixels_ahead
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import Shelf
+from raysched.results.sparing import is_sparing
 from raysched.results.staging import Staged, check_unchanged
 
 
@@ -56,29 +59,55 @@ class ChunkLabels:
             self._shelf.put(LABELS, self._key, pack_tiles(self._packed))
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the job has found in a chunk already, but for the tiles that failed."""
+
+    store: ChunkStore
+    receipt: Receipt
+
+    def has(self, tile: int) -> bool:
+        """Whether the tile was read."""
+        return all(tile != failed for failed, _ in self.receipt.tiles_failed)
+
+    def table(self, place: int) -> Any:
+        """The staged table of the chunk's ``place``-th tile. Raises ``StorageFailed``."""
+        return self.store.read(self.receipt, place, SCHEMA.names)
+
+
 def write_chunk(
     staged: Staged[SlidePlan],
     chunk: int,
     check: Callable[[], None],
     writer: ChunkWriter,
     shelf: Shelf,
+    earlier: Earlier | None,
 ) -> None:
-    """Write the cells of a chunk's tiles; a tile that cannot be read becomes a hole.
+    """Write the cells of a chunk's tiles; a tile that cannot be read becomes a hole. What is there
+    of ``earlier`` is taken from it.
 
     ``check`` is called before each tile, or each batch where the engine takes batches, and may
     raise. Raises ``EngineFailed``.
     """
     engine = planned_engine(staged.plan)
     labels = ChunkLabels(staged.plan, chunk, engine, shelf)
-    tiles = [staged.plan.tile(index) for index in staged.plan.chunks[chunk]]
+    indices = staged.plan.chunks[chunk]
+    wanted = [index for index in indices if earlier is None or not earlier.has(index)]
+    tiles = [staged.plan.tile(index) for index in wanted]
     with (
         open_slide(staged.plan.slide.path) as slide,
         closing(_tables(staged, slide, tiles, check, writer, labels)) as tables,
     ):
-        writer.write(tables)
+        writer.write(tables if earlier is None else _with_earlier(indices, tables, earlier))
     check_unchanged(staged)  # before anything is kept of what was read
-    writer.reused = labels.all_known
+    writer.reused = labels.all_known and (earlier is None or earlier.receipt.reused)
     labels.keep()
+
+
+def _with_earlier(indices: Sequence[int], fresh: Iterator[Any], earlier: Earlier) -> Iterator[Any]:
+    """The tables of all of a chunk's tiles, in order."""
+    for place, index in enumerate(indices):
+        yield earlier.table(place) if earlier.has(index) else next(fresh)
 
 
 def planned_engine(plan: SlidePlan) -> Engine:
@@ -101,8 +130,9 @@ def _tables(
     writer: ChunkWriter,
     labels: ChunkLabels,
 ) -> Generator[Any]:
-    """The staged table of each tile of a chunk, in order; in memory is a batch of tiles."""
-    plan, most = staged.plan, batch_of(labels.engine)
+    """The staged table of each of some tiles, in order; in memory is a batch of tiles, and one tile
+    where memory is spared."""
+    plan, most = staged.plan, 1 if is_sparing() else batch_of(labels.engine)
     with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
         for begin in range(0, len(tiles), most):
             check()

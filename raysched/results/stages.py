@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -24,16 +23,18 @@ from raysched.imaging.planning import (
 from raysched.imaging.request import SegmentationRequest, SlideRequest, TissueRequest
 from raysched.imaging.slide import file_state, open_slide
 from raysched.results.assembly import build
-from raysched.results.chunks import RECEIPT_LIST, Receipt
+from raysched.results.chunks import RECEIPT_LIST
 from raysched.results.equal import Unusable, copy_equal, find_equal, forget, remember
+from raysched.results.folders import staging_folder
 from raysched.results.manifest import (
     RECEIPTS,
     Manifest,
     TissueManifest,
     read_provenance,
 )
+from raysched.results.outcomes import Assembled, Planned, Published, Receipt, Stopped
 from raysched.results.recall import Recalled, shelf_for
-from raysched.results.segmentation import write_chunk
+from raysched.results.segmentation import Earlier, write_chunk
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import (
     FreshPlan,
@@ -43,7 +44,6 @@ from raysched.results.staging import (
     load_plan,
     read_receipt,
     save_plan,
-    staging_folder,
 )
 from raysched.results.storage import DISK, Disk, storage, unique
 from raysched.results.tissue import build_tissue, tissue_png
@@ -66,42 +66,6 @@ log = logging.getLogger(__name__)
 NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
-class Stopped(Exception):
-    """``should_stop`` said so. Nobody's fault, hence outside the error tree; nothing is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The plan is in the staging folder. ``chunk_tiles[i]``: tiles in chunk ``i``.
-
-    ``work`` names what the chunks find: jobs of one user with the same can use each other's
-    ("": none can). ``reused``: an equal result is there already.
-    """
-
-    fingerprint: str
-    chunk_tiles: tuple[int, ...]
-    work: str = ""
-    reused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """The result is complete in the staging folder, under its checksum."""
-
-    cells: int
-    checksum: str
-    tiles_failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The result is at ``out``."""
-
-    cells: int
-    checksum: str
-    out: str
-
-
 def plan_slide(
     request: SlideRequest, job: str, *, disk: Disk = DISK, shelf: Shelf = NO_SHELF
 ) -> Planned:
@@ -115,20 +79,22 @@ def plan_slide(
     staging = staging_folder(out, job)
     with storage(staging):
         if done := _published(out, job):
-            return _planned_of(done)
+            return _planned_of(done, request)
         if _occupied(out):
             raise _not_empty(out)
         fresh, is_known = _look(request, job, shelf)
         if done := _published(out, job):  # while this stale twin was looking at the slide
-            return _planned_of(done)
+            return _planned_of(done, request)
         receipt = save_plan(staging, fresh, disk)
         if isinstance(fresh.plan, TissuePlan):
             return Planned(receipt.fingerprint, ())
+        chunk_tiles = tuple(len(chunk) for chunk in fresh.plan.chunks)
         return Planned(
             receipt.fingerprint,
-            tuple(len(chunk) for chunk in fresh.plan.chunks),
+            chunk_tiles,
             plan_work(fresh.plan) if _shelf_for(fresh.plan, shelf).is_there else "",
             reused=is_known,
+            may_fail=_may_fail(request, chunk_tiles),
         )
 
 
@@ -141,11 +107,12 @@ def segment_chunk(
     disk: Disk = DISK,
     shelf: Shelf = NO_SHELF,
 ) -> Receipt:
-    """Segment the tiles of one chunk, or return the receipt of having done so.
+    """Segment the tiles of one chunk, or return the receipt of having done so. Of a chunk that is
+    done but for some tiles, only these are read again.
 
     ``should_stop`` is asked before each tile, or each batch where the engine takes batches. A tile
     that cannot be read becomes a hole with its reason. Raises ``Stopped``, ``EngineFailed``,
-    ``StorageFull``, ``StorageFailed``.
+    ``SlideError``, ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
@@ -154,8 +121,10 @@ def segment_chunk(
             return receipt
         try:
             staged = load_plan(staging)
-            receipt = staged.chunks(disk).receipt(chunk)
-            return receipt or _segment(staged, chunk, lambda: _check(should_stop), disk, shelf)
+            done = staged.chunks(disk).receipt(chunk)
+            if done is not None and not done.tiles_failed:
+                return done
+            return _segment(staged, chunk, lambda: _check(should_stop), disk, shelf, done)
         except (OSError, StorageFailed):
             # A twin may have published and removed the staging folder meanwhile.
             if receipt := _published_receipt(out, job, chunk):
@@ -174,8 +143,8 @@ def assemble(
     """Make the complete result in the staging folder: from the finished chunks, or from an equal
     job's result.
 
-    ``should_stop`` is asked before each tile and shard. Raises ``Stopped``, ``SlideUnreadable``
-    (no tile at all could be read), ``ChunksMissing``, ``StorageFull``, ``StorageFailed``.
+    ``should_stop`` is asked before each tile and shard. Raises ``Stopped``, ``TooManyFailedTiles``
+    (more than may fail), ``ChunksMissing``, ``StorageFull``, ``StorageFailed``.
     """
     out = Path(request.out)
     staging = staging_folder(out, job)
@@ -242,13 +211,19 @@ def _look(request: SlideRequest, job: str, shelf: Shelf) -> tuple[FreshPlan, boo
 
 
 def _segment(
-    staged: Staged[SlidePlan], chunk: int, check: Callable[[], None], disk: Disk, shelf: Shelf
+    staged: Staged[SlidePlan],
+    chunk: int,
+    check: Callable[[], None],
+    disk: Disk,
+    shelf: Shelf,
+    done: Receipt | None,
 ) -> Receipt:
     begun = perf_counter()
     store = staged.chunks(disk)
     writer = store.writer(chunk)
+    earlier = Earlier(store, done) if done is not None else None
     try:
-        write_chunk(staged, chunk, check, writer, _shelf_for(staged.plan, shelf))
+        write_chunk(staged, chunk, check, writer, _shelf_for(staged.plan, shelf), earlier)
         return store.keep(chunk, writer, perf_counter() - begun)
     finally:
         writer.discard()
@@ -268,6 +243,7 @@ def _builder(
             lambda folder: build_tissue(folder, tissue, check, disk),
         )
     staged = load_plan(staging)
+    may_fail = _may_fail(request, tuple(len(chunk) for chunk in staged.plan.chunks)) or 0
 
     def build_cells(folder: Path) -> Manifest:
         if equal := find_equal(staged.plan, _shelf_for(staged.plan, shelf)):
@@ -277,7 +253,7 @@ def _builder(
                 log.warning("%s: it is computed again.", error)
                 forget(staged.plan, shelf)
                 disk.remove_tree(folder)
-        manifest = build(folder, staged, check, disk)
+        manifest = build(folder, staged, check, disk, may_fail)
         check_unchanged(staged)
         return manifest
 
@@ -311,9 +287,16 @@ def _check(should_stop: Callable[[], bool]) -> None:
         raise Stopped
 
 
-def _planned_of(done: Manifest | TissueManifest) -> Planned:
+def _planned_of(done: Manifest | TissueManifest, request: SlideRequest) -> Planned:
     chunk_tiles = done.chunk_tiles if isinstance(done, Manifest) else ()
-    return Planned(done.fingerprint, chunk_tiles)
+    may_fail = _may_fail(request, chunk_tiles)
+    return Planned(done.fingerprint, chunk_tiles, may_fail=may_fail)
+
+
+def _may_fail(request: SlideRequest, chunk_tiles: tuple[int, ...]) -> int | None:
+    if not isinstance(request, SegmentationRequest):
+        return None
+    return request.may_fail(sum(chunk_tiles))
 
 
 def _assembled(manifest: Manifest | TissueManifest) -> Assembled:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,11 +69,6 @@ class Staged(Generic[P]):
         return ChunkStore(self.folder, self.receipt.fingerprint, disk)
 
 
-def staging_folder(out: Path, job: str) -> Path:
-    """Where a job's attempt works: beside ``out``, so that publishing is one rename."""
-    return out.parent / f".{out.name}.{job}.partial"
-
-
 @dataclass(frozen=True, slots=True)
 class FreshPlan:
     """What the plan stage found, before it is on disk. ``picture``: PNG bytes; None where an equal
@@ -111,11 +107,15 @@ def save_plan(folder: Path, fresh: FreshPlan, disk: Disk) -> PlanReceipt:
 
 
 def check_unchanged(staged: Staged[P]) -> None:
-    """Raise ``SlideChanged`` if the slide's file is another than the one that was planned."""
+    """Raise ``SlideChanged`` if the slide's file is another than the one that was planned, and
+    ``SlideMissing`` or ``SlideForbidden`` if it is gone or may not be read any more."""
     facts, known = staged.plan.slide, staged.receipt.slide_state
     path = Path(facts.path)
-    if not known or file_state(path) == known:
+    if not known:
         return
+    with suppress(OSError):  # reading it says in what way it is gone
+        if file_state(path) == known:
+            return
     if slide_sha256(path) != facts.sha256:
         raise SlideChanged(
             f"{path} is another file than when the job was planned.",

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from raysched.imaging.plan import SlidePlan, WorkingGrid
-from raysched.results.chunks import ChunkStore, Receipt, flat
+from raysched.results.chunks import ChunkStore, flat
+from raysched.results.outcomes import Receipt
 from raysched.results.runs import I32, I64, U32, boxes
 from raysched.results.schema import CELLS, COVERING, GEOMETRY, SIDES
 from raysched.results.seams import Rim, all_twins, dropped, places_by_tile, unsettled

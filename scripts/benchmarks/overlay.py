@@ -28,7 +28,7 @@ from raysched.cluster.accounts import Accounts
 from raysched.cluster.session import connect
 from raysched.config import load_config
 from raysched.imaging.samples import sample_slide
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 
 COUNT = int(os.environ.get("RAYSCHED_BENCH_CELLS", "2000000"))
 ACROSS = 2000

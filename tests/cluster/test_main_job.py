@@ -49,6 +49,24 @@ def test_a_finished_job_leaves_its_results_folder_and_nothing_else(
     assert undisturbed.explanation.reason is Reason.DONE
 
 
+def store_used() -> float:
+    """Bytes in the object store."""
+    name = "object_store_memory"
+    return float(ray.cluster_resources()[name] - ray.available_resources()[name])
+
+
+def test_the_object_store_holds_nothing_of_a_job_however_many_chunks_it_has(
+    cluster: Cluster, sample_slide: Path, undisturbed: JobView
+) -> None:
+    before = store_used()
+    job = cluster.submit(sample_slide, tile_px=192, chunk_tiles=1)
+    for chunks in (5, 40, 100):
+        cluster.until(job.job, lambda view: view.chunks_done >= chunks)  # noqa: B023
+        assert store_used() <= before
+    assert cluster.finish(job.job).cells > 1000
+    assert store_used() <= before
+
+
 @pytest.mark.parametrize("chunk_tiles", [4, 16])
 def test_other_chunk_sizes_give_the_same_checksum(
     cluster: Cluster, sample_slide: Path, undisturbed: JobView, checksum: str, chunk_tiles: int

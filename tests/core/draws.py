@@ -54,6 +54,7 @@ PLANS = st.sampled_from(
     [PlanFacts(f"p{chunks}", TILES[:chunks]) for chunks in range(5)]
     + [EQUAL, EQUAL, REUSED, PlanFacts("p4", TILES, "slide")]
     + [replace(EQUAL, work="other slide")]
+    + [replace(EQUAL, may_fail=0), replace(USUAL, may_fail=1), PlanFacts("p4", TILES, may_fail=2)]
 )
 SECONDS = st.sampled_from((0.0, 0.5, 4.0))
 
@@ -78,6 +79,8 @@ TO_BE_MET = {
     "somebody waits for a slot",
     "somebody waits for equal work",
     "somebody reuses",
+    "too many tiles failed",
+    "failed tiles go again",
     "work is done",
     "equal work side by side",
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import reference_endings
 from reference_endings import is_ending
-from reference_facts import REUSED, STAGE, Facts, JobFacts, RunFacts, S, Turns
+from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
 from reference_seen import core_jobs, same, say, seen_jobs
 
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
@@ -173,7 +173,7 @@ class Reference(Facts):
     def _retry(self, root: JobFacts) -> None:
         revived = self.revived_by(root)
         root.state, root.tries = S.WAITING, 1
-        root.attempt, root.losses = root.attempt + 1, []
+        root.begin_attempt()
         self.touched.append(root)
         for other in self._outward(root, revived):
             other.state, other.skipped_by = S.WAITING, None
@@ -247,11 +247,12 @@ class Reference(Facts):
         if not self.flights(job):
             self._rest(job)
 
-    def _lose(self, name: str) -> None:
+    def _lose(self, name: str, too_large: bool = False) -> None:
         run = self.runs[name]
         if self._close(name, self.now - run.at):
             return
         unit = (run.stage, run.chunk)
+        run.job.too_large += [unit] * too_large
         run.job.losses.append(unit)
         if run.job.losses.count(unit) > self.limits.max_losses_per_unit:
             self._fail(run.job, True)
@@ -260,7 +261,7 @@ class Reference(Facts):
         run = self.runs[event.run]
         match event:
             case RunLost():
-                self._lose(event.run)
+                self._lose(event.run, event.too_large)
             case RunStopped():
                 if run.told:
                     self._close(event.run, event.seconds)
@@ -295,18 +296,14 @@ class Reference(Facts):
         """A unit went well, and nobody wants the job to stop."""
         match event:
             case SlidePlanned(plan=plan):
-                lost = job.plan is not None and job.plan.reused and not plan.reused
-                if job.plan is None or job.plan.fingerprint != plan.fingerprint or lost:
-                    job.done = {}
-                job.plan = plan
-                if plan.reused:
-                    chunks = range(len(plan.chunk_tiles))
-                    job.done = {chunk: job.done.get(chunk, REUSED) for chunk in chunks}
+                job.done, job.plan = self.done_of(job, plan), plan
                 other = self.equal_at_work(job)
                 if self.pending(job) and other is not None:
                     self._wait(job, other)
                 else:
                     job.state = S.SEGMENTING if self.pending(job) else S.ASSEMBLING
+            case ChunkFinished() if self.has_failed_too_much(job):
+                self._fail(job, True)
             case ChunkFinished():
                 is_done = not self.pending(job) and not self.flights(job)
                 job.state = S.ASSEMBLING if is_done else S.SEGMENTING
@@ -323,8 +320,8 @@ class Reference(Facts):
     def _cycle(self, starts: list[RunUnit]) -> None:
         due = [j for j in self.open() if j.retry_at is not None and j.retry_at <= self.now]
         for job in sorted(due, key=lambda job: (job.retry_at, job.order)):
-            job.state, job.retry_at, job.losses = S.WAITING, None, []
-            job.attempt, job.tries = job.attempt + 1, job.tries + 1
+            job.state, job.retry_at, job.tries = S.WAITING, None, job.tries + 1
+            job.begin_attempt()
             self.touched.append(job)
         everybody = [*self.touched, *self.jobs.values()]
         for user, branch in dict.fromkeys((job.user, job.spec.branch) for job in everybody):
@@ -430,8 +427,9 @@ class Reference(Facts):
         chunk = self.pending(job)[0] if job.state is S.SEGMENTING else 0
         want = (job.attempt, STAGE[job.state], chunk)
         say((unit.attempt, unit.stage, unit.chunk) == want, "unit", command, want)
-        asked = (job.spec.kind, job.user, job.spec.request, job.mpp)
-        say((command.kind, command.user, command.request, command.mpp) == asked, "order", command)
+        careful = (unit.stage, unit.chunk) in job.too_large
+        asked = (job.spec.kind, job.user, job.spec.request, job.mpp, careful)
+        say(command[3:] == asked, "order", command, asked)
         say(job is chosen, "not the fair choice", command, chosen and chosen.spec.job)
 
     def _dispatch(self, command: RunUnit) -> None:
@@ -468,8 +466,8 @@ class Reference(Facts):
         same("slots", self.slots, list(state.slots.items()))
         same("queue", self.queue, list(state.queue))
         same("yielding", self.yielding, list(state.yielding))
-        same("lanes", sorted(self.lanes), sorted(state.lanes))
-        same("idle", self.idle(), set(state.idle))
+        same("lanes", [sorted(self.lanes), self.idle()], [sorted(state.lanes), set(state.idle)])
+        same("lanes counted", self.counted, (state.lanes_wanted, state.lanes_room))
         same(
             "runs",
             {n: (r.job.spec.job, r.stage, r.chunk, r.lane, r.told) for n, r in self.runs.items()},

@@ -78,6 +78,7 @@ class JobFacts:
     plan: PlanFacts | None = None
     done: dict[int, ChunkFinished] = field(default_factory=dict)
     losses: list[tuple[Stage, int]] = field(default_factory=list)
+    too_large: list[tuple[Stage, int]] = field(default_factory=list)
     will_retry: bool | None = None
     retry_at: float | None = None
     skipped_by: str | None = None
@@ -85,6 +86,10 @@ class JobFacts:
     mpp: float | None = None
     retry_keys: tuple[str, ...] = ()
     checksum: str | None = None
+
+    def begin_attempt(self) -> None:
+        """What was lost is counted anew."""
+        self.attempt, self.losses, self.too_large = self.attempt + 1, [], []
 
 
 @dataclass(eq=False)
@@ -137,6 +142,8 @@ class Facts:
         self.cleared: list[tuple[str, str]] = []
         self.removals: list[str] = []
         self.paused = self.drained = False
+        self.went_again = 0
+        self.counted = (0, 0)
         self.submitted = 0
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()
@@ -302,6 +309,25 @@ class Facts:
             if both and other.user == job.user and other is not job and self.is_at_work(other):
                 return other
         return None
+
+    def done_of(self, job: JobFacts, plan: PlanFacts) -> dict[int, ChunkFinished]:
+        """What is done of a plan that was just made for a job: what was done of the same, but for
+        chunks with failed tiles; or all of it, where an equal job's result is used."""
+        lost = job.plan is not None and job.plan.reused and not plan.reused
+        is_new = job.plan is None or job.plan.fingerprint != plan.fingerprint or lost
+        done = {} if is_new else job.done
+        if plan.may_fail is not None:
+            whole = {chunk: each for chunk, each in done.items() if not each.tiles_failed}
+            self.went_again += len(whole) < len(done)
+            done = whole
+        chunks = range(len(plan.chunk_tiles))
+        return {n: done.get(n, REUSED) for n in chunks} if plan.reused else done
+
+    def has_failed_too_much(self, job: JobFacts) -> bool:
+        """Whether more tiles of the job's plan have failed than may."""
+        failed = sum(chunk.tiles_failed for chunk in job.done.values())
+        most = job.plan.may_fail if job.plan is not None else None
+        return most is not None and failed > most
 
     def is_done(self, job: JobFacts) -> bool:
         """Whether a job of the user's is known to have succeeded with the same work."""

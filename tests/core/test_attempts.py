@@ -98,6 +98,62 @@ def test_lost_units_go_again_in_the_same_attempt_until_it_is_too_often() -> None
     assert view.failure.code == "work_lost"
 
 
+def test_what_was_ended_for_its_memory_goes_again_with_care_and_nothing_else_does() -> None:
+    c = cluster(lanes=1, max_retries=1)
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        match command.unit.stage, command.unit.chunk, len(c.started):
+            case Stage.SEGMENT, 0, 2:
+                return 1.0, RunLost(now + 1, command.run, "killed")
+            case Stage.SEGMENT, 1, 4:
+                return 1.0, RunLost(now + 1, command.run, "it held 9 GB", too_large=True)
+            case Stage.SEGMENT, 2, 6:
+                return 1.0, RunFailed(now + 1, command.run, 1.0, BROKEN, True)
+        return c.succeed(command, now)
+
+    c.answer = answer
+    c.submit("ann", job("a"))
+    c.run()
+    assert c.view("a").state is JobState.SUCCEEDED
+    told = [(each.unit.stage.value, each.unit.chunk, each.careful) for each in c.started]
+    assert told == [
+        ("plan", 0, False),
+        ("segment", 0, False),  # killed: nobody knows that memory was the reason
+        ("segment", 0, False),
+        ("segment", 1, False),
+        ("segment", 1, True),
+        ("segment", 2, False),
+        ("plan", 0, False),
+        ("segment", 2, False),
+        ("assemble", 0, False),
+        ("publish", 0, False),
+    ]
+
+
+def test_care_outlives_a_restart_and_ends_with_the_attempt() -> None:
+    c = cluster(lanes=1, max_retries=1, max_losses_per_unit=0)
+
+    def answer(command: RunUnit, now: float) -> tuple[float, Event]:
+        if len(c.started) == 2:
+            return 1.0, RunLost(now + 1, command.run, "it held 9 GB", too_large=True)
+        return c.succeed(command, now)
+
+    c.answer = answer
+    c.submit("ann", job("a"))
+    c.run()
+    assert (c.view("a").state, c.view("a").attempt) == (JobState.SUCCEEDED, 2)
+    assert not any(each.careful for each in c.started)
+    c = cluster(lanes=1)
+    c.submit("ann", job("a"))
+    c.run(1)
+    (run,) = c.core.runs()
+    c.tell(RunLost(c.now, run, "it held 9 GB", too_large=True))
+    c.restart()
+    c.run()
+    again = [each.careful for each in c.started if each.unit.stage is Stage.SEGMENT]
+    assert again[:3] == [False, True, True]
+
+
 def test_a_lost_lane_loses_its_run_and_the_late_report_of_it_is_ignored() -> None:
     c = cluster(lanes=2)
     c.submit("ann", job("a"))

@@ -52,6 +52,7 @@ from raysched.core.events import (
     JobRetryRequested,
     LaneLost,
     LaneOpened,
+    LanesCounted,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -376,7 +377,7 @@ class Life(Endings, RuleBasedStateMachine):
             case (("badly" | "for good"), _):
                 return RunFailed(at, run, seconds, BOOM, how == "badly")
             case "lost", _:
-                return RunLost(at, run, "killed")
+                return RunLost(at, run, "killed", too_large=seconds > 1)
             case "stopped", _:
                 return RunStopped(at, run, seconds)
             case "mpp", Stage.PLAN:
@@ -384,7 +385,7 @@ class Life(Endings, RuleBasedStateMachine):
             case _, Stage.PLAN:
                 return SlidePlanned(at, run, seconds, plan)
             case _, Stage.SEGMENT:
-                return ChunkFinished(at, run, seconds, 5, 1, "sum")
+                return ChunkFinished(at, run, seconds, 5, int(seconds > 0), "sum")
             case "missed", Stage.ASSEMBLE if self.model.runs[name].job.done:
                 first, *left = sorted(self.model.runs[name].job.done.items())
                 cells = sum(receipt.cells for _, receipt in left)
@@ -426,6 +427,7 @@ class Life(Endings, RuleBasedStateMachine):
             self.tell(LaneLost(at, lane, "gone"))
         for lane in LANES[:lanes]:
             self.tell(LaneOpened(at, lane))
+        self.tell(LanesCounted(at, 4, lanes))
 
     @rule(seconds=st.sampled_from((-5.0, 0.0, 1.0, 3.0, 30.0)))
     def time_passes(self, seconds: float) -> None:
@@ -466,6 +468,8 @@ class Life(Endings, RuleBasedStateMachine):
         for job in self.model.jobs.values():
             MET["somebody waits for equal work"] += job.awaits is not None
             MET["somebody reuses"] += job.plan is not None and job.plan.reused
+            MET["too many tiles failed"] += self.model.has_failed_too_much(job)
+        MET["failed tiles go again"] += self.model.went_again
         MET["work is done"] += any(self.model.done_work.values())
         MET["equal work side by side"] += self.side_by_side()
         for view in self.live.jobs_of(None, self.now)[-3:]:

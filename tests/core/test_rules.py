@@ -10,6 +10,7 @@ from raysched.core.events import (
     ChunkFinished,
     JobCancelRequested,
     LaneOpened,
+    LanesCounted,
     ResultPublished,
     RunStopped,
     TimePassed,
@@ -351,6 +352,29 @@ def test_each_user_has_keys_of_their_own() -> None:
     assert c.core.workflow_for_key(UserId("ann"), "k") == first
     assert c.core.workflow_for_key(UserId("bob"), "k") == second
     assert c.core.workflow_for_key(UserId("bob"), "other") is None
+
+
+def test_who_waits_is_told_that_the_cluster_has_no_room_for_all_lanes() -> None:
+    c = cluster(lanes=0)
+    c.submit("ann", job("a"))
+    c.submit("bob", job("b"))
+    said = [c.view("a").explanation.sentence]
+    for wanted, room in ((4, 4), (4, 0), (4, 2)):
+        c.tell(LanesCounted(c.now, wanted, room))
+        said.append(c.view("a").explanation.sentence)
+    c.tell(LaneOpened(c.now, LaneId("new")))
+    said.append(c.view("b").explanation.sentence)
+    assert said == [
+        "waiting for a lane: none is open, the cluster is starting",
+        "waiting for a lane: none is open, the cluster is starting",
+        "waiting for a lane: 0 of 4 lanes are open: the cluster has room for 0",
+        "waiting for a lane: 0 of 4 lanes are open: the cluster has room for 2",
+        (
+            "next to go: waiting for the lane to finish its chunk; "
+            "1 of 4 lanes is open: the cluster has room for 2"
+        ),
+    ]
+    assert c.tell(LanesCounted(c.now, 4, 2)) == []
 
 
 def test_lanes_open_once_and_are_lost_once() -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tifffile
 
+from raysched.cluster import tasks
 from raysched.cluster.life import Life
-from raysched.cluster.runs import Runs, event_of
+from raysched.cluster.runs import Runs, event_of, shelf_of
 from raysched.core.commands import RunUnit
 from raysched.core.events import LaneOpened
-from raysched.core.model import LaneId, Stage
+from raysched.core.model import Failure, LaneId, Stage, UserId
+from raysched.errors import MppMissing, RayschedError
 from raysched.imaging.request import read_request
 from raysched.imaging.slide import open_slide
 from raysched.results import stages
+from raysched.results.shelf import NO_SHELF, Shelf
 from tests.http.here import Here
 
 CROP_X, CROP_Y, CROP_PX, MPP = 760, 1800, 480, 0.499
@@ -36,9 +38,13 @@ def cut_slide(sample_slide: Path, folder: Path) -> None:
 class Units:
     """What the scheduler has sent to its lanes and is not done."""
 
-    def __init__(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, here: Here, monkeypatch: pytest.MonkeyPatch, *, shelves: bool = False
+    ) -> None:
         self.sent: list[RunUnit] = []
+        self.done: list[RunUnit] = []
         self._here = here
+        self._shelves = shelves
 
         def start(_: Runs, command: RunUnit, workflow: str | None = None) -> None:
             self.sent.append(command)
@@ -61,9 +67,14 @@ class Units:
         """Do the first unit that was sent, which is of that stage, and report it."""
         command = self.sent.pop(0)
         assert command.unit.stage is stage
-        outcome = await asyncio.to_thread(_done, command)
+        outcome = await asyncio.to_thread(_outcome, command, self._shelf_of(command.user))
+        self.done.append(command)
         await self._life.post(event_of(self._life.now(), command.run, 0.1, outcome))
         return command
+
+    def _shelf_of(self, user: UserId) -> Shelf:
+        place = shelf_of(user, self._here.config)
+        return Shelf(place.folder, place.most_bytes) if self._shelves else NO_SHELF
 
     async def do_all(self) -> None:
         """Until nothing is sent any more."""
@@ -71,14 +82,27 @@ class Units:
             await self.do(self.sent[0].unit.stage)
 
 
-def _done(command: RunUnit) -> Any:
+def _outcome(command: RunUnit, shelf: Shelf) -> tasks.Outcome:
+    """As ``cluster.tasks`` makes it of what a stage says."""
+    try:
+        return _done(command, shelf)
+    except MppMissing as error:
+        return tasks.Asked(error.message)
+    except RayschedError as error:
+        failure = Failure(error.code, error.message, error.remedy)
+        return tasks.Failed(failure, tasks._may_pass(error, command.unit.stage))
+
+
+def _done(command: RunUnit, shelf: Shelf) -> tasks.Outcome:
     request, unit = read_request(command.kind, command.request), command.unit
+    if command.mpp is not None:
+        request = request.model_copy(update={"mpp": command.mpp})
     match unit.stage:
         case Stage.PLAN:
-            return stages.plan_slide(request, unit.job)
+            return stages.plan_slide(request, unit.job, shelf=shelf)
         case Stage.SEGMENT:
-            return stages.segment_chunk(request, unit.job, unit.chunk, lambda: False)
+            return stages.segment_chunk(request, unit.job, unit.chunk, lambda: False, shelf=shelf)
         case Stage.ASSEMBLE:
-            return stages.assemble(request, unit.job, lambda: False)
+            return stages.assemble(request, unit.job, lambda: False, shelf=shelf)
         case Stage.PUBLISH:
-            return stages.publish(request, unit.job)
+            return stages.publish(request, unit.job, shelf=shelf)

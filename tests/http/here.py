@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from raysched.cluster import actor as actor_module
 from raysched.cluster.accounts import Accounts, KeyWish
 from raysched.cluster.actor import SchedulerActor
 from raysched.cluster.gateway import Gateway
@@ -91,6 +92,7 @@ async def _no_lanes(_: Lanes) -> None:
 async def service_here(folder: Path, monkeypatch: Any, **settings: Any) -> AsyncIterator[Here]:
     """The service on a state of its own, with a slide folder ``slides`` beside it."""
     monkeypatch.setattr(Lanes, "keep", _no_lanes)
+    monkeypatch.setattr(actor_module, "wake", lambda _: None)
     slides = folder / "slides"
     slides.mkdir(exist_ok=True)
     serve = {"slide_folders": [slides], **settings.pop("serve", {})}

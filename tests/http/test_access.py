@@ -215,6 +215,7 @@ ROWS: dict[str, Row] = {
     "get_job_log": Row(),
     "cancel_job": Row(409),  # it has succeeded
     "retry_job": Row(409),
+    "retry_failed_tiles": Row(409),  # it has none
     "answer_job": Row(409, body=lambda _: {"mpp": 0.5}),
     "list_engines": mine(),
     "list_results": Row(),

@@ -12,7 +12,7 @@ import pytest
 from raysched.core.model import JobId, Stage
 from raysched.imaging.request import read_request
 from raysched.results.bounded import Bounded
-from raysched.results.staging import staging_folder
+from raysched.results.folders import staging_folder
 from serve_app.view_access import Looking
 from tests.http.by_hand import JOB, MPP, Units, cut_slide
 from tests.http.here import Here, run

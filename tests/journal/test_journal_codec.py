@@ -127,11 +127,15 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ev.LaneLost(1.5, LANE, "its node died"),
         '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
     ),
+    ("lanes_counted", 1): (
+        ev.LanesCounted(1.5, 4, 2),
+        '{"at":1.5,"wanted":4,"room":2}',
+    ),
     ("slide_planned", 1): (
-        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True, 1)),
         (
             '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
-            '"work":"w1","reused":true}}'
+            '"work":"w1","reused":true,"may_fail":1}}'
         ),
     ),
     ("mpp_missed", 1): (
@@ -162,8 +166,8 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ),
     ),
     ("run_lost", 1): (
-        ev.RunLost(1.5, RUN, "killed"),
-        '{"at":1.5,"run":"r1","cause":"killed"}',
+        ev.RunLost(1.5, RUN, "it held 9 GB", True),
+        '{"at":1.5,"run":"r1","cause":"it held 9 GB","too_large":true}',
     ),
     ("run_stopped", 1): (ev.RunStopped(1.5, RUN, 0.5), '{"at":1.5,"run":"r1","seconds":0.5}'),
     ("time_passed", 1): (ev.TimePassed(1.5), '{"at":1.5}'),
@@ -181,11 +185,21 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
     ),
     ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
+    ("run_lost", 1, '{"at":1.5,"run":"r1","cause":"killed"}', ev.RunLost(1.5, RUN, "killed")),
     (
         "slide_planned",
         1,
         '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3]}}',
         ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3))),
+    ),
+    (
+        "slide_planned",
+        1,
+        (
+            '{"at":1.5,"run":"r1","seconds":0.5,"plan":{"fingerprint":"f1","chunk_tiles":[4,3],'
+            '"work":"w1","reused":true}}'
+        ),
+        ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True)),
     ),
     (
         "job_retry_requested",

@@ -13,6 +13,7 @@ from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.results import stages
 from raysched.results.manifest import read_manifest
+from raysched.results.sparing import sparing
 from tests.results.conftest import Attempt, never
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "imaging"))
@@ -88,3 +89,21 @@ def test_bad_weights_fail_the_job_before_anything_is_left(slide: Path, tmp_path:
         each.plan()
     assert json.loads(json.dumps(caught.value.facts)) == {"engine": "instanseg"}
     assert not each.out.exists() and not each.staging.exists()
+
+
+def test_where_memory_is_spared_tiles_go_to_the_network_one_by_one(
+    slide: Path, weights: Path, tmp_path: Path
+) -> None:
+    asked = []
+    for name, is_so in (("usual", False), ("spared", True)):
+        each = attempt(slide, tmp_path / name, weights, 20)
+        (tiles,) = each.plan().chunk_tiles
+        stops: list[bool] = []
+        with sparing(is_so):
+            receipt = stages.segment_chunk(
+                each.request, each.job, 0, lambda told=stops: bool(told.append(False))
+            )
+        asked.append((len(stops), receipt.checksum))
+    (few, usual), (many, spared) = asked
+    assert few < many == tiles
+    assert spared == usual

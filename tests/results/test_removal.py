@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from raysched.errors import StorageFailed
+from raysched.results.folders import staging_folder
 from raysched.results.removal import remove_job_files
-from raysched.results.staging import staging_folder
 from raysched.results.storage import Disk
 
 JOB = "job-abc-1"

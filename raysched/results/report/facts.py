@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from raysched.errors import NotReady, StorageFailed
 from raysched.results.cells import GROUP_CELLS
 from raysched.results.chunk_map import published_receipts
-from raysched.results.chunks import Receipt
 from raysched.results.damage import damaged, whole, without_result
 from raysched.results.manifest import (
     PREVIEW,
@@ -23,6 +22,7 @@ from raysched.results.manifest import (
     SlideNote,
     read_manifest,
 )
+from raysched.results.outcomes import Receipt
 from raysched.results.report.units import round_step
 from raysched.results.schema import MEASURES
 from raysched.results.storage import storage

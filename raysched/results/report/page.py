@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from importlib.resources import files
 
 from raysched import __version__
-from raysched.results.chunks import Receipt
 from raysched.results.manifest import Hole, Manifest
+from raysched.results.outcomes import Receipt
 from raysched.results.report import charts
 from raysched.results.report.facts import Facts, Histogram
 from raysched.results.report.markup import Html, join, tag

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raysched.results.chunks import SCHEMA, Receipt, flat
+from raysched.results.chunks import SCHEMA, flat
+from raysched.results.outcomes import Receipt
 from raysched.results.runs import I32, U32, spans
 from raysched.results.schema import MEASURES
 from raysched.results.staging import load_plan

@@ -3,6 +3,7 @@ import type { Job } from "../api/types";
 import { count, time } from "../format";
 import { isSegmentation } from "../jobs";
 import { State } from "./basics";
+import { failedTiles } from "./failed-tiles";
 import { JobPicture } from "./job-picture";
 import { link } from "../router";
 import "./result-card.css";
@@ -38,11 +39,7 @@ export function ResultCard({ job, to, children }: Props): JSX.Element {
         </span>
         <span class="result-card-foot muted small">
           {isFinished ? time(job.ended_at) : <State state={job.state} />}
-          {job.tiles_failed > 0 && (
-            <span class="state ask">
-              {job.tiles_failed} failed {job.tiles_failed === 1 ? "tile" : "tiles"}
-            </span>
-          )}
+          {job.tiles_failed > 0 && <span class="state ask">{failedTiles(job)}</span>}
           {job.reused && <span class="state idle">reused</span>}
         </span>
         {children}

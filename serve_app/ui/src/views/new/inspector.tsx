@@ -6,7 +6,16 @@ import { Button, Choice, Field } from "../../parts/basics";
 import { SettingField } from "./field";
 import { copies, renamed, specified, type Job } from "./graph";
 import { KINDS, OF_CELLS, type Kind } from "./make";
-import { CHUNK_TILES, MEASURE, MPP, settingsOf, TILE_PX, TISSUE, type Setting } from "./schema";
+import {
+  CHUNK_TILES,
+  MAX_FAILED_SHARE,
+  MEASURE,
+  MPP,
+  settingsOf,
+  TILE_PX,
+  TISSUE,
+  type Setting,
+} from "./schema";
 import { Preview } from "./preview";
 import { slides } from "../../slides";
 import { slideName } from "./slides";
@@ -216,7 +225,7 @@ function Settings(props: { job: Job; group: string; settings: readonly Setting[]
 }
 
 function Advanced({ job, isCells }: { job: Job; isCells: boolean }): JSX.Element {
-  const settings = isCells ? [MPP, TILE_PX, CHUNK_TILES] : [MPP];
+  const settings = isCells ? [MPP, TILE_PX, CHUNK_TILES, MAX_FAILED_SHARE] : [MPP];
   const set = settings.filter((each) => job.spec[each.name] != null).length;
   return (
     <details class="group" open={set > 0}>

@@ -10,7 +10,10 @@ export const KINDS: readonly (readonly [Kind, string])[] = [
 ];
 const OWN_BRANCHES_MOST = 6;
 /** Fields that a tissue mask does not take. */
-export const OF_CELLS = ["engine", "params", "measure", "tile_px", "chunk_tiles"] as const;
+export const OF_CELLS = [
+  ...(["engine", "params", "measure"] as const),
+  ...(["tile_px", "chunk_tiles", "max_failed_share"] as const),
+] as const;
 
 export type Spread = "one" | "each";
 

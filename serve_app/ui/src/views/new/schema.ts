@@ -212,7 +212,7 @@ const MEASURE_FIELDS: Described<components["schemas"]["MeasureParams"]> = {
 
 export const TISSUE = settingsOf({ properties: TISSUE_FIELDS });
 export const MEASURE = settingsOf({ properties: MEASURE_FIELDS });
-const [mpp, TILE_PX, CHUNK_TILES] = settingsOf({
+const [mpp, TILE_PX, CHUNK_TILES, MAX_FAILED_SHARE] = settingsOf({
   properties: {
     mpp: {
       anyOf: [{ type: "number" }, { type: "null" }],
@@ -235,7 +235,14 @@ const [mpp, TILE_PX, CHUNK_TILES] = settingsOf({
       default: null,
       description: "tiles that are computed at once and kept if a worker dies; empty: 4",
     },
+    max_failed_share: {
+      anyOf: [{ type: "number" }, { type: "null" }],
+      minimum: 0,
+      maximum: 1,
+      default: null,
+      description: "share of tiles that may be unreadable, more fail the job; empty: 0.1",
+    },
   },
-}) as [Setting, Setting, Setting];
+}) as [Setting, Setting, Setting, Setting];
 export const MPP: Setting = { ...mpp, label: "Pixel size" };
-export { CHUNK_TILES, TILE_PX };
+export { CHUNK_TILES, MAX_FAILED_SHARE, TILE_PX };

@@ -1,16 +1,11 @@
 // The draft of the user who is logged in: kept across reloads, with undo, until it is submitted.
 import { computed, signal } from "@preact/signals";
+import { newId } from "../../parts/ids";
 import { me } from "../../session";
 import { EMPTY, jobOf, type Draft, type Edit, type Job } from "./graph";
 import { begun, recorded, redone, undone, type History } from "./history";
 
 const PLACE = "raysched.draft.";
-
-/** Without `crypto.randomUUID`, which plain HTTP does not have. */
-export function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return [...bytes].map((each) => each.toString(16).padStart(2, "0")).join("");
-}
 
 const history = signal<History<Draft>>(begun(EMPTY));
 export const draft = computed(() => history.value.now);
@@ -31,6 +26,7 @@ export const spoken = signal("");
 /** Why the last edit was refused. */
 export const refusal = signal<string | null>(null);
 /** Sent with the draft, however often: the service takes it once. */
+export { newId };
 export const key = signal(newId());
 
 let owner: string | null = null;

@@ -6,6 +6,7 @@ import type { Job } from "../../api/types";
 import { count, duration, number } from "../../format";
 import { hasEnded, hasResults } from "../../jobs";
 import { Button, LinkButton, State } from "../../parts/basics";
+import { failedTiles, FailedTilesAgain } from "../../parts/failed-tiles";
 import { JobLinks } from "../../parts/job-links";
 import { whenNear } from "../../parts/near";
 import { Icon } from "../../parts/icons";
@@ -159,9 +160,7 @@ export function Numbers({ job }: Props): JSX.Element {
       {!isMask && job.tiles_total === 0 && (
         <p class="q-why">No tissue was found: nothing to segment.</p>
       )}
-      {job.tiles_failed > 0 && (
-        <p class="q-lost">{`${count(job.tiles_failed)} tiles could not be read`}</p>
-      )}
+      {job.tiles_failed > 0 && <p class="q-lost">{failedTiles(job)}</p>}
     </div>
   );
 }
@@ -190,6 +189,7 @@ function CardActs({ job }: Props): JSX.Element | null {
         <LinkButton href={jobLink(job.id, "log")} icon="log" kind="quiet" label="Log" />
       )}
       <span class="q-space" />
+      <FailedTilesAgain job={job} />
       {mayRetry && (
         <Button icon="retry" onClick={() => void retry(job)}>
           Retry

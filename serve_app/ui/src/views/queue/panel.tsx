@@ -5,6 +5,7 @@ import { ask, asApiError, type ApiError } from "../../api/http";
 import type { Job } from "../../api/types";
 import { count, duration, number, time, words } from "../../format";
 import { hasEnded, isSegmentation } from "../../jobs";
+import { FailedTilesAgain } from "../../parts/failed-tiles";
 import { JobLinks } from "../../parts/job-links";
 import { Fact } from "../../parts/facts";
 import { jobs, take } from "../../live";
@@ -124,6 +125,7 @@ function PanelActs({ job }: { job: Job }): JSX.Element {
   return (
     <div class="row">
       <JobLinks job={job} primary />
+      <FailedTilesAgain job={job} />
       {mayChange.value && canRetry(job) && (
         <Button icon="retry" kind="primary" onClick={() => void retry(job)}>
           Retry
@@ -156,7 +158,7 @@ function Facts({ job }: { job: Job }): JSX.Element {
           <Fact name="Attempt">{job.started_at ? job.attempt : "not begun"}</Fact>
           <Fact name="Chunks">{ofAll(job.chunks_done, job.chunks_total)}</Fact>
           <Fact name="Tiles">{ofAll(job.tiles_done, job.tiles_total)}</Fact>
-          {job.tiles_failed > 0 && <Fact name="Tiles lost">{count(job.tiles_failed)}</Fact>}
+          {job.tiles_failed > 0 && <Fact name="Failed tiles">{count(job.tiles_failed)}</Fact>}
           {isSegmentation(job) && <Fact name="Cells">{count(job.cells)}</Fact>}
           {job.reused && <Fact name="Reused">the cells of an equal job</Fact>}
           {job.checksum && <Fact name="Checksum">{<code>{job.checksum}</code>}</Fact>}
@@ -210,7 +212,14 @@ function Times({ job }: { job: Job }): JSX.Element {
 function Parameters({ job }: { job: Job }): JSX.Element {
   const groups: [string, Record<string, unknown>][] = [
     ["", { kind: job.kind, engine: job.engine, mpp: job.mpp ?? "as the slide says" }],
-    ["", { tile_px: job.tile_px, chunk_tiles: job.chunk_tiles }],
+    [
+      "",
+      {
+        tile_px: job.tile_px,
+        chunk_tiles: job.chunk_tiles,
+        max_failed_share: job.max_failed_share,
+      },
+    ],
     ["Engine: ", { ...job.params }],
     ["Tissue: ", { ...job.tissue }],
     ["Measure: ", { ...job.measure }],

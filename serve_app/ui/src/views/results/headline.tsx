@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
 import type { Job } from "../../api/types";
-import { count, duration, number, percent } from "../../format";
+import { count, duration, many, number, percent } from "../../format";
 import { Notice } from "../../parts/basics";
 import { isSegmentation } from "../../jobs";
+import { FailedTilesAgain } from "../../parts/failed-tiles";
 import { Figure, Figures } from "../../parts/figures";
 import { JobPicture } from "../../parts/job-picture";
 import { link } from "../../router";
@@ -47,7 +48,7 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
           <Figure name="Tiles" value={tiles == null ? "–" : count(tiles)}>
             {manifest ? (
               <span class={failed.length ? "bad-text" : ""}>
-                {failed.length ? `${failed.length} failed` : "none failed"}
+                {failed.length ? `${count(failed.length)} failed` : "none failed"}
               </span>
             ) : (
               `${count(job.tiles_done)} done`
@@ -60,15 +61,20 @@ export function Headline({ job, manifest, measures }: Props): JSX.Element {
           </Figure>
         )}
       </Figures>
-      {failed.length > 0 && <Holes failed={failed} />}
+      {failed.length > 0 && <Holes job={job} failed={failed} />}
     </section>
   );
 }
 
 const sum = (values: number[]) => values.reduce((all, each) => all + each, 0);
 
+interface Failed {
+  tile: number;
+  reason: string;
+}
+
 /** Tiles that could not be read: the result has no cells there. */
-function Holes({ failed }: { failed: { tile: number; reason: string }[] }): JSX.Element {
+function Holes({ job, failed }: { job: Job; failed: Failed[] }): JSX.Element {
   const byReason = new Map<string, number[]>();
   for (const { tile, reason } of failed) {
     byReason.set(reason, [...(byReason.get(reason) ?? []), tile]);
@@ -77,8 +83,7 @@ function Holes({ failed }: { failed: { tile: number; reason: string }[] }): JSX.
     <div class="headline-holes">
       <Notice tone="warn">
         <strong>
-          {failed.length === 1 ? "One tile has" : `${failed.length} tiles have`} failed: no cells
-          are known there.
+          The job has succeeded with {many(failed.length, "failed tile")}: no cells are known there.
         </strong>
         <ul>
           {[...byReason].map(([reason, tiles]) => (
@@ -87,6 +92,7 @@ function Holes({ failed }: { failed: { tile: number; reason: string }[] }): JSX.
             </li>
           ))}
         </ul>
+        <FailedTilesAgain job={job} />
       </Notice>
     </div>
   );

@@ -1,7 +1,7 @@
 // The chunks of a job: as shapes over the slide, as a legend, as words for one place.
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { count } from "../../format";
+import { count, many } from "../../format";
 import type { Spot } from "./geometry";
 import type { Chunk, Chunks } from "./shapes";
 import type { Stage } from "./stage";
@@ -156,7 +156,7 @@ export function Holes({ stage, chunks }: { stage: Stage; chunks: Chunks }): JSX.
   if (!failed.length) return null;
   return (
     <div class="viewer-holes">
-      <h3>{count(failed.length)} tiles failed: no cells there</h3>
+      <h3>{many(failed.length, "failed tile")}: no cells there</h3>
       <ul>
         {failed.slice(0, MOST_HOLES).map(({ tile, reason }) => (
           <li key={tile}>

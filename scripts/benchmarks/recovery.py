@@ -1,0 +1,277 @@
+"""Killed and back: the scheduler with 10,000 jobs in its log, a lane's process; beside bare Ray.
+
+What happened when is read from the journal of the run itself. Bare Ray is a detached actor that
+does nothing but have one task done in a placement group each time it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from driver import Driver
+from figures import Figure
+from ray import cloudpickle
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from raysched.cluster.gateway import Gateway
+from raysched.cluster.session import connect
+from raysched.cluster.submission import JobRequest, Submission, prepare
+from raysched.config import Config, load_config
+from raysched.core.events import ChunkFinished, LaneOpened, SchedulerStarted
+from raysched.core.model import UserId
+from raysched.imaging.samples import sample_slide
+from raysched.journal.journal import Journal
+
+JOBS = 10_000
+KILLS = int(os.environ.get("RAYSCHED_BENCH_KILLS", "20"))
+WORK = 40
+"""Jobs with work to do: of a few hundred chunks each, so that none is ever without."""
+USER = UserId("bench")
+WAIT_S = 300.0
+SCHEDULER, UNIT, BARE = "SchedulerActor", "segment", "Bare"
+
+
+@dataclass
+class Ways:
+    """Seconds from each kill to what came next, by what it was."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, what: str, seconds: float) -> None:
+        self.seconds.setdefault(what, []).append(seconds)
+
+    def p50(self, what: str) -> float:
+        return statistics.median(self.seconds[what])
+
+    def p99(self, what: str) -> float:
+        return statistics.quantiles(self.seconds[what], n=100, method="inclusive")[98]
+
+    def most(self, what: str) -> float:
+        return max(self.seconds[what])
+
+
+def measure() -> Iterator[Figure]:
+    """All kills; about five minutes where nothing else runs."""
+    with tempfile.TemporaryDirectory() as name:
+        state = Path(name) / "state"
+        _fill(state)
+        # Half of a CPU for each of two lanes, so that bare Ray has room beside them.
+        lanes = {"address": None, "lanes": 2, "lane_cpus": 0.5}
+        scheduling = {"max_jobs_per_user": 2 * WORK, "max_running_jobs": 2}
+        config = load_config(state=state, cluster=lanes, scheduling=scheduling)
+        with connect(config) as session:
+            gateway = session.gateway
+            bare = _bare(KILLS)
+            _submit(gateway, config, Path(name))
+            kills = [_kill_scheduler(gateway) for _ in range(KILLS)]
+            workers = _kill_workers(gateway)
+        ways = _phases(state, kills)
+    yield from _told(bare, ways, workers)
+
+
+def _told(bare: Ways, ways: Ways, workers: Ways) -> Iterator[Figure]:
+    floor = {"process up": "bare actor up", "first receipt": "bare task done"}
+    gates: dict[str, tuple[float, float]] = {"first receipt": (3.0, 6.0), "dispatch": (3.0, 6.0)}
+    for what in ways.seconds:
+        base, gate = floor.get(what), gates.get(what, (None, None))
+        name = f"scheduler killed: {what}"
+        yield Figure(f"{name}, p50", ways.p50(what), "s", base and bare.p50(base), gate[0])
+        yield Figure(f"{name}, p99", ways.p99(what), "s", base and bare.p99(base), gate[1])
+        yield Figure(f"{name}, max of {KILLS}", ways.most(what), "s", base and bare.most(base))
+    name = "worker killed: its chunk goes again"
+    yield Figure(f"{name}, p50", workers.p50("again"), "s", bare.p50("bare task again"), 1.5)
+    yield Figure(f"{name}, p99", workers.p99("again"), "s", bare.p99("bare task again"))
+
+
+def _fill(state: Path) -> None:
+    """A journal of jobs that have ended."""
+    with Journal.open(state) as journal:
+        journal.next_epoch()
+        driver = Driver(journal)
+        for _ in range(JOBS // 1000):
+            driver.submit(1000, users=10)
+            driver.work()
+        driver.write(journal)
+
+
+def _submit(gateway: Gateway, config: Config, folder: Path) -> None:
+    slide = str(sample_slide(config.samples, config.cache).path)
+    jobs = tuple(
+        JobRequest(
+            slide=slide, out=str(folder / f"out-{n}"), branch=f"b{n}", tile_px=128, chunk_tiles=1
+        )
+        for n in range(WORK)
+    )
+    prepared = prepare(Submission(jobs=jobs), user=USER, key="bench", config=config)
+    asyncio.run(gateway.submit(prepared))
+    _until(lambda: _chunks(gateway) > 0)
+
+
+def _chunks(gateway: Gateway) -> int:
+    return sum(job.chunks_done for job in asyncio.run(gateway.jobs(USER)).items)
+
+
+def _until(is_so: Callable[[], Any], pause_s: float = 0.05) -> float:
+    """When something became so, in seconds since the epoch."""
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise AssertionError("It has not come back.")
+        time.sleep(pause_s)
+    return time.time()
+
+
+def _processes(name: str) -> dict[int, str]:
+    """Our own Ray's processes in whose title this is: title by pid."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            told = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if told.startswith("ray::") and name in told:
+            found[process.pid] = told
+    return found
+
+
+def _kill_scheduler(gateway: Gateway) -> tuple[float, float]:
+    """When it was killed, and when another had its name; returns once work goes on."""
+    before = _chunks(gateway)
+    _until(lambda: _chunks(gateway) > before)
+    (pid,) = _processes(SCHEDULER)
+    killed_at = time.time()
+    psutil.Process(pid).kill()
+    up_at = _until(lambda: _processes(SCHEDULER).keys() - {pid}, 0.01)
+    before = _chunks(gateway)
+    _until(lambda: _chunks(gateway) > before + 2)
+    return killed_at, up_at
+
+
+def _kill_workers(gateway: Gateway) -> Ways:
+    """Seconds from the kill of a process at work to another that is at work on its chunk."""
+    ways = Ways()
+    for _ in range(KILLS):
+        before = _chunks(gateway)
+        _until(lambda: _chunks(gateway) > before + 4)  # noqa: B023 - used within the turn
+        while True:
+            pid, title = next(iter(_processes(UNIT).items()), (0, ""))
+            try:
+                psutil.Process(pid).kill() if pid else None
+            except psutil.Error:
+                continue
+            if pid:
+                break
+        killed_at = time.time()
+        again_at = _until(lambda: _others(pid, title), 0.005)  # noqa: B023
+        ways.add("again", again_at - killed_at)
+    return ways
+
+
+def _others(pid: int, title: str) -> bool:
+    """Whether another process is at work under the same title."""
+    return any(each == title for other, each in _processes(UNIT).items() if other != pid)
+
+
+def _phases(state: Path, kills: list[tuple[float, float]]) -> Ways:
+    """What the journal says of each life after a kill."""
+    ways = Ways()
+    with Journal.open(state) as journal:
+        events = [(event, decision) for _, event, decision in journal.history(0)]
+    starts = [n for n, (event, _) in enumerate(events) if isinstance(event, SchedulerStarted)]
+    for killed_at, up_at in kills:
+        ways.add("process up", up_at - killed_at)
+        start = next(n for n in starts if events[n][0].at > killed_at)
+        life = events[start:]
+        ways.add("journal read", life[0][0].at - killed_at)
+        lane = next(each for each, _ in life if isinstance(each, LaneOpened))
+        ways.add("first lane", lane.at - killed_at)
+        sent = next(each for each, decision in life if decision and decision.dispatches)
+        ways.add("dispatch", sent.at - killed_at)
+        done = next(each for each, _ in life if isinstance(each, ChunkFinished))
+        ways.add("first receipt", done.at - killed_at)
+    return ways
+
+
+# --- bare Ray -------------------------------------------------------------------------------------
+
+
+@ray.remote(max_retries=0)
+def touch() -> int:
+    return os.getpid()
+
+
+@ray.remote(max_retries=0)
+def stay() -> None:
+    time.sleep(WAIT_S)
+
+
+class Bare:
+    """Has one task done in the group that is there, each time it starts."""
+
+    def __init__(self, group: Any) -> None:
+        place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+        ray.get(touch.options(num_cpus=0.5, scheduling_strategy=place).remote())
+        self._done_at = time.time()
+
+    def done_at(self) -> float:
+        return self._done_at
+
+
+def _bare(kills: int) -> Ways:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers know no benchmarks
+    group = placement_group([{"CPU": 0.5}], lifetime="detached", name="bare")
+    ray.get(group.ready())
+    options = {"max_restarts": -1, "num_cpus": 0, "lifetime": "detached", "name": "bare"}
+    actor = ray.remote(Bare).options(**options).remote(group)
+    ways, done_at = Ways(), ray.get(actor.done_at.remote())
+    for _ in range(kills):
+        (pid,) = _processes(BARE)
+        killed_at = time.time()
+        psutil.Process(pid).kill()
+        up_at = _until(lambda: _processes(BARE).keys() - {pid}, 0.01)  # noqa: B023
+        ways.add("bare actor up", up_at - killed_at)
+        done_at = _asked(actor, done_at)
+        ways.add("bare task done", done_at - killed_at)
+    ray.kill(actor)
+    place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+    staying = stay.options(num_cpus=0.5, scheduling_strategy=place)
+    for _ in range(kills):
+        ref = staying.remote()
+        _until(lambda: _processes("stay"), 0.005)
+        (pid,) = _processes("stay")
+        killed_at = time.time()
+        psutil.Process(pid).kill()
+        try:
+            ray.get(ref)
+        except ray.exceptions.RayError:
+            ref = staying.remote()
+        again_at = _until(lambda: _processes("stay").keys() - {pid}, 0.005)  # noqa: B023
+        ways.add("bare task again", again_at - killed_at)
+        ray.cancel(ref, force=True)
+        _until(lambda: not _processes("stay"))
+    ray.util.remove_placement_group(group)
+    return ways
+
+
+def _asked(actor: Any, before: float) -> float:
+    """What a restarted actor says."""
+    while True:
+        try:
+            done_at: float = ray.get(actor.done_at.remote())
+        except ray.exceptions.RayError:
+            time.sleep(0.01)
+            continue
+        if done_at > before:
+            return done_at
