@@ -75,13 +75,15 @@ def read_results(folder: Path) -> list[Result]:
     ]
 
 
-def read_litter(folder: Path, ended: Iterable[str]) -> list[str]:
-    """Below the results: files that have no final name, and staging folders of published jobs."""
+def read_litter(folder: Path, published: Iterable[str]) -> list[str]:
+    """Below the results: files without a final name, and staging folders of published jobs. What
+    is in the staging folder of another job is that job's, half-written files included."""
     if not folder.is_dir():
         return []
-    partial = {f".{job}.{job}.partial" for job in ended}
+    over = {f".{job}.{job}.partial" for job in published}
+    found = [path.relative_to(folder) for path in folder.rglob(".*")]
     return sorted(
-        str(path.relative_to(folder))
-        for path in folder.rglob(".*")
-        if path.name in partial or not path.name.endswith(".partial")
+        str(path)
+        for path in found
+        if path.parts[0] in over or not path.parts[0].endswith(".partial")
     )

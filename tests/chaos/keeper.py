@@ -15,6 +15,7 @@ from typing import Any
 
 from raysched.config import load_config, set_ray_environment
 
+STARTS = 3
 STORE_BYTES = 100 * 1024**2
 SYSTEM = {
     "idle_worker_killing_time_threshold_ms": 3_600_000,
@@ -65,7 +66,7 @@ def keep(asked: dict[str, Any], tell: Any) -> None:
     tell(node=pids_of(cluster.head_node), head=True)
 
     def add_node() -> None:
-        node = cluster.add_node(wait=False, num_cpus=each, object_store_memory=STORE_BYTES)
+        node = added(cluster, num_cpus=each, object_store_memory=STORE_BYTES)
         tell(node=pids_of(node), head=False)
 
     for _ in range(nodes):
@@ -83,6 +84,17 @@ def keep(asked: dict[str, Any], tell: Any) -> None:
         asyncio.run(session.gateway.close())
         tell(stopped={"groups": groups_left()})
     cluster.shutdown()
+
+
+def added(cluster: Any, **how: Any) -> Any:
+    """One more node. Ray gives a raylet 30 s to start, which a busy machine may not have."""
+    for _ in range(STARTS):
+        try:
+            return cluster.add_node(wait=False, **how)
+        except Exception as error:  # noqa: BLE001 - Ray raises no other
+            last = error
+            print(f"a node did not start: {error}", file=sys.stderr)
+    raise last
 
 
 def groups_left() -> list[str]:

@@ -182,7 +182,9 @@ def test_every_rule_is_seen_broken() -> None:
     assert {rule for rule, _, _ in BROKEN} == set(RULES)
 
 
-def test_temporary_files_are_litter_and_what_is_cancelled_is_not(tmp_path: Path) -> None:
-    for name in ("done", ".done.done.partial", ".other.other.partial", ".other.other.partial/.x.1"):
-        (tmp_path / name).mkdir()
-    assert read_litter(tmp_path, ["done"]) == [".done.done.partial", ".other.other.partial/.x.1"]
+def test_what_a_published_job_leaves_is_litter_and_the_staging_folder_of_another_is_not(
+    tmp_path: Path,
+) -> None:
+    for name in (".done.done.partial", ".other.other.partial/.x.1", "done/.y.2"):
+        (tmp_path / name).mkdir(parents=True)
+    assert read_litter(tmp_path, ["done"]) == [".done.done.partial", "done/.y.2"]
