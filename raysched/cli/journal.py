@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -81,10 +81,12 @@ def story(options: StoryOptions, voice: Voice) -> None:
 
 
 def export(options: Spoken, voice: Voice) -> None:  # noqa: ARG001 - verbs share one signature
-    """Print every event as one line of JSON, oldest first."""
+    """Print every event as one line of JSON, oldest first, with what was decided after it: the
+    units that got a lane, as [job, stage, chunk, lane], and the job that is parked."""
     with _opened(voice) as journal:
         for line in journal.lines():
-            typer.echo(json.dumps(_shown(line)))
+            decided = asdict(line.decision) if line.decision else None
+            typer.echo(json.dumps({**_shown(line), "decided": decided}))
 
 
 app = typer.Typer(

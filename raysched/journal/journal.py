@@ -153,10 +153,12 @@ class Journal:
             yield seq, event, read_decision(seq, row.decided)
 
     def lines(self) -> Iterator[StoryLine]:
-        """All events as a person or another program reads them. Raises as ``replay``."""
+        """All events, with what was decided after each, as a person or another program reads them.
+        Raises as ``replay``."""
         for seq, row in self._rows():
             record = Record(row.kind, row.version, row.body)
-            yield StoryLine(seq, row.at, row.kind, self._codec.body(seq, record))
+            body, decided = self._codec.body(seq, record), read_decision(seq, row.decided)
+            yield StoryLine(seq, row.at, row.kind, body, decided)
 
     def story(self, job: str) -> list[StoryLine]:
         """All events that concern one job, in order: its submission, then what named it."""

@@ -104,10 +104,18 @@ def test_the_story_of_a_job_is_its_own_events(lived: FakeCluster) -> None:
     assert json.loads(unknown.stdout)["error"]["code"] == "not_found"
 
 
-def test_an_export_has_every_event_in_order(lived: FakeCluster) -> None:
+def test_an_export_has_every_event_in_order_and_what_was_decided_after_it(
+    lived: FakeCluster,
+) -> None:
     lines = [json.loads(line) for line in raysched("export").stdout.splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, len(lived.history) + 1))
     assert [line["at"] for line in lines] == [event.at for event in lived.history]
+    decided = [
+        {"dispatches": [[*each] for each in decision.dispatches], "parking": decision.parking}
+        for decision in lived.decisions
+    ]
+    assert [line["decided"] for line in lines] == decided
+    assert sum(len(each["dispatches"]) for each in decided) > 3
 
 
 @pytest.mark.parametrize("verb", [("verify",), ("story", "a"), ("export",)])
