@@ -64,7 +64,7 @@ def test_a_run_is_told_whose_it_is_and_of_which_kind() -> None:
     c = cluster(lanes=1)
     c.submit("ann", replace(job("a", kind="cells"), request="{}"))
     (command,) = c.started
-    assert command[2:] == (command.unit, "cells", "ann", "{}", None)
+    assert command[2:] == (command.unit, "cells", "ann", "{}", None, False)
 
 
 def test_what_was_reused_and_is_gone_when_it_is_assembled_is_done_as_usual() -> None:
