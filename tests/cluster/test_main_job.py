@@ -103,9 +103,14 @@ def test_where_a_process_dies_at_work_one_that_is_loaded_already_takes_over(
     cluster: Cluster, sample_slide: Path
 ) -> None:
     job = cluster.submit(sample_slide, tile_px=96, chunk_tiles=1).job
-    cluster.until(job, lambda _: len(loaded()) > 2 and len(tile_workers()) == 2)
-    before = loaded()
-    victim = tile_workers()[0].pid
+    at_work: list[int] = []
+
+    def is_one_to_spare(_: JobView) -> bool:
+        at_work[:] = [process.pid for process in tile_workers()]
+        return len(at_work) == 2 and len(loaded()) > 2
+
+    cluster.until(job, is_one_to_spare)
+    before, victim = loaded(), at_work[0]
     os.kill(victim, signal.SIGKILL)
     both = before - {victim}
 
