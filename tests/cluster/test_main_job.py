@@ -87,40 +87,6 @@ def test_a_killed_worker_costs_its_chunk_only(
     assert ended.attempt == 1
 
 
-def loaded() -> set[int]:
-    """Processes of this test's Ray that have all that a chunk needs: compiled kernels, too."""
-    found = set()
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if any("llvmlite" in mapped.path for mapped in process.memory_maps()):
-                found.add(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-def test_where_a_process_dies_at_work_one_that_is_loaded_already_takes_over(
-    cluster: Cluster, sample_slide: Path
-) -> None:
-    job = cluster.submit(sample_slide, tile_px=96, chunk_tiles=1).job
-    at_work: list[int] = []
-
-    def is_one_to_spare(_: JobView) -> bool:
-        at_work[:] = [process.pid for process in tile_workers()]
-        return len(at_work) == 2 and len(loaded()) > 2
-
-    cluster.until(job, is_one_to_spare)
-    before, victim = loaded(), at_work[0]
-    os.kill(victim, signal.SIGKILL)
-    both = before - {victim}
-
-    def go_on(_: JobView) -> bool:
-        return len(both & {process.pid for process in tile_workers()}) == 2
-
-    cluster.until(job, go_on)
-    asyncio.run(cluster.gateway.cancel(USER, job))
-
-
 def test_lanes_give_way_to_those_who_ask(cluster: Cluster, sample_slide: Path) -> None:
     """Each chunk's process works at a lower priority than the scheduler and the service."""
     job = cluster.submit(sample_slide, **SMALL_TILES).job
