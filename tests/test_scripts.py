@@ -32,7 +32,7 @@ def test_bench_lists_every_benchmark_with_what_it_measures() -> None:
 def test_bench_refuses_a_name_that_it_does_not_know() -> None:
     refused = script("bench", "nothing")
     assert refused.returncode == 2
-    assert "there is no benchmark nothing; see demo, diff, export, instanseg_cpu" in refused.stderr
+    assert "there is no benchmark nothing; see cancel, demo, diff, export" in refused.stderr
 
 
 def test_the_peer_s_environment_is_pinned() -> None:

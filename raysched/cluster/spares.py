@@ -1,4 +1,4 @@
-"""A process beside those of the lanes, loaded and idle, on each node that has lanes.
+"""Where it is set, one more process on each node with lanes, loaded and idle.
 
 When a lane's process is killed, or the scheduler, with which Ray ends the processes of all lanes,
 the next unit gets this one instead of waiting for a new one to start and load: seconds. Ray keeps
