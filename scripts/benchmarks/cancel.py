@@ -161,6 +161,8 @@ class Bench:
             view = await self._until(name, lambda view: view.state in _at_or_after(case.state))
             if view.state is case.state:
                 await asyncio.sleep(case.seconds_in)
+                while case.is_forced and not _lane_pids():
+                    await asyncio.sleep(LOOK_S)
                 try:
                     seen = await self._cancel(name, out)
                 except Conflict:
