@@ -12,7 +12,6 @@ import http.client
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ray.exceptions import RayError
 
 from raysched.cluster import processes
 from raysched.cluster.gateway import ACTOR_NAME
+from raysched.cluster.nearby import ask_nearby
 from raysched.cluster.session import Session
 
 LOOK_S = 0.5
@@ -102,7 +102,7 @@ class Pulse:
             self._note_scheduler()
         except (RayError, ConnectionError, RuntimeError, ValueError):
             return None  # no beat
-        if _answers(f"{self._watched.url}/healthz"):
+        if answers(f"{self._watched.url}/healthz"):
             self._http_at = time.monotonic()
         elif time.monotonic() > self._http_at + HTTP_SILENT_S:
             return f"HTTP has not answered for {HTTP_SILENT_S:g} s"
@@ -133,9 +133,10 @@ def _head() -> dict[psutil.Process, str]:
     return found
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether HTTP answers there at all."""
     try:
-        with urllib.request.urlopen(url, timeout=HTTP_WAIT_S) as response:  # noqa: S310 - our own
+        with ask_nearby(url, HTTP_WAIT_S) as response:
             return bool(response.status == http.client.OK)
     except urllib.error.HTTPError:
         return True

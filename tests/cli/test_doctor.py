@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from raysched.cli.main import app
-from raysched.cluster.record import CLUSTER, ClusterRecord, Keeper, UpLock
+from raysched.cluster.doctor import Finding, Look, examine
+from raysched.cluster.doctor_files import CHECKS
+from raysched.cluster.record import CLUSTER, LOCK, ClusterRecord, Keeper, UpLock
 from raysched.config import load_config
 from raysched.core.events import TimePassed
+from raysched.errors import Conflict
 from raysched.journal.database import JOURNAL_NAME
 from raysched.journal.entries import Entry
 from raysched.journal.journal import Journal
@@ -107,7 +111,7 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     notes = load_config().notes
     notes.mkdir()
     (notes / "r7.json").write_text("{}")
-    record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS, began=1.0)
+    record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS)
     (state / CLUSTER).write_text(record.model_dump_json())
     sick = {"staging", "markers", "unfinished files", "notes", "cluster.json"}
     before = tree(state)
@@ -136,6 +140,59 @@ def test_nothing_of_a_service_that_runs_is_taken_for_a_leftover(state: Path) -> 
     assert (code, wrong(found)) == (0, set())
     assert tree(state) == before
     lock.release()
+
+
+def test_what_a_service_that_started_meanwhile_may_use_is_not_removed(state: Path) -> None:
+    marker = staging(state, "job-c") / "stop.r7"
+    marker.touch()
+    look = Look.at(load_config())
+    (found,) = [each for each in examine(look, CHECKS, repair=False) if each.check == "markers"]
+    assert found.finding.repair is not None
+    with Journal.open(state), pytest.raises(Conflict, match="has started meanwhile"):
+        found.finding.repair()
+    lock = UpLock.take(state)
+    assert lock is not None
+    lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
+    with pytest.raises(Conflict, match="has started meanwhile"):
+        found.finding.repair()
+    lock.release()
+    assert marker.exists()
+    found.finding.repair()
+    assert not marker.exists()
+
+
+def test_a_service_that_is_being_started_again_is_not_called_wrong(state: Path) -> None:
+    record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS)
+    (state / CLUSTER).write_text(record.model_dump_json())
+    lock = UpLock.take(state)
+    assert lock is not None
+    lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
+    code, found = doctor("--repair")
+    assert (code, wrong(found)) == (0, set())
+    assert (state / CLUSTER).exists()
+    lock.release()
+
+
+def test_files_that_are_rubbish_are_read_as_nothing(state: Path) -> None:
+    for name in (LOCK, CLUSTER):
+        (state / name).write_bytes(b"\xff\x00{")
+    code, found = doctor("--repair")
+    assert (code, wrong(found)) == (0, set())
+
+
+def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(state: Path) -> None:
+    def broken(_: Look) -> Iterator[Finding]:
+        yield Finding("so far all is well")
+        raise ValueError("nobody thought of this")
+
+    table = {"broken": broken, "other": lambda _: iter([Finding("it is well")])}
+    found = list(examine(Look.at(load_config()), table, repair=True))
+    assert [(each.check, each.is_wrong) for each in found] == [
+        ("broken", False),
+        ("broken", True),
+        ("other", False),
+    ]
+    assert "ValueError: nobody thought of this" in found[1].finding.says
 
 
 def test_a_damaged_journal_is_named_and_left_as_it_is(state: Path) -> None:
