@@ -67,7 +67,9 @@ def scheduler(look: Look) -> Iterator[Finding]:
         return
     health = _ask(look, "health", Health)
     if health is None:
-        remedy = "Start it: `raysched up`. Restarts itself; if this stays, see the actor's log."
+        remedy = "Start it: `raysched up`."
+        if look.keeper:
+            remedy = "It starts again by itself; if this stays: `raysched down`, `raysched up`."
         yield Finding("no scheduler answers on the cluster", Grade.BAD, remedy)
     elif health.version != __version__:
         error = other_version(health.version)

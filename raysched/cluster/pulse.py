@@ -102,7 +102,7 @@ class Pulse:
             self._note_scheduler()
         except (RayError, ConnectionError, RuntimeError, ValueError):
             return None  # no beat
-        if answers(f"{self._watched.url}/healthz"):
+        if _answers(f"{self._watched.url}/healthz"):
             self._http_at = time.monotonic()
         elif time.monotonic() > self._http_at + HTTP_SILENT_S:
             return f"HTTP has not answered for {HTTP_SILENT_S:g} s"
@@ -133,8 +133,7 @@ def _head() -> dict[psutil.Process, str]:
     return found
 
 
-def answers(url: str) -> bool:
-    """Whether HTTP answers there at all."""
+def _answers(url: str) -> bool:
     try:
         with ask_nearby(url, HTTP_WAIT_S) as response:
             return bool(response.status == http.client.OK)

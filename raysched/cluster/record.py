@@ -139,7 +139,13 @@ def cluster_of(state: Path) -> ClusterRecord | None:
 
 
 def being_started(keeper: Keeper) -> ClusterUnreachable:
-    """There is a ``raysched up``, but no cluster of its own yet, or again."""
+    """There is a ``raysched up``, but no cluster of its own yet, or again, or none to be seen."""
+    if not keeper.is_here:
+        return ClusterUnreachable(
+            f"`raysched up` (process {keeper.pid}) serves this state folder from another machine "
+            "or container.",
+            remedy="Run the command there, or use the service over HTTP.",
+        )
     return ClusterUnreachable(
         f"The service is being started (`raysched up`, process {keeper.pid}).",
         remedy="Ask again in a moment; nothing is lost.",

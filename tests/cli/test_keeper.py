@@ -19,7 +19,7 @@ from small_disks import small_disk
 from typer.testing import CliRunner
 
 from raysched.cli.main import app
-from raysched.cluster.record import Keeper, UpLock, keeper_of, left_behind
+from raysched.cluster.record import Keeper, UpLock, being_started, keeper_of, left_behind
 
 LAST = 45.0
 
@@ -257,7 +257,8 @@ def test_down_ends_nobody_who_has_the_number_of_an_up_on_another_machine(
     other = subprocess.Popen(["sleep", "600"])
     lock = UpLock.take(tmp_path)
     assert lock is not None
-    lock.tell(Keeper(pid=other.pid, version="1", mark="another-machine/1"))
+    lock.tell(elsewhere := Keeper(pid=other.pid, version="1", mark="another-machine/1"))
+    assert "another machine" in str(being_started(elsewhere))
     result = CliRunner().invoke(app, ["down", "--now"])
     assert result.exit_code == 4
     assert "from another machine or container" in result.output
