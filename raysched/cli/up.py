@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,7 @@ def up(options: UpOptions, voice: Voice) -> None:
     config = _configured(options)
     lock = _the_only_one(config, voice)
     try:
-        _clear(config, voice)
+        _clear(config, voice, lock)
         claim(config.serve)
         code = keep_up(config, voice, lock)
     finally:
@@ -75,14 +76,21 @@ def _the_only_one(config: Config, voice: Voice) -> UpLock:
     return lock
 
 
-def _clear(config: Config, voice: Voice) -> None:
-    """End what the last service has left if its ``raysched up`` was killed: it may hold the journal
-    or the port, and nobody else would know of it any more."""
-    from raysched.cluster.processes import end_all
-    from raysched.cluster.record import last_keeper
+def _clear(config: Config, voice: Voice, lock: UpLock) -> None:
+    """Say who serves now, and end what the last service has left if its ``raysched up`` was killed:
+    it may hold the journal or the port, and nobody else would know of it any more."""
+    from raysched.cluster.processes import end_all, mark
+    from raysched.cluster.record import Keeper, last_keeper
 
-    last = last_keeper(config.state)
-    if last is not None and (ended := end_all(last.left)):
+    last, own = last_keeper(config.state), os.getpid()
+    this = Keeper(pid=own, version=__version__, mark=mark(own), cluster=config.cluster.address)
+    if last is None:
+        lock.tell(this)
+        return
+    # Still of that session: should this process end now, the next one ends what is left then.
+    kept = {"session": last.session, "session_mark": last.session_mark}
+    lock.tell(this.model_copy(update=kept))
+    if ended := end_all(last.left):
         voice.note(f"ended {ended} processes that `raysched up` (process {last.pid}) had left")
 
 

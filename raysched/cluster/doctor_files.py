@@ -44,6 +44,9 @@ IN_THE_MAKING: Final = re.compile(r"^\..+\.[0-9a-f]{12}$")
 def state_folder(look: Look) -> Iterator[Finding]:
     """There, writable, with room."""
     state = look.config.state
+    if state.exists() and not state.is_dir():
+        yield Finding(f"{state} is no folder", Grade.BAD, "Point RAYSCHED_STATE at a folder.")
+        return
     if not state.is_dir():
         yield Finding(f"{state} does not exist", Grade.NOTE, "The first `raysched up` makes it.")
         return
@@ -140,7 +143,14 @@ def journal(look: Look) -> Iterator[Finding]:
         for part in there:
             copy = shutil.copytree if part.is_dir() else shutil.copy2
             copy(part, Path(name) / part.name)
-        whole = verified(Path(name))
+        try:
+            whole = verified(Path(name))
+        except RayschedError as error:  # in words about the journal itself, not about the copy
+            says, remedy = (
+                text.replace(name, str(state)) for text in (error.message, error.remedy)
+            )
+            yield Finding(says, Grade.BAD, remedy)
+            return
     if whole.notices and not _is_stopped(state):
         says = "a service began to write the journal while it was looked at"
         yield Finding(says, Grade.NOTE, "Nothing: a service verifies it when it starts.")

@@ -205,6 +205,18 @@ def test_a_damaged_journal_is_named_and_left_as_it_is(state: Path) -> None:
     assert tree(state) == before
 
 
+def test_a_journal_that_cannot_be_read_is_named_where_it_is(state: Path) -> None:
+    """Not where the copy of it was that was looked at."""
+    path = state / JOURNAL_NAME
+    path.unlink()
+    path.mkdir()
+    _, found = doctor()
+    (line,) = found["journal"]
+    assert line["grade"] == "wrong"
+    assert str(path) in line["says"]
+    assert "raysched-doctor" not in line["says"] + line["remedy"]
+
+
 def test_a_clock_behind_the_journal_is_named(state: Path) -> None:
     with Journal.open(state) as journal:
         journal.next_epoch()
