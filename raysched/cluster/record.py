@@ -140,6 +140,12 @@ def cluster_of(state: Path) -> ClusterRecord | None:
 
 def being_started(keeper: Keeper) -> ClusterUnreachable:
     """There is a ``raysched up``, but no cluster of its own yet, or again, or none to be seen."""
+    if keeper.cluster is not None:
+        return ClusterUnreachable(
+            f"`raysched up` (process {keeper.pid}) serves this state folder on the cluster "
+            f"{keeper.cluster}.",
+            remedy=f"Name it: --address {keeper.cluster}, or RAY_ADDRESS.",
+        )
     if not keeper.is_here:
         return ClusterUnreachable(
             f"`raysched up` (process {keeper.pid}) serves this state folder from another machine "

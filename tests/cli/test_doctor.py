@@ -102,7 +102,6 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     state: Path,
 ) -> None:
     left, open_ = staging(state, "job-a"), staging(state, "job-c")
-    (open_ / "stop.r7").touch()
     unfinished = open_ / "chunks-1" / ".000001.arrow.0123456789ab"
     unfinished.touch()
     os.utime(unfinished, (LONG_AGO, LONG_AGO))
@@ -113,7 +112,7 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     (notes / "r7.json").write_text("{}")
     record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS)
     (state / CLUSTER).write_text(record.model_dump_json())
-    sick = {"staging", "markers", "unfinished files", "notes", "cluster.json"}
+    sick = {"staging", "unfinished files", "notes", "cluster.json"}
     before = tree(state)
     code, found = doctor()
     assert (code, wrong(found)) == (1, sick)
@@ -126,12 +125,12 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     assert kept == tree(state)
     assert fresh.exists()
     gone = {Path(name).name for name in before.keys() - kept.keys()}
-    assert gone == {"000000.json", "stop.r7", unfinished.name, "r7.json", CLUSTER}
+    assert gone == {"000000.json", unfinished.name, "r7.json", CLUSTER}
     assert doctor()[0] == 0
 
 
 def test_nothing_of_a_service_that_runs_is_taken_for_a_leftover(state: Path) -> None:
-    (staging(state, "job-a") / "stop.r7").touch()
+    staging(state, "job-a")
     lock = UpLock.take(state)
     assert lock is not None
     lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
@@ -143,10 +142,9 @@ def test_nothing_of_a_service_that_runs_is_taken_for_a_leftover(state: Path) -> 
 
 
 def test_what_a_service_that_started_meanwhile_may_use_is_not_removed(state: Path) -> None:
-    marker = staging(state, "job-c") / "stop.r7"
-    marker.touch()
+    left = staging(state, "job-a")
     look = Look.at(load_config())
-    (found,) = [each for each in examine(look, CHECKS, repair=False) if each.check == "markers"]
+    (found,) = [each for each in examine(look, CHECKS, repair=False) if each.check == "staging"]
     assert found.finding.repair is not None
     with Journal.open(state), pytest.raises(Conflict, match="has started meanwhile"):
         found.finding.repair()
@@ -156,9 +154,9 @@ def test_what_a_service_that_started_meanwhile_may_use_is_not_removed(state: Pat
     with pytest.raises(Conflict, match="has started meanwhile"):
         found.finding.repair()
     lock.release()
-    assert marker.exists()
+    assert left.exists()
     found.finding.repair()
-    assert not marker.exists()
+    assert not left.exists()
 
 
 def test_a_service_that_is_being_started_again_is_not_called_wrong(state: Path) -> None:

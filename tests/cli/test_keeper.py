@@ -263,6 +263,8 @@ def test_down_ends_nobody_who_has_the_number_of_an_up_on_another_machine(
     assert result.exit_code == 4
     assert "from another machine or container" in result.output
     assert other.poll() is None
+    joined = Keeper(pid=os.getpid(), version="1", cluster="10.0.0.1:6379")
+    assert "--address 10.0.0.1:6379" in being_started(joined).remedy
     other.kill()
     other.wait()
     lock.release()
