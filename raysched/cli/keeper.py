@@ -25,7 +25,7 @@ from raysched.cli.voice import Voice, lasting
 from raysched.cluster import processes
 from raysched.cluster.record import Keeper, UpLock
 from raysched.config import Config
-from raysched.errors import ClusterError
+from raysched.errors import ClusterError, ClusterUnreachable
 
 KEPT: Final = "from raysched.cli.kept import main; main()"
 """Not as a module by ``-m``: Ray would put that module's folder before all others in workers."""
@@ -67,8 +67,8 @@ class Running:
     beat_at: float = field(default_factory=time.monotonic)
     up_at: float | None = None
     why: str | None = None
-    refused: bool = False
-    """It has said itself what keeps it from serving, as it was asked to."""
+    refused: str | None = None
+    """It has said itself what keeps it from serving, as it was asked to: the code of the error."""
     replaced: bool = False
     """Somebody else has closed its scheduler: it is not wanted any more."""
 
@@ -173,7 +173,7 @@ class UpKeeper:
                 self._config = _at_port(self._config, each["up"]["port"])
                 self._lock.tell(self._said_of(running, each["up"]["url"]))
             running.why = each.get("why", running.why)
-            running.refused = running.refused or "refused" in each
+            running.refused = each.get("refused", running.refused)
             running.replaced = running.replaced or "replaced" in each
         return said is not None
 
@@ -198,7 +198,8 @@ class UpKeeper:
         served_s = time.monotonic() - running.up_at if running.up_at else 0.0
         self._quick = 1 if served_s > QUICK_S else self._quick + 1
         why = running.why or _ending(code)
-        if self._quick > MOST_QUICK:
+        is_away = self._config.cluster.address and running.refused == ClusterUnreachable.code
+        if self._quick > MOST_QUICK and not is_away:  # others start theirs again when they can
             raise ClusterError(
                 f"The service ended {self._quick} times in a row without having served for "
                 f"{QUICK_S:g} s, the last time because {why}.",

@@ -185,8 +185,8 @@ def main() -> None:
                 kept.serve()
             except KeyboardInterrupt:  # before or after it served: nothing to keep
                 voice.note("stopped")
-            except RayschedError:
-                link.tell(refused=True)
+            except RayschedError as error:
+                link.tell(refused=error.code)
                 raise
     except typer.Exit as ending:
         sys.exit(ending.exit_code)

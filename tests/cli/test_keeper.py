@@ -193,8 +193,20 @@ def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) 
         assert keeper.wait(LAST) == error["exit_code"] == 4
 
 
+def test_a_cluster_of_others_that_is_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    once = "def up_once():\n    link.tell(up={'url': 'http://a:1', 'port': 1})\n"
+    service = "link.tell(refused='cluster_unreachable') if lives else up_once()\nsys.exit(4)"
+    with kept(tmp_path, once + service) as keeper:
+        for _ in range(7):
+            assert "ended" in said(keeper)
+        assert keeper.poll() is None
+
+
 def test_a_service_that_never_served_and_says_why_is_not_started_again(tmp_path: Path) -> None:
-    with kept(tmp_path, "link.tell(refused=True)\nsys.exit(2)") as keeper:
+    with kept(tmp_path, "link.tell(refused='conflict')\nsys.exit(2)") as keeper:
         assert keeper.wait(LAST) == 2
     assert len(lives(tmp_path)) == 1
 
