@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from raysched.cli.main import app
 from raysched.cluster.doctor import Finding, Look, examine
 from raysched.cluster.doctor_files import CHECKS
 from raysched.cluster.record import CLUSTER, LOCK, ClusterRecord, Keeper, UpLock
-from raysched.config import load_config
+from raysched.config import load_config, missing_token
 from raysched.core.events import TimePassed
 from raysched.errors import Conflict
 from raysched.journal.database import JOURNAL_NAME
@@ -227,6 +228,25 @@ def test_a_cluster_that_does_not_answer_is_named(state: Path) -> None:
     code, found = doctor("--address", "127.0.0.1:1")
     assert (code, wrong(found)) == (1, {"Ray"})
     assert found["Ray"][0]["says"] == "no Ray answers at 127.0.0.1:1"
+
+
+def test_a_token_that_ray_would_not_find_is_named(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(state))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code, found = doctor("--address", f"127.0.0.1:{server.getsockname()[1]}")
+    assert (code, wrong(found)) == (1, {"Ray"})
+    assert str(state / ".ray" / "auth_token") in found["Ray"][0]["says"]
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 32)
+    assert missing_token() is None
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (state / "token").write_text("x" * 32)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(state / "token"))
+    assert missing_token() is None
 
 
 def test_a_missing_engine_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
