@@ -95,9 +95,10 @@ class Endings:
         user = event.user if stranger else UserId("eve")
         asked = WorkflowDeleted(self.now, user, event.workflow)
         if event in self.model.retired:
-            if submission(self.model, event.workflow, event.user) is not None:
-                return  # ids follow from keys: there is no second workflow of one id
             names = tuple(spec.job for spec in event.jobs)
+            lives = submission(self.model, event.workflow, event.user) is not None
+            if lives or any(name in self.model.jobs for name in names):
+                return  # ids follow from users and keys: there is no second of one id
             asked = WorkflowDeleted(self.now, user, event.workflow, event.key, names)
             self.met["a workflow is deleted from the archive"] += bool(stranger)
         if self.tell(asked):
