@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
+from raysched.cluster.guard import clear_notes
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.mailbox import Letter, Mailbox
@@ -128,6 +130,7 @@ class Life:
         """Runs in the journal's thread, before anyone else can see the core."""
         events = len(self._journal)
         told(0, events)
+        clear_notes(self._config.notes)  # of runs of an earlier life, which are dead
         self.core = recover(self._journal, lambda replayed: told(replayed, events))
         for notice in self._journal.notices:
             log.warning("%s", notice)
@@ -426,7 +429,7 @@ class Life:
             task = self._spawn(self._acknowledge(letter, named, stopped))
             # One that is ended before it has begun says nothing by itself.
             closing = _ending(asyncio.CancelledError())
-            task.add_done_callback(lambda _, done=letter.done, why=closing: _fail(done, why))
+            task.add_done_callback(partial(_fail, letter.done, closing))
 
     async def _acknowledge(self, letter: Letter, named: set[JobId], stopped: list[Job]) -> None:
         """A cancel is answered when it is durable and nothing can come of its jobs any more."""
@@ -488,7 +491,7 @@ def failed_unexpectedly(error: BaseException) -> InternalError:
     )
 
 
-def _fail(future: asyncio.Future[None], error: RayschedError) -> None:
+def _fail(future: asyncio.Future[None], error: RayschedError, _: object = None) -> None:
     if not future.done():
         future.set_exception(error)
 

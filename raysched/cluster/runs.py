@@ -23,7 +23,7 @@ from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError, Worke
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
 from raysched.cluster.fences import Fences
-from raysched.cluster.guard import clear_notes, taken_held, taken_note, too_large, was_worn
+from raysched.cluster.guard import taken_held, taken_note, too_large, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.config import Config
 from raysched.core.commands import RunUnit
@@ -110,7 +110,6 @@ class Runs:
         self._live: dict[RunId, LiveRun] = {}
         # Results may be on a storage that hangs: threads of their own keep that from all others.
         self._markers = ThreadPoolExecutor(MARKERS_AT_ONCE, thread_name_prefix="markers")
-        clear_notes(config.notes)  # of runs of an earlier life, which are dead
 
     def start(self, command: RunUnit, extent: Extent) -> None:
         """Submit a unit into its lane and follow it to its end."""

@@ -126,6 +126,9 @@ class ChunkStore:
         whole, with_holes = self._receipt_paths(chunk)
         path = with_holes if receipt.tiles_failed else whole
         self._disk.write(path, RECEIPT.dump_json(receipt, indent=1))
+        if path is whole and with_holes.exists():  # else it would count if the whole one is lost
+            self._disk.step("remove", with_holes)
+            with_holes.unlink(missing_ok=True)
         return receipt
 
     def read(self, receipt: Receipt, place: int, columns: Sequence[str]) -> Any:

@@ -17,6 +17,7 @@ from raysched.results import stages
 from raysched.results.chunks import SCHEMA
 from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
+from raysched.results.segmentation import reason_of
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import load_plan
 from raysched.results.storage import DISK
@@ -111,6 +112,7 @@ def test_a_chunk_with_holes_is_done_again_and_the_result_is_as_if_nothing_had_be
     assert holes(receipts) == FAILED
     mended = [again.segment(chunk) for chunk in range(3)]
     assert holes(mended) == []
+    assert [*again.staging.glob("chunks-*/*.holes.json")] == []
     assert not any(receipt.reused for receipt in mended)
     again.assemble()
     assert again.publish().checksum == whole.checksum
@@ -291,3 +293,9 @@ def test_a_late_twin_that_could_not_read_tiles_undoes_nothing(
     assert again.segment(1) == mended[1]
     assert again.assemble().tiles_failed == 0
     assert again.publish().checksum == whole.checksum
+
+
+def test_a_reason_does_not_say_where_the_server_keeps_a_slide_of_many_files() -> None:
+    kept = Path("/srv/state/slides/ab/a.mrxs")
+    said = f"{kept} cannot be read at level 0: Can't open {kept.parent}/a/Data0003.dat."
+    assert reason_of(said, kept) == "a.mrxs cannot be read at level 0: Can't open a/Data0003.dat."
