@@ -9,6 +9,7 @@ import pytest
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from raysched.cluster import tasks
+from raysched.cluster.fences import Fences
 from raysched.cluster.guard import NOTE, too_large
 from raysched.cluster.lanes import Lanes, Report
 from raysched.cluster.runs import Extent, LiveRun, Lost, Runs
@@ -48,11 +49,11 @@ def death(
         async def report(*_: object) -> None:
             raise AssertionError("nothing is reported here")
 
-        runs = Runs(config, Told(report, is_short), report)
+        runs = Runs(config, Told(report, is_short), Fences(), report)
         config.notes.mkdir(parents=True)
         for kind, content in notes.items():
             (config.notes / f"{RUN}.{kind}").write_text(str(content))
-        return await runs._death(command, LiveRun(RUN, Extent()), error)
+        return await runs._death(command, LiveRun(command, Extent()), error)
 
     return asyncio.run(work())
 
