@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from raysched.cluster.deadlines import Extent
 from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
@@ -26,7 +27,7 @@ from raysched.cluster.minutes import Minutes, waits_of
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
-from raysched.cluster.runs import Extent, Runs
+from raysched.cluster.runs import Runs
 from raysched.cluster.spares import Spares
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt

@@ -9,10 +9,12 @@ import pytest
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from raysched.cluster import tasks
+from raysched.cluster.deadlines import Extent
 from raysched.cluster.fences import Fences
 from raysched.cluster.guard import NOTE, too_large
 from raysched.cluster.lanes import Lanes, Report
-from raysched.cluster.runs import Extent, LiveRun, Lost, Runs
+from raysched.cluster.run_endings import Lost
+from raysched.cluster.runs import LiveRun, Runs
 from raysched.config import load_config
 from raysched.core.commands import RunUnit
 from raysched.core.model import JobId, LaneId, RunId, Stage, Unit, UserId

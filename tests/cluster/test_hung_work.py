@@ -16,7 +16,7 @@ import psutil
 import pytest
 from driving import USER, Cluster, open_cluster
 
-from raysched.cluster.runs import Extent, limit_s
+from raysched.cluster.deadlines import Extent, limit_s
 from raysched.cluster.submission import JobRequest, Submission, prepare
 from raysched.core.events import ClusterPaused, ClusterResumed
 from raysched.core.model import JobId, Stage, UserId
