@@ -10,13 +10,12 @@ from typing import Final, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
-from ray.util.placement_group import placement_group_table
 
 from raysched import __version__
 from raysched.cluster.doctor import Check, Finding, Grade, Look
 from raysched.cluster.gateway import ACTOR_NAME
 from raysched.cluster.health import Health
-from raysched.cluster.lanes import LANE_PREFIX, remove_lanes
+from raysched.cluster.lanes import lane_states, remove_lanes
 from raysched.cluster.record import cluster_of
 from raysched.cluster.session import join
 from raysched.cluster.sight import ClusterView
@@ -123,13 +122,7 @@ def _strange(look: Look) -> dict[LaneId, str] | None:
     if view is None and _is_named(look):
         return None  # it is starting: it adopts what it finds
     known = view.places if view else {}
-    rows = placement_group_table().values()
-    there = {LaneId(row["name"]): str(row["state"]) for row in rows if row["state"] != "REMOVED"}
-    return {
-        lane: state
-        for lane, state in there.items()
-        if lane.startswith(LANE_PREFIX) and lane not in known
-    }
+    return {lane: state for lane, state in lane_states().items() if lane not in known}
 
 
 def _removing(lane: LaneId) -> Callable[[], str]:

@@ -215,10 +215,7 @@ class Runs:
     ) -> tasks.Outcome | Lost:
         """What one process answers. Raises ``RayError`` where it died."""
         live.ref = tasks.run_unit.options(
-            name=title_of(command.unit, order.request),
-            num_cpus=self._lanes.cpus,
-            num_gpus=self._lanes.gpus,
-            scheduling_strategy=self._lanes.strategy(command.lane),
+            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
         ).remote(order)
         answer = asyncio.ensure_future(_get(live.ref))
         loop = asyncio.get_running_loop()
