@@ -3,8 +3,7 @@
 A group of a detached lifetime survives its creator, so a new life first looks at what exists:
 groups that are ready are adopted, the rest is removed. Making a group on freed resources takes up
 to a second, so lanes are never made per job. A lane is open once a process in it has answered; one
-that does not get so far in time is removed, and asked for again after a pause that doubles. One of
-the two files that change the cluster.
+that does not get so far in time is removed, and asked for again after a pause that doubles.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Carrying out ``RunUnit`` and ``StopRun``: every run ends as exactly one event.
 
-One of the two files that change the cluster. Tile tasks are owned by this actor's process: when it
-dies they die, so a new life never meets an old run.
+Tile tasks are owned by this actor's process: when it dies they die, so a new life never meets an
+old run.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import psutil
 
-from raysched.cluster.session import STATE_RESOURCE
+from raysched.cluster.scheduler_actor import STATE_RESOURCE
 
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
