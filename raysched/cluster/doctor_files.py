@@ -163,6 +163,13 @@ def staging(look: Look) -> Iterator[Finding]:
             yield _removable(folder, f"{folder} is left of {job}, which has succeeded")
 
 
+def markers(look: Look) -> Iterator[Finding]:
+    """What told runs to stop; no run is alive when the service is stopped."""
+    for folder, _ in _staged(look):
+        for marker in folder.glob("stop.*"):
+            yield _removable(marker, f"{marker} told a run to stop that has ended")
+
+
 def in_the_making(look: Look) -> Iterator[Finding]:
     """Files whose makers were killed. Results are whole folders, so none of these is in one."""
     folders = [folder for folder, _ in _staged(look)]
@@ -175,7 +182,7 @@ def in_the_making(look: Look) -> Iterator[Finding]:
 
 
 def notes(look: Look) -> Iterator[Finding]:
-    """What ended processes and a scheduler that is gone had to say to each other of their runs."""
+    """What ended processes have left for a scheduler that is gone."""
     left = list(look.config.notes.glob("*")) if look.stopped else []
     if left:
         yield _removable(look.config.notes, f"{len(left)} notes of runs that ended before the stop")
@@ -214,6 +221,7 @@ CHECKS: Final[dict[str, Check]] = {
     "journal": journal,
     "clock": clock,
     "staging": staging,
+    "markers": markers,
     "unfinished files": in_the_making,
     "notes": notes,
     "shared memory": shared_memory,

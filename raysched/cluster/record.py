@@ -63,7 +63,14 @@ class UpLock:
     @classmethod
     def take(cls, state: Path) -> Self | None:
         """The lock, or None while another holds it. Raises ``StorageFailed``."""
-        file = lock_file(state / LOCK)
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            file = (state / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StorageFailed(
+                f"The state folder {state} cannot be used: {error.strerror}.",
+                remedy="Point RAYSCHED_STATE at a folder that you may write to.",
+            ) from error
         deadline = time.monotonic() + PROBED_S
         while not _locked(file, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -82,18 +89,6 @@ class UpLock:
     def release(self) -> None:
         """Let the next one in."""
         self._file.close()
-
-
-def lock_file(path: Path) -> TextIO:
-    """A file in a state folder, made if it is not there, to be locked. Raises ``StorageFailed``."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StorageFailed(
-            f"The state folder {path.parent} cannot be used: {error.strerror}.",
-            remedy="Point RAYSCHED_STATE at a folder that you may write to.",
-        ) from error
 
 
 def keeper_of(state: Path) -> Keeper | None:

@@ -98,6 +98,7 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     state: Path,
 ) -> None:
     left, open_ = staging(state, "job-a"), staging(state, "job-c")
+    (open_ / "stop.r7").touch()
     unfinished = open_ / "chunks-1" / ".000001.arrow.0123456789ab"
     unfinished.touch()
     os.utime(unfinished, (LONG_AGO, LONG_AGO))
@@ -106,10 +107,9 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     notes = load_config().notes
     notes.mkdir()
     (notes / "r7.json").write_text("{}")
-    (notes / "r8.stop").touch()
     record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS, began=1.0)
     (state / CLUSTER).write_text(record.model_dump_json())
-    sick = {"staging", "unfinished files", "notes", "cluster.json"}
+    sick = {"staging", "markers", "unfinished files", "notes", "cluster.json"}
     before = tree(state)
     code, found = doctor()
     assert (code, wrong(found)) == (1, sick)
@@ -122,14 +122,12 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     assert kept == tree(state)
     assert fresh.exists()
     gone = {Path(name).name for name in before.keys() - kept.keys()}
-    assert gone == {"000000.json", "r8.stop", unfinished.name, "r7.json", CLUSTER}
+    assert gone == {"000000.json", "stop.r7", unfinished.name, "r7.json", CLUSTER}
     assert doctor()[0] == 0
 
 
 def test_nothing_of_a_service_that_runs_is_taken_for_a_leftover(state: Path) -> None:
-    staging(state, "job-a")
-    load_config().notes.mkdir()
-    (load_config().notes / "r7.stop").touch()
+    (staging(state, "job-a") / "stop.r7").touch()
     lock = UpLock.take(state)
     assert lock is not None
     lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
