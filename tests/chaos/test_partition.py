@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nodes import Cable, Machine, Nodes, two_machines, why_no_namespaces
+from standing import until
 
 from raysched.core.events import ChunkFinished, ResultPublished, SchedulerStarted
 from raysched.imaging.request import SegmentationRequest
 from raysched.journal.journal import Journal
 from raysched.results import stages
 from raysched.results.manifest import read_manifest
-from tests.chaos.nodes import Cable, Nodes, Place, two_places, until, why_no_namespaces
 
 pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -46,7 +47,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 def cable() -> Iterator[Cable]:
     if why := why_no_namespaces():
         pytest.skip(why)
-    with two_places() as made:
+    with two_machines() as made:
         yield made
 
 
@@ -115,9 +116,9 @@ def test_a_node_whose_raylet_is_gone_or_hangs_costs_its_chunk(
     nodes: Nodes, sample_slide: Path, undisturbed: str, how: str
 ) -> None:
     out = nodes.folder / "out"
-    nodes.head(Place())
-    other = nodes.join(Place(), "other")
-    with nodes.driver(Place(), str(sample_slide), str(out), "2") as driver:
+    nodes.head(Machine())
+    other = nodes.join(Machine(), "other")
+    with nodes.driver(Machine(), str(sample_slide), str(out), "2") as driver:
         before = driver.until(on_both_nodes, "work on both")
         nodes.remember(other)
         (raylet,) = other.named("raylet")
@@ -141,17 +142,17 @@ def test_a_head_that_is_started_again_on_the_same_state_folder_goes_on(
 ) -> None:
     out = nodes.folder / "out"
     asked = (str(sample_slide), str(out), "2")
-    head, other = nodes.head(Place()), nodes.join(Place(), "other")
-    with nodes.driver(Place(), *asked) as driver:
+    head, other = nodes.head(Machine()), nodes.join(Machine(), "other")
+    with nodes.driver(Machine(), *asked) as driver:
         before = driver.until(on_both_nodes, "work on both")
         for node in (head, other):
             nodes.remember(node)
         head.kill()
         other.kill()
-    nodes.head(Place())
+    nodes.head(Machine())
     began = time.time()
-    nodes.join(Place(), "other")
-    with nodes.driver(Place(), *asked) as driver:
+    nodes.join(Machine(), "other")
+    with nodes.driver(Machine(), *asked) as driver:
         first = driver.until(lambda said: "chunks" in said, "it is known")
         assert first["job"] == before["job"]
         assert first["chunks"] >= before["chunks"]
