@@ -131,7 +131,7 @@ def _tables(
     labels: ChunkLabels,
 ) -> Generator[Any]:
     """The staged table of each of some tiles, in order; in memory is a batch of tiles, and one tile
-    where memory is spared."""
+    where care is taken."""
     plan, most = staged.plan, 1 if is_careful() else batch_of(labels.engine)
     with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
         for begin in range(0, len(tiles), most):
