@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError, WorkerCrashedError
+from ray.exceptions import RayError, TaskCancelledError
 
 from raysched.cluster import tasks
 from raysched.cluster.deadlines import Extent, hung, limit_s
+from raysched.cluster.deaths import Died, meaning_of
 from raysched.cluster.fences import Fences
-from raysched.cluster.guard import clear_notes, taken_held, taken_note, too_large, was_worn
+from raysched.cluster.guard import clear_notes, was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.cluster.orders import order_of, title_of
-from raysched.cluster.run_endings import Lost, cause_of, event_of, not_begun
+from raysched.cluster.run_endings import Lost, event_of, not_begun
 from raysched.config import Config
 from raysched.core.commands import RunUnit
 from raysched.core.model import Failure, JobId, RunId, Stage, Unit
@@ -42,7 +42,6 @@ HALT_S = 10.0
 MARKERS_AT_ONCE = 8
 MARKER_S = 5.0
 """How long anybody waits for a marker, which is a courtesy."""
-MEMORY_SEEN = re.compile(r"was ([0-9.]+ ?GB / [0-9.]+ ?GB)")  # in what Ray says of a node
 LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
 
 
@@ -129,7 +128,9 @@ class Runs:
             ending = tasks.Halted()
         except RayError as error:
             # A kill by force ends like a crash; the core knows that it asked for it.
-            ending = await self._death(command, live, error)
+            died = Died(command, error, live.stopper is not None)
+            memory_short = self._lanes.was_short_of_memory
+            ending = await meaning_of(died, self._config.notes, memory_short)
         except RayschedError as error:  # the result could not be handed over
             failure = Failure(error.code, error.message, error.remedy)
             ending = tasks.Failed(failure, retryable=True)
@@ -145,42 +146,6 @@ class Runs:
         await self._report(lambda at: event_of(at, command.run, seconds, ending))
         await self._lanes.bury(command.lane)
         self._live.pop(command.run, None)
-
-    async def _death(self, command: RunUnit, live: LiveRun, error: RayError) -> tasks.Failed | Lost:
-        """What the end of a run's process means: if memory was the reason, the unit goes once more
-        with care, and fails if that ends in the same way."""
-        notes, run = self._config.notes, command.run
-        said = await asyncio.to_thread(taken_note, notes, run)
-        held = await asyncio.to_thread(taken_held, notes, run)
-        by_itself = said is not None
-        if said is None and live.stopper is None:
-            said = await self._killed_for_memory(command, error, held)
-        if said is None:
-            return Lost(cause_of(error))
-        log.warning("Run %s: %s", run, said.message)
-        if not command.careful:
-            return Lost(said.message.removesuffix("."), too_large=True)
-        return tasks.Failed(said, retryable=not by_itself)  # a machine may have room later
-
-    async def _killed_for_memory(
-        self, command: RunUnit, error: RayError, held: int | None
-    ) -> Failure | None:
-        """The failure of a unit whose machine was out of memory, as Ray or the system says."""
-        was_ray = isinstance(error, OutOfMemoryError)
-        if not was_ray:
-            crashed = isinstance(error, WorkerCrashedError) and held is not None
-            if not crashed or not await self._lanes.was_short_of_memory(command.lane):
-                return None
-        by = "Ray" if was_ray else "the system"
-        seen = MEMORY_SEEN.search(str(error))
-        facts = [f"the process held {held / 1e9:.1f} GB"] if held is not None else []
-        facts += [f"{seen[1]} of the machine were in use"] if seen else []
-        numbers = f" ({', '.join(facts)})" if facts else ""
-        return too_large(
-            f"The {command.unit.stage} stage was ended by {by}, because its machine had no memory "
-            f"left{numbers}",
-            command.careful,
-        )
 
     async def _outcome(self, command: RunUnit, live: LiveRun) -> tasks.Outcome | Lost:
         if not self._lanes.has(command.lane):
