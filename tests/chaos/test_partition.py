@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from nodes import Cable, Machine, Nodes, two_machines, why_no_namespaces
+from small_slides import undisturbed
 from standing import until
 
 from raysched.core.events import ChunkFinished, ResultPublished, SchedulerStarted
-from raysched.imaging.request import SegmentationRequest
 from raysched.journal.journal import Journal
-from raysched.results import stages
 from raysched.results.manifest import read_manifest
 
 pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -27,14 +26,9 @@ EARLY = 5
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sample_slide: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The checksum of the same job, done in this process."""
-    out = tmp_path_factory.mktemp("alone") / "out"
-    request = SegmentationRequest(slide=str(sample_slide), out=str(out), tile_px=128)
-    for chunk in range(len(stages.plan_slide(request, "alone").chunk_tiles)):
-        stages.segment_chunk(request, "alone", chunk, lambda: False)
-    stages.assemble(request, "alone", lambda: False)
-    return stages.publish(request, "alone").checksum
+def checksum(sample_slide: Path) -> str:
+    """What the same job finds in this process."""
+    return undisturbed(sample_slide, tile_px=128)
 
 
 @pytest.fixture
@@ -60,11 +54,11 @@ def report(figure: str) -> None:
     print(figure)
 
 
-def check_once(nodes: Nodes, out: Path, undisturbed: str) -> None:
+def check_once(nodes: Nodes, out: Path, checksum: str) -> None:
     """Each chunk was accepted once, the result is published once and is the undisturbed one."""
     manifest = read_manifest(out)
     assert manifest is not None
-    assert manifest.checksum == undisturbed
+    assert manifest.checksum == checksum
     accepted: Counter[int] = Counter()
     sent: dict[str, int] = {}
     epoch = published = 0
@@ -84,7 +78,7 @@ def check_once(nodes: Nodes, out: Path, undisturbed: str) -> None:
 
 
 def test_a_node_that_is_cut_off_costs_its_chunk_and_never_speaks_again(
-    nodes: Nodes, cable: Cable, sample_slide: Path, undisturbed: str
+    nodes: Nodes, cable: Cable, sample_slide: Path, checksum: str
 ) -> None:
     out = nodes.folder / "out"
     nodes.head(cable.left)
@@ -105,15 +99,15 @@ def test_a_node_that_is_cut_off_costs_its_chunk_and_never_speaks_again(
         until(far.has_ended, "the node that was given up ends by itself")
         nodes.join(cable.right, "again")
         ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
-    assert (ended["what"], ended["checksum"], ended["attempt"]) == ("succeeded", undisturbed, 1)
+    assert (ended["what"], ended["checksum"], ended["attempt"]) == ("succeeded", checksum, 1)
     for node in nodes.made:
         node.kill()
-    check_once(nodes, out, undisturbed)
+    check_once(nodes, out, checksum)
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_a_node_whose_raylet_is_gone_or_hangs_costs_its_chunk(
-    nodes: Nodes, sample_slide: Path, undisturbed: str, how: str
+    nodes: Nodes, sample_slide: Path, checksum: str, how: str
 ) -> None:
     out = nodes.folder / "out"
     nodes.head(Machine())
@@ -131,14 +125,14 @@ def test_a_node_whose_raylet_is_gone_or_hangs_costs_its_chunk(
         report(f"raylet {how}: its lane is given up after {lost['at'] - began:.1f} s")
         ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
     assert before["attempt"] == ended["attempt"] == 1
-    assert (ended["what"], ended["checksum"]) == ("succeeded", undisturbed)
+    assert (ended["what"], ended["checksum"]) == ("succeeded", checksum)
     for node in nodes.made:
         node.kill()
-    check_once(nodes, out, undisturbed)
+    check_once(nodes, out, checksum)
 
 
 def test_a_head_that_is_started_again_on_the_same_state_folder_goes_on(
-    nodes: Nodes, sample_slide: Path, undisturbed: str
+    nodes: Nodes, sample_slide: Path, checksum: str
 ) -> None:
     out = nodes.folder / "out"
     asked = (str(sample_slide), str(out), "2")
@@ -163,7 +157,7 @@ def test_a_head_that_is_started_again_on_the_same_state_folder_goes_on(
         report(f"head started again: a new chunk after {more['at'] - began:.1f} s")
         ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
     assert ended["epoch"] == before["epoch"] + 1
-    assert (ended["what"], ended["checksum"]) == ("succeeded", undisturbed)
+    assert (ended["what"], ended["checksum"]) == ("succeeded", checksum)
     for node in nodes.made:
         node.kill()
-    check_once(nodes, out, undisturbed)
+    check_once(nodes, out, checksum)
