@@ -17,7 +17,7 @@ from raysched.core.model import JobId, JobState
 from raysched.core.views import JobView
 from raysched.errors import Conflict
 from raysched.imaging.engine import load_engine
-from raysched.results.stages import staging_folder
+from raysched.results.folders import staging_folder
 from raysched.testing.ray_processes import UNITS, titled
 
 pytestmark = pytest.mark.ray

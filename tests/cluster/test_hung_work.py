@@ -22,6 +22,7 @@ from raysched.core.model import JobId, Stage, UserId
 from raysched.imaging.request import SegmentationRequest, TissueRequest, read_request
 from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.results import stages
+from raysched.results.folders import staging_folder
 from raysched.results.manifest import MANIFEST
 from raysched.testing.ray_processes import titled
 
@@ -113,7 +114,7 @@ def submit_what_hangs_in_assembling(cluster: Cluster, slide: Path) -> JobId:
     prepared = prepare(asked, user=USER, key="assemble", config=cluster.config)
     (spec,) = prepared.jobs
     stages.plan_slide(read_request(spec.kind, spec.request), spec.job)
-    result = stages.staging_folder(out, spec.job) / "result"
+    result = staging_folder(out, spec.job) / "result"
     result.mkdir()
     os.mkfifo(result / MANIFEST)
     asyncio.run(cluster.gateway.submit(prepared))
