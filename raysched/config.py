@@ -243,6 +243,16 @@ def auth_mode() -> str:
     return os.environ.get("RAY_AUTH_MODE", "")
 
 
+def missing_token() -> Path | None:
+    """Where Ray looks for its token on this machine, if it needs one and has none there. Ray takes
+    it from its environment first."""
+    if auth_mode() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return None
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    return None if path.is_file() else path
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """A settings file as nested dicts. Raises ``InvalidSetting``."""
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Final
 
 from raysched.cluster.doctor import Check, Finding, Grade, Look
+from raysched.cluster.nearby import ask_nearby
 
 HTTP_WAIT_S: Final = 10.0
 
@@ -38,7 +38,7 @@ def answers(look: Look) -> Iterator[Finding]:
     if url is None:
         return
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=HTTP_WAIT_S):  # noqa: S310 - our own
+        with ask_nearby(f"{url}/readyz", HTTP_WAIT_S):
             yield Finding(f"{url} is ready")
     except urllib.error.HTTPError as error:
         remedy = "Ask again in a moment; see what is said of the scheduler."

@@ -75,6 +75,15 @@ def stop_keeper(state: Path, keeper: Keeper, *, now: bool = False) -> None:
     """Have a ``raysched up`` stop, and wait until it has. Raises ``ClusterError``."""
     from raysched.cluster.record import keeper_of
 
+    if not keeper.is_here:
+        if keeper_of(state) is None:  # it has just ended
+            return
+        raise ClusterError(
+            f"`raysched up` (process {keeper.pid}) serves {state} from another machine or "
+            "container.",
+            remedy="Run `raysched down` there.",
+            pid=keeper.pid,
+        )
     try:
         os.kill(keeper.pid, signal.SIGQUIT if now else signal.SIGTERM)
     except ProcessLookupError:

@@ -21,11 +21,11 @@ from typing import Any, Final
 
 from raysched import __version__
 from raysched.cli.link import Link
-from raysched.cli.voice import Voice
+from raysched.cli.voice import Voice, lasting
 from raysched.cluster import processes
 from raysched.cluster.record import Keeper, UpLock
 from raysched.config import Config
-from raysched.errors import ClusterError
+from raysched.errors import ClusterError, ClusterUnreachable
 
 KEPT: Final = "from raysched.cli.kept import main; main()"
 """Not as a module by ``-m``: Ray would put that module's folder before all others in workers."""
@@ -60,18 +60,22 @@ class Running:
 
     process: subprocess.Popen[bytes]
     link: Link
-    began: float
+    mark: str
+    strangers: frozenset[Any]
+    """What this process had started before it was a keeper: a shell may have become it."""
     started_at: float = field(default_factory=time.monotonic)
     beat_at: float = field(default_factory=time.monotonic)
     up_at: float | None = None
     why: str | None = None
-    refused: bool = False
-    """It has said itself what keeps it from serving, as it was asked to."""
+    refused: str | None = None
+    """It has said itself what keeps it from serving, as it was asked to: the code of the error."""
+    replaced: bool = False
+    """Somebody else has closed its scheduler: it is not wanted any more."""
 
     def left(self) -> list[Any]:
         """Its own process and all that it has started, and what became of those."""
-        own = {each.pid: each for each in processes.below(os.getpid())}
-        session = processes.of_session(self.process.pid, self.began)
+        own = {each.pid: each for each in processes.below(os.getpid(), but=self.strangers)}
+        session = processes.of_session(self.process.pid, self.mark)
         return [*own.values(), *(each for each in session if each.pid not in own)]
 
 
@@ -89,6 +93,7 @@ class UpKeeper:
         """How often somebody has asked for the end."""
         self._is_again = False
         self._quick = 0
+        self._strangers = frozenset(processes.children())
 
     def keep(self) -> int:
         """Returns the exit code. Raises ``ClusterError`` when the service does not stay up."""
@@ -100,7 +105,7 @@ class UpKeeper:
                 self._clear(running)
                 if self._is_asked():
                     return self._stopped(code)
-                if code == 0 or (running.refused and not self._is_again):
+                if running.replaced or (running.refused and not self._is_again):
                     return code
                 self._pause(running, code)
                 if self._is_asked():
@@ -121,17 +126,18 @@ class UpKeeper:
         order = {"json": self._voice.json, "verbose": self._voice.verbose}
         config = self._config.model_dump(mode="json")
         link.tell(keeper=os.getpid(), again=self._is_again, config=config, **order)
-        running = Running(process, link, processes.began(process.pid))
+        running = Running(process, link, processes.mark(process.pid), self._strangers)
         self._lock.tell(self._said_of(running, None))
         return running
 
     def _said_of(self, running: Running | None, url: str | None) -> Keeper:
         return Keeper(
             pid=os.getpid(),
+            mark=processes.mark(os.getpid()),
             version=__version__,
             cluster=self._config.cluster.address,
             session=running.process.pid if running else 0,
-            began=running.began if running else 0.0,
+            session_mark=running.mark if running else "",
             url=url,
         )
 
@@ -167,7 +173,8 @@ class UpKeeper:
                 self._config = _at_port(self._config, each["up"]["port"])
                 self._lock.tell(self._said_of(running, each["up"]["url"]))
             running.why = each.get("why", running.why)
-            running.refused = running.refused or "refused" in each
+            running.refused = each.get("refused", running.refused)
+            running.replaced = running.replaced or "replaced" in each
         return said is not None
 
     def _is_silent(self, running: Running, now: float) -> bool:
@@ -191,10 +198,11 @@ class UpKeeper:
         served_s = time.monotonic() - running.up_at if running.up_at else 0.0
         self._quick = 1 if served_s > QUICK_S else self._quick + 1
         why = running.why or _ending(code)
-        if self._quick > MOST_QUICK:
+        is_away = self._config.cluster.address and running.refused == ClusterUnreachable.code
+        if self._quick > MOST_QUICK and not is_away:  # others start theirs again when they can
             raise ClusterError(
-                f"The service ended {self._quick} times in a row within {QUICK_S:g} s of its "
-                f"start, the last time because {why}.",
+                f"The service ended {self._quick} times in a row without having served for "
+                f"{QUICK_S:g} s, the last time because {why}.",
                 remedy="See what it said before, and `raysched doctor`; what was submitted is "
                 "kept.",
             )
@@ -226,7 +234,7 @@ class UpKeeper:
 def keep_up(config: Config, voice: Voice, lock: UpLock, means: Means = DEFAULT_MEANS) -> int:
     """Keep the service up; the exit code of the command. Raises as ``UpKeeper.keep``."""
     try:
-        return UpKeeper(config, voice, lock, means).keep()
+        return UpKeeper(config, lasting(voice), lock, means).keep()
     finally:
         lock.tell(None)
 

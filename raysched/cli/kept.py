@@ -6,6 +6,7 @@ Started and watched by ``raysched.cli.keeper``, and never without it: it ends wi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ import typer
 
 from raysched.cli.keeper import BROKEN_EXIT_CODE
 from raysched.cli.link import Link
-from raysched.cli.voice import Voice, reporting
+from raysched.cli.voice import Voice, lasting, reporting
 from raysched.cluster import processes
 from raysched.config import Config, load_config
 from raysched.core.model import LOCAL_USER
@@ -115,6 +116,7 @@ class Kept:
         """What runs on the cluster now is somebody else's, and stays."""
         self.voice.note("stopped: the scheduler was closed or replaced by another command")
         self.voice.emit(stopped={"by_another": True})
+        self.link.tell(replaced=True)
         _leave(0)
 
     def _refuse_joined(self, session: Session) -> None:
@@ -140,8 +142,9 @@ def _jobs(number: int) -> str:
 
 
 def _leave(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 
@@ -172,7 +175,7 @@ def main() -> None:
         said = heard
     processes.end_with(int(str(said[0]["keeper"])))
     link.when_over(lambda: _leave(1))
-    voice = Voice(json=bool(said[0]["json"]), verbose=bool(said[0]["verbose"]), out=out)
+    voice = lasting(Voice(bool(said[0]["json"]), bool(said[0]["verbose"]), out))
     try:
         with reporting(voice):
             settings = said[0]["config"]
@@ -182,8 +185,8 @@ def main() -> None:
                 kept.serve()
             except KeyboardInterrupt:  # before or after it served: nothing to keep
                 voice.note("stopped")
-            except RayschedError:
-                link.tell(refused=True)
+            except RayschedError as error:
+                link.tell(refused=error.code)
                 raise
     except typer.Exit as ending:
         sys.exit(ending.exit_code)

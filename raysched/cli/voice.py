@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -59,6 +59,30 @@ class Voice:
             }
         )
         self.note(f"error: {error.message}\n  do: {error.remedy}")
+
+
+class LastingVoice(Voice):
+    """Of what goes on where nobody can hear it: its log's disk is full, its terminal closed."""
+
+    def say(self, text: str = "") -> None:
+        """A line of the result, for people, if it can be said."""
+        with suppress(OSError):
+            super().say(text)
+
+    def note(self, text: str) -> None:
+        """A line beside the result, for people, if it can be said."""
+        with suppress(OSError):
+            super().note(text)
+
+    def emit(self, **what: Any) -> None:
+        """One JSON line, for programs, if it can be said."""
+        with suppress(OSError):
+            super().emit(**what)
+
+
+def lasting(voice: Voice) -> LastingVoice:
+    """The same voice for a service, which does not end because a line could not be written."""
+    return LastingVoice(voice.json, voice.verbose, voice.out)
 
 
 def say_table(voice: Voice, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

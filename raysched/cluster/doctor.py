@@ -76,7 +76,7 @@ def examine(look: Look, checks: dict[str, Check], *, repair: bool) -> Iterator[F
         try:
             for finding in check(look):
                 yield _repaired(name, finding) if repair else Found(name, finding)
-        except (RayschedError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - what is broken may break a check in any way
             yield Found(name, _failed(error))
 
 
@@ -89,6 +89,14 @@ def _repaired(name: str, finding: Finding) -> Found:
         return Found(name, _failed(error))
 
 
-def _failed(error: RayschedError | OSError) -> Finding:
-    remedy = error.remedy if isinstance(error, RayschedError) else "Check who may read and write it"
-    return Finding(str(error), Grade.BAD, remedy)
+def _failed(error: Exception) -> Finding:
+    match error:
+        case RayschedError():
+            return Finding(error.message, Grade.BAD, error.remedy)
+        case OSError():
+            remedy = "Check that this user may read and write it, and that its disk answers."
+            return Finding(str(error), Grade.BAD, remedy)
+    first = next(iter(str(error).strip().splitlines()), "")
+    remedy = "Do what the other lines say, then look again; if this stays, report it."
+    says = f"this could not be looked at ({type(error).__name__}: {first[:200]})"
+    return Finding(says, Grade.BAD, remedy)

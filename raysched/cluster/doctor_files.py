@@ -13,14 +13,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from raysched.cluster import processes
 from raysched.cluster.doctor import Check, Finding, Grade, Look
-from raysched.cluster.record import CLUSTER, cluster_of, last_keeper, left_behind
+from raysched.cluster.record import CLUSTER, cluster_of, keeper_of, last_keeper, left_behind
 from raysched.core.model import SUCCEEDED, JobId
-from raysched.errors import RayschedError
+from raysched.errors import Conflict, RayschedError
 from raysched.imaging.catalogue import catalogue
 from raysched.imaging.engine import load_engine
 from raysched.journal.database import JOURNAL_NAME
@@ -43,6 +44,9 @@ IN_THE_MAKING: Final = re.compile(r"^\..+\.[0-9a-f]{12}$")
 def state_folder(look: Look) -> Iterator[Finding]:
     """There, writable, with room."""
     state = look.config.state
+    if state.exists() and not state.is_dir():
+        yield Finding(f"{state} is no folder", Grade.BAD, "Point RAYSCHED_STATE at a folder.")
+        return
     if not state.is_dir():
         yield Finding(f"{state} does not exist", Grade.NOTE, "The first `raysched up` makes it.")
         return
@@ -96,6 +100,10 @@ def cluster_record(look: Look) -> Iterator[Finding]:
     found = cluster_of(look.config.state)
     if found is not None and not found.is_live:
         path = look.config.state / CLUSTER
+        if look.keeper is not None:  # which writes it anew
+            says = f"process {found.pid} of the service has ended"
+            yield Finding(says, Grade.NOTE, "`raysched up` starts it again by itself.")
+            return
 
         def forget() -> str:
             path.unlink(missing_ok=True)
@@ -135,7 +143,19 @@ def journal(look: Look) -> Iterator[Finding]:
         for part in there:
             copy = shutil.copytree if part.is_dir() else shutil.copy2
             copy(part, Path(name) / part.name)
-        whole = verified(Path(name))
+        try:
+            whole = verified(Path(name))
+        except RayschedError as error:  # in words about the journal itself, not about the copy
+            says, remedy = (
+                text.replace(name, str(state)) for text in (error.message, error.remedy)
+            )
+            yield Finding(says, Grade.BAD, remedy)
+            return
+    if whole.notices and not _is_stopped(state):
+        says = "a service began to write the journal while it was looked at"
+        yield Finding(says, Grade.NOTE, "Nothing: a service verifies it when it starts.")
+        look.stopped = False
+        return
     look.core = whole.core
     if whole.notices:
         remedy = "Mend it: `raysched journal repair`; what is replaced is kept aside."
@@ -160,14 +180,7 @@ def staging(look: Look) -> Iterator[Finding]:
         known = look.core.state.jobs.get(JobId(job)) if look.core else None
         is_published = (folder.parent / job / "manifest.json").is_file()
         if known is not None and known.state is SUCCEEDED and is_published:
-            yield _removable(folder, f"{folder} is left of {job}, which has succeeded")
-
-
-def markers(look: Look) -> Iterator[Finding]:
-    """What told runs to stop; no run is alive when the service is stopped."""
-    for folder, _ in _staged(look):
-        for marker in folder.glob("stop.*"):
-            yield _removable(marker, f"{marker} told a run to stop that has ended")
+            yield _removable(look, folder, f"{folder} is left of {job}, which has succeeded")
 
 
 def in_the_making(look: Look) -> Iterator[Finding]:
@@ -178,14 +191,15 @@ def in_the_making(look: Look) -> Iterator[Finding]:
         for path in folder.iterdir():
             is_old = time.time() - path.stat().st_mtime > OLD_S
             if IN_THE_MAKING.match(path.name) and path.is_file() and is_old:
-                yield _removable(path, f"{path} was never finished")
+                yield _removable(look, path, f"{path} was never finished")
 
 
 def notes(look: Look) -> Iterator[Finding]:
-    """What ended processes have left for a scheduler that is gone."""
+    """What ended processes have left for a scheduler that is gone, and what told them to stop."""
     left = list(look.config.notes.glob("*")) if look.stopped else []
     if left:
-        yield _removable(look.config.notes, f"{len(left)} notes of runs that ended before the stop")
+        says = f"{len(left)} notes of runs that ended before the stop"
+        yield _removable(look, look.config.notes, says)
 
 
 def shared_memory(look: Look) -> Iterator[Finding]:  # noqa: ARG001 - checks share one signature
@@ -221,7 +235,6 @@ CHECKS: Final[dict[str, Check]] = {
     "journal": journal,
     "clock": clock,
     "staging": staging,
-    "markers": markers,
     "unfinished files": in_the_making,
     "notes": notes,
     "shared memory": shared_memory,
@@ -238,15 +251,41 @@ def _staged(look: Look) -> list[tuple[Path, str]]:
     return [(path, match["job"]) for path, match in found if match]
 
 
-def _removable(path: Path, says: str) -> Finding:
+def _removable(look: Look, path: Path, says: str) -> Finding:
     def remove() -> str:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with _while_stopped(look.config.state):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         return f"removed {path}"
 
     return Finding(says, Grade.BAD, "Remove it: `raysched doctor --repair`.", remove)
+
+
+@contextmanager
+def _while_stopped(state: Path) -> Iterator[None]:
+    """A service that starts meanwhile waits. Raises ``Conflict`` where one has started already."""
+    with (state / LOCK_NAME).open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = keeper_of(state) is None
+        except BlockingIOError:
+            is_free = False
+        if not is_free:
+            raise Conflict(
+                "A service has started meanwhile: what it may use is not touched.",
+                remedy="Look again: `raysched doctor`.",
+            )
+        yield
+
+
+def _is_stopped(state: Path) -> bool:
+    try:
+        with _while_stopped(state):
+            return True
+    except Conflict:
+        return False
 
 
 def _size(path: Path) -> int:

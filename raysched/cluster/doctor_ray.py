@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, TypeVar
 
 import ray
@@ -20,7 +19,7 @@ from raysched.cluster.scheduler_actor import find_scheduler
 from raysched.cluster.session import join
 from raysched.cluster.sight import ClusterView
 from raysched.cluster.versions import other_version
-from raysched.config import auth_mode
+from raysched.config import missing_token
 from raysched.core.model import LaneId
 
 T = TypeVar("T")
@@ -47,8 +46,7 @@ def ray_reachable(look: Look) -> Iterator[Finding]:
         else:
             yield Finding(f"no Ray answers at {address}", Grade.BAD, "Check --address, start Ray.")
         return
-    token = Path.home() / ".ray" / "auth_token"
-    if auth_mode() == "token" and not token.is_file():
+    if (token := missing_token()) is not None:
         yield Finding(
             f"Ray asks for a token here, and {token} is not there",
             Grade.BAD,
@@ -66,7 +64,9 @@ def scheduler(look: Look) -> Iterator[Finding]:
         return
     health = _ask(look, "health", Health)
     if health is None:
-        remedy = "Start it: `raysched up`. Restarts itself; if this stays, see the actor's log."
+        remedy = "Start it: `raysched up`."
+        if look.keeper:
+            remedy = "It starts again by itself; if this stays: `raysched down`, `raysched up`."
         yield Finding("no scheduler answers on the cluster", Grade.BAD, remedy)
     elif health.version != __version__:
         error = other_version(health.version)

@@ -109,8 +109,8 @@ class Lanes:
         """Say that a lane is gone, if it was given up; another is opened in its place."""
         if lane in self._given_up:
             self._given_up.discard(lane)
-            del self._groups[lane]
-            await self._report(partial(_given_up, lane))
+            if self._groups.pop(lane, None) is not None:  # else its node was found gone meanwhile
+                await self._report(partial(_given_up, lane))
 
     async def was_short_of_memory(self, lane: LaneId) -> bool:
         """Whether the system under a lane has killed a process for want of memory since this was

@@ -2,24 +2,28 @@
 
 ``raysched up`` runs the service in a session of its own, which all that it starts belongs to. What
 leaves that session stays below the keeper, which adopts orphans where the system lets it (Linux).
+
+Numbers of processes are used again, mean others in other containers and on other machines, and
+the clock may be set: a process is known again by its mark.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
+import platform
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 
 import psutil
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 END_WAIT_S = 10.0
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-SAME_START_S = 0.05
-"""The system says when a process began in hundredths of a second."""
 
 
 def adopt_orphans() -> None:
@@ -34,30 +38,38 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
-def began(pid: int) -> float:
-    """When a process began, in seconds since the epoch; 0 where there is none."""
+def mark(pid: int) -> str:
+    """What tells a process from all others that had or will have its number, here, after a reboot
+    and on other machines; empty where there is none. The clock may be set meanwhile."""
     try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return 0.0
+        if platform.system() == "Linux":
+            ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            return f"{_boot()}/{ticks}"
+        return f"{_boot()}/{psutil.Process(pid).create_time():.2f}"
+    except (OSError, psutil.Error, ValueError):
+        return ""
 
 
-def is_alive(pid: int, began_at: float | None = None) -> bool:
-    """Whether a process is there that has not ended, and is the one that began then."""
+def is_alive(pid: int, marked: str = "") -> bool:
+    """Whether a process is there that has not ended, and is the one of this mark."""
     try:
-        process = psutil.Process(pid)
-        is_same = began_at is None or abs(process.create_time() - began_at) <= SAME_START_S
-        return is_same and process.status() not in ENDED
-    except psutil.Error:
+        is_same = not marked or mark(pid) == marked
+        return is_same and psutil.Process(pid).status() not in ENDED
+    except (psutil.Error, ValueError, OverflowError):
         return False
 
 
-def below(pid: int) -> list[psutil.Process]:
-    """All descendants of a process that have not ended."""
-    try:
-        return [each for each in psutil.Process(pid).children(recursive=True) if runs(each)]
-    except psutil.Error:
-        return []
+def below(pid: int, *, but: Collection[psutil.Process] = ()) -> list[psutil.Process]:
+    """All descendants of a process that have not ended; ``but``: children that are left out, with
+    all below them."""
+    found: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children():
+            if child not in but:
+                found.append(child)
+                with contextlib.suppress(psutil.Error):
+                    found += child.children(recursive=True)
+    return [each for each in found if runs(each)]
 
 
 def children() -> list[psutil.Process]:
@@ -65,10 +77,11 @@ def children() -> list[psutil.Process]:
     return [each for each in psutil.Process().children() if runs(each)]
 
 
-def of_session(leader: int, began_at: float) -> list[psutil.Process]:
+def of_session(leader: int, marked: str) -> list[psutil.Process]:
     """The processes of a session, also when its leader is gone. None if the number of the leader
-    has become another process's."""
-    if began_at <= psutil.boot_time() or (psutil.pid_exists(leader) and not _is(leader, began_at)):
+    has become another process's, or meant one of another machine or before a reboot."""
+    is_of_here = marked.rpartition("/")[0] == _boot()
+    if not is_of_here or (psutil.pid_exists(leader) and mark(leader) != marked):
         return []
     return [each for each in psutil.process_iter() if _session(each.pid) == leader and runs(each)]
 
@@ -97,8 +110,12 @@ def reap(*, but: int = 0) -> None:
                     os.waitpid(process.pid, os.WNOHANG)
 
 
-def _is(pid: int, began_at: float) -> bool:
-    return abs(began(pid) - began_at) <= SAME_START_S
+@functools.cache
+def _boot() -> str:
+    """Which machine this is, since its last boot."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{platform.node()}-{psutil.boot_time():.0f}"
 
 
 def runs(process: psutil.Process) -> bool:

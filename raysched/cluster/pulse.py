@@ -12,7 +12,6 @@ import http.client
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import ray
 from ray.exceptions import RayError
 
 from raysched.cluster import processes
+from raysched.cluster.nearby import ask_nearby
 from raysched.cluster.scheduler_actor import find_scheduler
 from raysched.cluster.session import Session
 
@@ -54,6 +54,7 @@ class Pulse:
         self._namespace = namespace
         self._watched = watched
         self._head = _head() if session.owned else {}
+        self._node = ray.get_runtime_context().get_node_id()
         self._scheduler = self._scheduler_id()
         self._missed = 0
         self._http_at = self._asked_at = time.monotonic()
@@ -98,7 +99,8 @@ class Pulse:
             return None
         self._asked_at = now
         try:
-            is_there = any(node["Alive"] for node in ray.nodes())
+            if self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}:
+                return None  # no beat: a head that was started anew knows no scheduler, either
             self._note_scheduler()
         except (RayError, ConnectionError, RuntimeError, ValueError):
             return None  # no beat
@@ -106,8 +108,7 @@ class Pulse:
             self._http_at = time.monotonic()
         elif time.monotonic() > self._http_at + HTTP_SILENT_S:
             return f"HTTP has not answered for {HTTP_SILENT_S:g} s"
-        if is_there:
-            self._watched.beat()
+        self._watched.beat()
         return None
 
     def _note_scheduler(self) -> None:
@@ -133,7 +134,7 @@ def _head() -> dict[psutil.Process, str]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=HTTP_WAIT_S) as response:  # noqa: S310 - our own
+        with ask_nearby(url, HTTP_WAIT_S) as response:
             return bool(response.status == http.client.OK)
     except urllib.error.HTTPError:
         return True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import urllib.request
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import ray
 
+from raysched.cluster.nearby import ask_nearby
 from raysched.errors import ClusterError
 
 WAIT_S = 3.0
@@ -89,7 +89,7 @@ def _family_of(families: dict[str, _Family], name: str) -> _Family:
 
 def _answer_of(address: str) -> str | None:
     try:
-        with urllib.request.urlopen(address, timeout=WAIT_S) as answer:  # noqa: S310 - a node's
+        with ask_nearby(address, WAIT_S) as answer:
             text: bytes = answer.read(MOST_BYTES)
     except OSError:
         return None

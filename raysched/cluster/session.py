@@ -151,7 +151,7 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
     )
     address = str(ray.get_runtime_context().gcs_address)
     owner = os.getpid()
-    said = ClusterRecord(address=address, pid=owner, began=processes.began(owner))
+    said = ClusterRecord(address=address, pid=owner, mark=processes.mark(owner))
     record.write_text(said.model_dump_json())
     url = context.dashboard_url or None
     return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from raysched.cli.main import app
-from raysched.cluster.record import CLUSTER, ClusterRecord, Keeper, UpLock
-from raysched.config import load_config
+from raysched.cluster.doctor import Finding, Look, examine
+from raysched.cluster.doctor_files import CHECKS
+from raysched.cluster.record import CLUSTER, LOCK, ClusterRecord, Keeper, UpLock
+from raysched.config import load_config, missing_token
 from raysched.core.events import TimePassed
+from raysched.errors import Conflict
 from raysched.journal.database import JOURNAL_NAME
 from raysched.journal.entries import Entry
 from raysched.journal.journal import Journal
@@ -98,7 +103,6 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     state: Path,
 ) -> None:
     left, open_ = staging(state, "job-a"), staging(state, "job-c")
-    (open_ / "stop.r7").touch()
     unfinished = open_ / "chunks-1" / ".000001.arrow.0123456789ab"
     unfinished.touch()
     os.utime(unfinished, (LONG_AGO, LONG_AGO))
@@ -107,9 +111,9 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     notes = load_config().notes
     notes.mkdir()
     (notes / "r7.json").write_text("{}")
-    record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS, began=1.0)
+    record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS)
     (state / CLUSTER).write_text(record.model_dump_json())
-    sick = {"staging", "markers", "unfinished files", "notes", "cluster.json"}
+    sick = {"staging", "unfinished files", "notes", "cluster.json"}
     before = tree(state)
     code, found = doctor()
     assert (code, wrong(found)) == (1, sick)
@@ -122,12 +126,12 @@ def test_what_was_left_behind_is_found_and_repaired_and_nothing_else_is_touched(
     assert kept == tree(state)
     assert fresh.exists()
     gone = {Path(name).name for name in before.keys() - kept.keys()}
-    assert gone == {"000000.json", "stop.r7", unfinished.name, "r7.json", CLUSTER}
+    assert gone == {"000000.json", unfinished.name, "r7.json", CLUSTER}
     assert doctor()[0] == 0
 
 
 def test_nothing_of_a_service_that_runs_is_taken_for_a_leftover(state: Path) -> None:
-    (staging(state, "job-a") / "stop.r7").touch()
+    staging(state, "job-a")
     lock = UpLock.take(state)
     assert lock is not None
     lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
@@ -138,6 +142,58 @@ def test_nothing_of_a_service_that_runs_is_taken_for_a_leftover(state: Path) -> 
     lock.release()
 
 
+def test_what_a_service_that_started_meanwhile_may_use_is_not_removed(state: Path) -> None:
+    left = staging(state, "job-a")
+    look = Look.at(load_config())
+    (found,) = [each for each in examine(look, CHECKS, repair=False) if each.check == "staging"]
+    assert found.finding.repair is not None
+    with Journal.open(state), pytest.raises(Conflict, match="has started meanwhile"):
+        found.finding.repair()
+    lock = UpLock.take(state)
+    assert lock is not None
+    lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
+    with pytest.raises(Conflict, match="has started meanwhile"):
+        found.finding.repair()
+    lock.release()
+    assert left.exists()
+    found.finding.repair()
+    assert not left.exists()
+
+
+def test_a_service_that_is_being_started_again_is_not_called_wrong(state: Path) -> None:
+    record = ClusterRecord(address="127.0.0.1:1", pid=NO_PROCESS)
+    (state / CLUSTER).write_text(record.model_dump_json())
+    lock = UpLock.take(state)
+    assert lock is not None
+    lock.tell(Keeper(pid=os.getpid(), version="0.0.1"))
+    code, found = doctor("--repair")
+    assert (code, wrong(found)) == (0, set())
+    assert (state / CLUSTER).exists()
+    lock.release()
+
+
+def test_files_that_are_rubbish_are_read_as_nothing(state: Path) -> None:
+    for name in (LOCK, CLUSTER):
+        (state / name).write_bytes(b"\xff\x00{")
+    code, found = doctor("--repair")
+    assert (code, wrong(found)) == (0, set())
+
+
+def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(state: Path) -> None:
+    def broken(_: Look) -> Iterator[Finding]:
+        yield Finding("so far all is well")
+        raise ValueError("nobody thought of this")
+
+    table = {"broken": broken, "other": lambda _: iter([Finding("it is well")])}
+    found = list(examine(Look.at(load_config()), table, repair=True))
+    assert [(each.check, each.is_wrong) for each in found] == [
+        ("broken", False),
+        ("broken", True),
+        ("other", False),
+    ]
+    assert "ValueError: nobody thought of this" in found[1].finding.says
+
+
 def test_a_damaged_journal_is_named_and_left_as_it_is(state: Path) -> None:
     path = state / JOURNAL_NAME
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
@@ -146,6 +202,18 @@ def test_a_damaged_journal_is_named_and_left_as_it_is(state: Path) -> None:
     assert (code, wrong(found)) == (1, {"journal"})
     assert "raysched journal repair" in found["journal"][0]["remedy"]
     assert tree(state) == before
+
+
+def test_a_journal_that_cannot_be_read_is_named_where_it_is(state: Path) -> None:
+    """Not where the copy of it was that was looked at."""
+    path = state / JOURNAL_NAME
+    path.unlink()
+    path.mkdir()
+    _, found = doctor()
+    (line,) = found["journal"]
+    assert line["grade"] == "wrong"
+    assert str(path) in line["says"]
+    assert "raysched-doctor" not in line["says"] + line["remedy"]
 
 
 def test_a_clock_behind_the_journal_is_named(state: Path) -> None:
@@ -160,6 +228,25 @@ def test_a_cluster_that_does_not_answer_is_named(state: Path) -> None:
     code, found = doctor("--address", "127.0.0.1:1")
     assert (code, wrong(found)) == (1, {"Ray"})
     assert found["Ray"][0]["says"] == "no Ray answers at 127.0.0.1:1"
+
+
+def test_a_token_that_ray_would_not_find_is_named(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(state))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code, found = doctor("--address", f"127.0.0.1:{server.getsockname()[1]}")
+    assert (code, wrong(found)) == (1, {"Ray"})
+    assert str(state / ".ray" / "auth_token") in found["Ray"][0]["says"]
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 32)
+    assert missing_token() is None
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (state / "token").write_text("x" * 32)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(state / "token"))
+    assert missing_token() is None
 
 
 def test_a_missing_engine_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
+from small_disks import small_disk
+from typer.testing import CliRunner
 
-from raysched.cluster.record import UpLock, keeper_of, left_behind
+from raysched.cli.main import app
+from raysched.cluster.record import Keeper, UpLock, being_started, keeper_of, left_behind
 
 LAST = 45.0
 
@@ -73,10 +77,10 @@ def lives(state: Path) -> list[Any]:
 
 
 @contextmanager
-def kept(state: Path, service: str) -> Iterator[subprocess.Popen[str]]:
-    """A keeper in a process of its own."""
+def kept(state: Path, service: str, *before: str) -> Iterator[subprocess.Popen[str]]:
+    """A keeper in a process of its own; ``before``: the words of what becomes it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", KEEPER, str(state), SERVICE + service],
+        [*before, sys.executable, "-c", KEEPER, str(state), SERVICE + service],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -84,7 +88,9 @@ def kept(state: Path, service: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def said(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -128,6 +134,45 @@ def test_a_service_that_dies_is_started_again_on_its_port_with_nothing_left(tmp_
     assert keeper_of(tmp_path) is None
 
 
+def test_a_service_that_ends_in_order_without_being_asked_is_started_again(tmp_path: Path) -> None:
+    with kept(
+        tmp_path, "up() if lives else link.tell(up={'url': 'http://a:1', 'port': 1})"
+    ) as keeper:
+        assert said(keeper)["ended"]["why"] == "its process ended with code 0"
+        while len(lives(tmp_path)) < 2:
+            assert keeper.poll() is None
+
+
+def test_a_service_that_somebody_else_has_replaced_is_not_started_again(tmp_path: Path) -> None:
+    with kept(tmp_path, "link.tell(replaced=True)") as keeper:
+        assert keeper.wait(LAST) == 0
+    assert len(lives(tmp_path)) == 1
+
+
+def test_a_service_is_kept_up_where_nobody_hears_what_is_said(tmp_path: Path) -> None:
+    with kept(tmp_path, "up() if lives else sys.exit(1)") as keeper:
+        assert keeper.stdout is not None
+        keeper.stdout.close()
+        while len(lives(tmp_path)) < 2:
+            assert keeper.poll() is None
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(LAST) == 0
+
+
+def test_what_a_shell_had_started_before_it_became_the_keeper_is_not_ended(tmp_path: Path) -> None:
+    """As a container does: `ray start --head; exec raysched up --address ...`."""
+    shell = ("sh", "-c", 'sleep 600 & exec "$@"', "sh")
+    with kept(tmp_path, "up() if lives else sys.exit(1)", *shell) as keeper:
+        said(keeper)
+        while len(lives(tmp_path)) < 2:
+            assert keeper.poll() is None
+        (sleeper,) = [each for each in below(keeper, 1) if each.name() == "sleep"]
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(LAST) == 0
+        assert sleeper.is_running()
+        sleeper.kill()
+
+
 def test_a_service_that_stands_still_is_started_again(tmp_path: Path) -> None:
     with kept(tmp_path, "up()") as keeper:
         while not (known := keeper_of(tmp_path)) or known.url is None:
@@ -148,8 +193,20 @@ def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) 
         assert keeper.wait(LAST) == error["exit_code"] == 4
 
 
+def test_a_cluster_of_others_that_is_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    once = "def up_once():\n    link.tell(up={'url': 'http://a:1', 'port': 1})\n"
+    service = "link.tell(refused='cluster_unreachable') if lives else up_once()\nsys.exit(4)"
+    with kept(tmp_path, once + service) as keeper:
+        for _ in range(7):
+            assert "ended" in said(keeper)
+        assert keeper.poll() is None
+
+
 def test_a_service_that_never_served_and_says_why_is_not_started_again(tmp_path: Path) -> None:
-    with kept(tmp_path, "link.tell(refused=True)\nsys.exit(2)") as keeper:
+    with kept(tmp_path, "link.tell(refused='conflict')\nsys.exit(2)") as keeper:
         assert keeper.wait(LAST) == 2
     assert len(lives(tmp_path)) == 1
 
@@ -184,3 +241,54 @@ def test_a_killed_keeper_takes_its_service_with_it_and_what_stays_is_known(tmp_p
         lock.release()
         for each in left:
             each.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends children with their parent")
+def test_the_next_up_ends_what_a_killed_one_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYSCHED_STATE", str(tmp_path))
+    with kept(tmp_path, "helper()\nup()") as keeper:
+        helpers = below(keeper, 2)
+        while not (known := keeper_of(tmp_path)) or known.url is None:
+            assert keeper.poll() is None
+        keeper.kill()
+        keeper.wait()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(app, ["up", "--host", "127.0.0.1", "--port", str(port)])
+    assert f"(process {known.pid}) had left" in result.output
+    assert "in use already" in result.output
+    assert gone(helpers)
+
+
+def test_down_ends_nobody_who_has_the_number_of_an_up_on_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYSCHED_STATE", str(tmp_path))
+    other = subprocess.Popen(["sleep", "600"])
+    lock = UpLock.take(tmp_path)
+    assert lock is not None
+    lock.tell(elsewhere := Keeper(pid=other.pid, version="1", mark="another-machine/1"))
+    assert "another machine" in str(being_started(elsewhere))
+    result = CliRunner().invoke(app, ["down", "--now"])
+    assert result.exit_code == 4
+    assert "from another machine or container" in result.output
+    assert other.poll() is None
+    joined = Keeper(pid=os.getpid(), version="1", cluster="10.0.0.1:6379")
+    assert "--address 10.0.0.1:6379" in being_started(joined).remedy
+    other.kill()
+    other.wait()
+    lock.release()
+
+
+def test_who_serves_is_known_on_a_full_disk() -> None:
+    with small_disk("64k") as disk:
+        lock = UpLock.take(disk.path)
+        assert lock is not None
+        lock.tell(None)
+        disk.fill()
+        said = Keeper(pid=os.getpid(), version="1", url="http://here:1")
+        lock.tell(said)
+        assert keeper_of(disk.path) == said
+        lock.release()
