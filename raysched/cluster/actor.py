@@ -185,6 +185,7 @@ class SchedulerActor:
         except NotFound:
             past = await past_job(life, event.user, event.job)
         if isinstance(event, JobCancelRequested) and past.state is JobState.CANCELLED:
+            await _shut_past(life, event.user, job=event.job)
             return past
         raise Conflict(
             f"Job {event.job} has {past.state} long ago and is in the archive.",
@@ -220,6 +221,7 @@ class SchedulerActor:
         except NotFound:
             past = await past_workflow(life, user, workflow, slice(PAGE_MOST))
         if past.states.get(JobState.CANCELLED):
+            await _shut_past(life, user, workflow=workflow)
             return past
         raise Conflict(
             f"All jobs of workflow {workflow} have ended already.",
@@ -482,3 +484,10 @@ async def _ensure_local(life: Life) -> None:
     """The operator's own user is there from the first time that anybody asks for users or keys."""
     if LOCAL_USER not in life.core.state.identities.accounts:
         await life.post(UserCreated(life.now(), LOCAL_USER, LOCAL_USER, Role.ADMIN, LOCAL_USER))
+
+
+async def _shut_past(life: Life, user: UserId, **names: str) -> None:
+    """A cancel that is repeated when its jobs are in the archive promises the same as the first,
+    which may have been answered that a disk did not let it be known."""
+    found = await life.look_up(user, **names)
+    await life.shut(found.jobs if found is not None else ())

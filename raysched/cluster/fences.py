@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+from raysched.core.commands import Retire
 from raysched.core.events import (
     AllCancelRequested,
     Event,
@@ -22,12 +25,13 @@ from raysched.core.events import (
     UserDeleted,
     WorkflowCancelRequested,
 )
-from raysched.core.model import PUBLISH, JobId, JobState, RunId
+from raysched.core.model import PUBLISH, JobId, JobState, RunId, UserId
 from raysched.core.state import Job, State
 from raysched.errors import ClusterError, RayschedError
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.results.fencing import hand_over, take_back
 from raysched.results.folders import staging_folder
+from raysched.results.storage import DISK, Disk
 
 log = logging.getLogger(__name__)
 
@@ -39,35 +43,65 @@ STOPPED = {
     JobState.RETRY_WAITING,
 }
 PATIENCE_S = 20.0
-THREADS = 8
+THREADS = 32
+THREADS_OF_USER = 4
+"""Results may be on a storage that hangs: these threads keep that from all else, and each user has
+so many of them at most, so that nobody waits for another's storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is done with a job's result, after what was to be done before."""
+
+    task: asyncio.Task[None]
+    takes_back: bool
 
 
 class Fences:
     """The handing over and taking back of one life: one after another for each job."""
 
-    def __init__(self) -> None:
-        # Results may be on a storage that hangs: threads of their own keep that from all others.
+    def __init__(self, disk: Disk = DISK) -> None:
+        self._disk = disk
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fences")
-        self._turns: dict[JobId, asyncio.Task[None]] = {}
+        self._turns: dict[JobId, Turn] = {}
+        self._rooms = defaultdict[UserId, asyncio.Semaphore](
+            lambda: asyncio.Semaphore(THREADS_OF_USER)
+        )
 
-    async def hand_over(self, request: SlideRequest, job: JobId, run: RunId) -> None:
+    async def hand_over(self, user: UserId, request: SlideRequest, job: JobId, run: RunId) -> None:
         """Let one run of publish have the result. Raises ``StorageFailed``, ``StorageFull``."""
-        await self._in_turn(job, lambda: hand_over(_staging(request, job), run))
+        staging = _staging(request, job)
+        turn = self._take_turn(user, job, lambda: hand_over(staging, run, self._disk), False)
+        await asyncio.shield(turn)  # whoever gives up waiting leaves the disk as it is
 
-    async def take_back(self, request: SlideRequest, job: JobId) -> None:
+    async def take_back(self, user: UserId, request: SlideRequest, job: JobId) -> None:
         """Let none have it any more. Raises ``StorageFailed``, ``StorageFull``."""
-        await self._in_turn(job, lambda: take_back(_staging(request, job)))
+        last = self._turns.get(job)
+        if last is not None and last.takes_back:  # however many ask, once is enough
+            turn = last.task
+        else:
+            staging = _staging(request, job)
+            turn = self._take_turn(user, job, lambda: take_back(staging, self._disk), True)
+        await asyncio.shield(turn)
 
     async def shut(self, jobs: Iterable[Job]) -> None:
-        """Take back what may have been handed over of jobs that have stopped.
+        """Take back what may have been handed over of those jobs that have stopped; none of them
+        waits for another's disk.
 
         Raises ``ClusterError`` when a disk does not let it be known.
         """
+        asked = [(job, _request_of(job)) for job in jobs if _may_be_handed_over(job)]
+        each = (
+            self.take_back(job.user, request, job.id)
+            for job, request in asked
+            if request is not None
+        )
         try:
             async with asyncio.timeout(PATIENCE_S):
-                for job in jobs:
-                    if (request := _request_of(job)) is not None:
-                        await self.take_back(request, job.id)
+                ends = await asyncio.gather(*each, return_exceptions=True)
+            for end in ends:
+                if end is not None:
+                    raise end
         except (TimeoutError, RayschedError) as error:
             why = error.message if isinstance(error, RayschedError) else "the disk does not answer"
             raise ClusterError(
@@ -75,38 +109,43 @@ class Fences:
                 remedy="Check the disk that holds the results folder, then ask once more.",
             ) from error
 
-    async def _in_turn(self, job: JobId, work: Callable[[], None]) -> None:
+    def _take_turn(
+        self, user: UserId, job: JobId, work: Callable[[], None], takes_back: bool
+    ) -> asyncio.Task[None]:
         before = self._turns.get(job)
-        turn = self._turns[job] = asyncio.create_task(self._after(before, work))
-        turn.add_done_callback(lambda done: self._leave(job, done))
-        await asyncio.shield(turn)  # whoever gives up waiting leaves the disk as it is
+        task = asyncio.create_task(self._after(before, user, work))
+        turn = self._turns[job] = Turn(task, takes_back)
+        task.add_done_callback(lambda _: self._leave(job, turn))
+        return task
 
-    async def _after(self, before: Awaitable[None] | None, work: Callable[[], None]) -> None:
+    async def _after(self, before: Turn | None, user: UserId, work: Callable[[], None]) -> None:
         if before is not None:
-            await asyncio.gather(before, return_exceptions=True)
-        await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            await asyncio.gather(before.task, return_exceptions=True)
+        async with self._rooms[user]:
+            await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def end(self) -> None:
         """The life is over. What has begun comes to its end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self, job: JobId, done: asyncio.Task[None]) -> None:
-        if self._turns.get(job) is done:
+    def _leave(self, job: JobId, turn: Turn) -> None:
+        if self._turns.get(job) is turn:
             del self._turns[job]
-        if not done.cancelled():
-            done.exception()  # told to those who wait
+        if not turn.task.cancelled():
+            turn.task.exception()  # told to those who wait
 
 
-def to_shut(state: State, event: Event, shown: Iterable[JobId]) -> list[Job]:
-    """The jobs that an event has stopped, of which something may have been handed over. A cancel
-    that is repeated names them again: the first may not have come to its end."""
-    names = cancelled(state, event) if isinstance(event, Cancel) else shown
-    jobs = (state.jobs[name] for name in names if name in state.jobs)
-    return [job for job in jobs if job.state in STOPPED and _was_handed_over(job)]
+def to_shut(state: State, names: Collection[JobId], retired: Iterable[Retire]) -> list[Job]:
+    """Of the jobs that an event has changed or cancels, those that have stopped and of which
+    something may have been handed over; also where they have left memory with it."""
+    jobs = [state.jobs[name] for name in names if name in state.jobs]
+    jobs += [job for each in retired for job in each.jobs if job.id in names]
+    return [job for job in jobs if _may_be_handed_over(job)]
 
 
-def cancelled(state: State, event: Cancel) -> Iterator[JobId]:
-    """The jobs in memory that a cancel names, whatever has become of them."""
+def cancelled(state: State, event: Event) -> Iterator[JobId]:
+    """The jobs in memory that a cancel names, whatever has become of them: where it is repeated,
+    the first may not have come to its end. Of other events none."""
     match event:
         case JobCancelRequested():
             yield event.job
@@ -118,9 +157,10 @@ def cancelled(state: State, event: Cancel) -> Iterator[JobId]:
             yield from user.jobs if user is not None else ()
 
 
-def _was_handed_over(job: Job) -> bool:
-    """Whether it may have been: a run of publish is sent only after the job has got that far."""
-    return job.stage is PUBLISH or job.attempt > 1
+def _may_be_handed_over(job: Job) -> bool:
+    """Whether a job that has stopped may have something out: a run of publish is sent only after
+    the job has got that far."""
+    return job.state in STOPPED and (job.stage is PUBLISH or job.attempt > 1)
 
 
 def _request_of(job: Job) -> SlideRequest | None:

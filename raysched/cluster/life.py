@@ -12,14 +12,16 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from raysched.cluster.clock import Clock
 from raysched.cluster.deadlines import Extent
 from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
+from raysched.cluster.guard import clear_notes
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.mailbox import Letter, Mailbox
@@ -68,6 +70,9 @@ class Handled:
     ended: list[Job] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
     stopped: list[Job] = field(default_factory=list)
+    cancels: list[tuple[Letter, set[JobId], list[Job]]] = field(default_factory=list)
+    """Cancels that were taken in, each with the jobs that it names, and those of which the same is
+    to hold before it is answered."""
 
 
 class Life:
@@ -126,6 +131,7 @@ class Life:
         """Runs in the journal's thread, before anyone else can see the core."""
         events = len(self._journal)
         told(0, events)
+        clear_notes(self._config.notes)  # of runs of an earlier life, which are dead
         self.core = recover(self._journal, lambda replayed: told(replayed, events))
         for notice in self._journal.notices:
             log.warning("%s", notice)
@@ -200,6 +206,7 @@ class Life:
         letter = Letter(event, _future())
         self._mail.put_request(letter)
         await letter.done
+        await self.settled()  # a cancel is answered later: what came meanwhile is not durable yet
 
     async def settled(self) -> None:
         """Wait until all that the core knows is durable. Raises why this life is over if it is."""
@@ -329,8 +336,7 @@ class Life:
         for job in handled.ended:
             if job.ended_at is not None:
                 self._meters.ended(job.state, job.ended_at - job.submitted_at)
-        for letter in letters:
-            self._answer(letter)
+        self._answer(letters, handled)
         for command in handled.commands:
             self._carry_out(command)
         if handled.stopped:
@@ -346,6 +352,7 @@ class Life:
         for letter in letters:
             before, job = self.core.revision, self._job_of(letter.event)
             known = self.core.state.jobs.get(job) if job else None
+            named = {*cancelled(self.core.state, letter.event)}  # some may leave memory by it
             try:
                 done = self.core.handle(letter.event)
             except RayschedError as error:
@@ -355,11 +362,14 @@ class Life:
                     raise
                 _fail(letter.done, error)
                 continue
+            retired = tuple(command for command in done if isinstance(command, Retire))
+            if isinstance(letter.event, Cancel):
+                stopped = to_shut(self.core.state, named, retired)
+                handled.cancels.append((letter, named, stopped))
             if self.core.revision == before:
                 continue
             if not isinstance(letter.event, Cancel):
-                handled.stopped += to_shut(self.core.state, letter.event, self.core.shown.jobs)
-            retired = tuple(command for command in done if isinstance(command, Retire))
+                handled.stopped += to_shut(self.core.state, self.core.shown.jobs, retired)
             handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             handled.commands += done
             handled.waits_s += waits_of(done, self.core.state)
@@ -406,17 +416,21 @@ class Life:
             case Retire():
                 pass  # it was archived with the event that retired it
 
-    def _answer(self, letter: Letter) -> None:
-        if isinstance(letter.event, Cancel):
-            self._spawn(self._acknowledge(letter, letter.event))
-        elif not letter.done.done():
-            letter.done.set_result(None)
+    def _answer(self, letters: list[Letter], handled: Handled) -> None:
+        for letter in letters:
+            if not letter.done.done() and not isinstance(letter.event, Cancel):
+                letter.done.set_result(None)
+        for letter, named, stopped in handled.cancels:
+            task = self._spawn(self._acknowledge(letter, named, stopped))
+            # One that is ended before it has begun says nothing by itself.
+            closing = _ending(asyncio.CancelledError())
+            task.add_done_callback(partial(_fail, letter.done, closing))
 
-    async def _acknowledge(self, letter: Letter, event: Cancel) -> None:
+    async def _acknowledge(self, letter: Letter, named: set[JobId], stopped: list[Job]) -> None:
         """A cancel is answered when it is durable and nothing can come of its jobs any more."""
         try:
-            await self._runs.told(cancelled(self.core.state, event))
-            await self._fences.shut(to_shut(self.core.state, event, ()))
+            await self._runs.told(named)
+            await self._fences.shut(stopped)
         except BaseException as error:
             _fail(letter.done, _ending(error))
             if not isinstance(error, RayschedError):
@@ -424,6 +438,10 @@ class Life:
         else:
             if not letter.done.done():
                 letter.done.set_result(None)
+
+    async def shut(self, jobs: Iterable[Job]) -> None:
+        """Let no result of jobs in the archive appear any more. Raises ``ClusterError``."""
+        await self._fences.shut(jobs)
 
     async def _shut(self, stopped: list[Job]) -> None:
         try:
@@ -440,10 +458,11 @@ class Life:
     def _tick(self) -> None:
         self._spawn(self.report(TimePassed))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._small.add(task)
         task.add_done_callback(self._small.discard)
+        return task
 
 
 def _future() -> asyncio.Future[None]:
@@ -467,7 +486,7 @@ def failed_unexpectedly(error: BaseException) -> InternalError:
     )
 
 
-def _fail(future: asyncio.Future[None], error: RayschedError) -> None:
+def _fail(future: asyncio.Future[None], error: RayschedError, _: object = None) -> None:
     if not future.done():
         future.set_exception(error)
 

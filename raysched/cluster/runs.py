@@ -20,14 +20,15 @@ from raysched.cluster import tasks
 from raysched.cluster.deadlines import Extent, hung, limit_s
 from raysched.cluster.deaths import Died, meaning_of
 from raysched.cluster.fences import Fences
-from raysched.cluster.guard import clear_notes, was_worn
+from raysched.cluster.guard import was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.cluster.orders import order_of, title_of
 from raysched.cluster.run_endings import Lost, event_of, not_begun
 from raysched.config import Config
 from raysched.core.commands import RunUnit
-from raysched.core.model import Failure, JobId, RunId, Stage, Unit
+from raysched.core.model import Failure, JobId, RunId, Stage
 from raysched.errors import RayschedError
+from raysched.imaging.request import SlideRequest
 from raysched.logs import about
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,6 @@ class Runs:
         self._live: dict[RunId, LiveRun] = {}
         # The state folder may hang, too: threads of their own keep that from all others.
         self._markers = ThreadPoolExecutor(MARKERS_AT_ONCE, thread_name_prefix="markers")
-        clear_notes(config.notes)  # of runs of an earlier life, which are dead
 
     def start(self, command: RunUnit, extent: Extent) -> None:
         """Submit a unit into its lane and follow it to its end."""
@@ -152,8 +152,8 @@ class Runs:
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
         live.order = order = order_of(command, self._config, most_bytes)
-        if not await self._may_begin(command.unit, command.run, order):
-            return hung(command.unit, self._settings.unit_limit_s)
+        if (ending := await self._before(command, live, order.request)) is not None:
+            return ending
         for _ in range(MOST_WORN):
             try:
                 return await self._answer(command, live, order)
@@ -162,18 +162,32 @@ class Runs:
                     raise
         return Lost("process after process of its lane was too large before it began")
 
-    async def _may_begin(self, unit: Unit, run: RunId, order: tasks.Order) -> bool:
-        """Whether the result is in this run's hands to publish, or in none's before a new plan; not
-        where its storage hangs. Raises ``StorageFailed``, ``StorageFull``."""
+    async def _before(
+        self, command: RunUnit, live: LiveRun, request: SlideRequest
+    ) -> tasks.Outcome | None:
+        """Have the result in this run's hands to publish, or in none's before a new plan; how the
+        run ends where it was told to stop meanwhile, or where the storage hangs. Raises
+        ``StorageFailed``, ``StorageFull``."""
+        unit, user = command.unit, command.user
+        if unit.stage is Stage.PUBLISH:
+            work = self._fences.hand_over(user, request, unit.job, command.run)
+        elif unit.stage is Stage.PLAN and unit.attempt > 1:
+            work = self._fences.take_back(user, request, unit.job)
+        else:
+            return None
+        fenced, told = asyncio.ensure_future(work), asyncio.ensure_future(live.told.wait())
+        most_s = self._settings.unit_limit_s
         try:
-            async with asyncio.timeout(self._settings.unit_limit_s):
-                if unit.stage is Stage.PUBLISH:
-                    await self._fences.hand_over(order.request, unit.job, run)
-                elif unit.stage is Stage.PLAN and unit.attempt > 1:
-                    await self._fences.take_back(order.request, unit.job)
-        except TimeoutError:
-            return False
-        return True
+            await asyncio.wait({fenced, told}, timeout=most_s, return_when="FIRST_COMPLETED")
+            if live.told.is_set():
+                return tasks.Halted()
+            if not fenced.done():
+                return hung(unit, most_s)
+            fenced.result()
+            return None
+        finally:
+            told.cancel()
+            fenced.cancel()
 
     async def _answer(
         self, command: RunUnit, live: LiveRun, order: tasks.Order

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +63,19 @@ class ChunkStore:
 
     def receipt(self, chunk: int, *, in_full: bool = True) -> Receipt | None:
         """The receipt of a chunk if it is valid: of this plan, and true of the file's bytes. Unless
-        in full, of their number only: enough to look at what will be checked before it counts."""
+        in full, of their number only: enough to look at what will be checked before it counts.
+        Where there are two, the one with fewer failed tiles."""
+        return _best(self._valid(path, chunk, in_full) for path in self._receipt_paths(chunk))
+
+    def _valid(self, path: Path, chunk: int, in_full: bool) -> Receipt | None:
         try:
-            receipt = RECEIPT.validate_json(self._receipt_path(chunk).read_bytes())
+            receipt = RECEIPT.validate_json(path.read_bytes())
             if receipt.fingerprint != self._fingerprint or receipt.chunk != chunk:
                 return None
-            path = self._staging / receipt.file
-            if path.stat().st_size != receipt.size_bytes:
+            file = self._staging / receipt.file
+            if file.stat().st_size != receipt.size_bytes:
                 return None
-            if in_full and _sha256(path) != receipt.checksum:
+            if in_full and _sha256(file) != receipt.checksum:
                 return None
         except (FileNotFoundError, ValidationError):
             return None
@@ -91,11 +94,9 @@ class ChunkStore:
             return {}
         found = {}
         for chunk in range(len(plan.chunks)):
-            path = self._receipt_path(chunk)
-            if path.name not in there:
-                continue
-            with suppress(FileNotFoundError, ValidationError):  # published meanwhile, or no receipt
-                found[chunk] = RECEIPT.validate_json(path.read_bytes())
+            paths = [path for path in self._receipt_paths(chunk) if path.name in there]
+            if (receipt := _best(map(_read, paths))) is not None:
+                found[chunk] = receipt
         return found
 
     def writer(self, chunk: int) -> ChunkWriter:
@@ -122,7 +123,12 @@ class ChunkStore:
             tile_cells=tuple(writer.tile_cells),
             reused=writer.reused,
         )
-        self._disk.write(self._receipt_path(chunk), RECEIPT.dump_json(receipt, indent=1))
+        whole, with_holes = self._receipt_paths(chunk)
+        path = with_holes if receipt.tiles_failed else whole
+        self._disk.write(path, RECEIPT.dump_json(receipt, indent=1))
+        if path is whole and with_holes.exists():  # else it would count if the whole one is lost
+            self._disk.step("remove", with_holes)
+            with_holes.unlink(missing_ok=True)
         return receipt
 
     def read(self, receipt: Receipt, place: int, columns: Sequence[str]) -> Any:
@@ -159,8 +165,10 @@ class ChunkStore:
                 path=str(path),
             ) from error
 
-    def _receipt_path(self, chunk: int) -> Path:
-        return self.folder / f"{chunk:06d}.json"
+    def _receipt_paths(self, chunk: int) -> tuple[Path, Path]:
+        """Of the whole chunk, and of one with failed tiles: a late twin that could not read what
+        has been read since has no name to put that in the place of the whole one."""
+        return self.folder / f"{chunk:06d}.json", self.folder / f"{chunk:06d}.holes.json"
 
 
 class ChunkWriter:
@@ -228,6 +236,24 @@ def flat(column: Any, width: int, kind: Any) -> tuple[Any, Any]:
     values = lists.values.to_numpy()[at[0] : at[-1]] if len(at) else np.zeros(0)
     rows = np.asarray(values, kind).reshape(-1, width)
     return rows, ((at - at[0]) // width).astype(np.int32)
+
+
+def _best(receipts: Iterable[Receipt | None]) -> Receipt | None:
+    """The first without failed tiles, else the one with the fewest."""
+    best: Receipt | None = None
+    for receipt in receipts:
+        if receipt is not None and not receipt.tiles_failed:
+            return receipt
+        if best is None or (receipt and len(receipt.tiles_failed) < len(best.tiles_failed)):
+            best = receipt
+    return best
+
+
+def _read(path: Path) -> Receipt | None:
+    try:
+        return RECEIPT.validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):  # published meanwhile, or no receipt
+        return None
 
 
 def _lists(rows: Any, at: Any) -> Any:

@@ -41,11 +41,12 @@ def take_back(staging: Path, disk: Disk = DISK) -> None:
             try:
                 _rename(handed, staging / RESULT, disk)
             except OSError as error:
-                # A stale twin has assembled it once more meanwhile: one of the two is enough.
+                # A stale twin has assembled one meanwhile, perhaps of chunks as they were once.
                 if not is_not_empty(error):
                     raise
                 old = staging / f"{RESULT}.{unique()}"
-                _rename(handed, old, disk)
+                _rename(staging / RESULT, old, disk)
+                _rename(handed, staging / RESULT, disk)
                 disk.remove_tree(old)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raysched.errors import EngineFailed, SlideUnreadable
@@ -141,10 +142,14 @@ def _tables(
             found = labels.of(whole)
             for tile, rgb in read:
                 if isinstance(rgb, SlideUnreadable):
-                    # The manifest is its owner's, where the server keeps slides is not.
-                    reason = rgb.message.replace(str(slide.path), slide.path.name)
-                    yield writer.fail(tile.index, reason)
+                    yield writer.fail(tile.index, reason_of(rgb.message, slide.path))
                     continue
                 mine = found.pop(tile.index)
                 cells = measure_tile(rgb, mine, plan, staged.tissue, tile, labels.engine)
                 yield batch_table(cells, plan)
+
+
+def reason_of(message: str, slide: Path) -> str:
+    """Why a tile failed, as its owner may read it: where the server keeps slides is not theirs.
+    Some formats name files beside the slide's own."""
+    return message.replace(str(slide), slide.name).replace(f"{slide.parent}/", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -238,18 +239,23 @@ def _segment(
         writer.discard()
 
 
-Build = Callable[[Path], Manifest | TissueManifest]
+@dataclass(frozen=True, slots=True)
+class Building:
+    """How a result is built into a new folder. ``is_it``: whether one that is there already is what
+    would be built."""
+
+    build: Callable[[Path], Manifest | TissueManifest]
+    is_it: Callable[[Manifest | TissueManifest], bool]
 
 
 def _builder(
     request: SlideRequest, staging: Path, check: Callable[[], None], disk: Disk, shelf: Shelf
-) -> tuple[str, Build]:
-    """The fingerprint of what is to be built, and how to build it into a new folder."""
+) -> Building:
     if isinstance(request, TissueRequest):
         tissue = load_any_plan(staging, TissuePlan)
-        return (
-            tissue.receipt.fingerprint,
+        return Building(
             lambda folder: build_tissue(folder, tissue, check, disk),
+            lambda there: there.fingerprint == tissue.receipt.fingerprint,
         )
     staged = load_plan(staging)
     may_fail = _may_fail(request, tuple(len(chunk) for chunk in staged.plan.chunks)) or 0
@@ -266,25 +272,45 @@ def _builder(
         check_unchanged(staged)
         return manifest
 
-    return staged.receipt.fingerprint, build_cells
+    return Building(build_cells, lambda there: _is_of_these_chunks(there, staged, disk))
 
 
-def _assemble(staging: Path, what: tuple[str, Build], disk: Disk) -> Manifest | TissueManifest:
-    fingerprint, build = what
+def _is_of_these_chunks(
+    there: Manifest | TissueManifest, staged: Staged[SlidePlan], disk: Disk
+) -> bool:
+    """Whether a result is of this plan, and has no failed tiles that have been read since."""
+    if not isinstance(there, Manifest) or there.fingerprint != staged.receipt.fingerprint:
+        return False
+    failed = {hole.tile for hole in there.counts.tiles_failed}
+    if not failed:
+        return True
+    receipts = staged.chunks(disk).told(staged.plan).values()
+    return failed == {tile for receipt in receipts for tile, _ in receipt.tiles_failed}
+
+
+def _assemble(staging: Path, building: Building, disk: Disk) -> Manifest | TissueManifest:
     result = staging / RESULT
-    ready = read_provenance(result)
-    if ready is not None and ready.fingerprint == fingerprint:
+    if (ready := _ready(result, building)) is not None:
         return ready
     making = staging / f"{RESULT}.{unique()}"
     try:
-        manifest = build(making)
-        if result.exists():
-            _displace(result, fingerprint, disk)
-        _settle(making, result, disk)
-        return manifest
+        manifest = building.build(making)
+        while True:
+            if result.exists() and _ready(result, building) is None:
+                _displace(result, disk)
+            if _settle(making, result, disk):
+                return manifest
+            # A twin was faster; perhaps with chunks as they were for an earlier attempt.
+            if (ready := _ready(result, building)) is not None:
+                return ready
     finally:
         if making.exists():
             disk.remove_tree(making)
+
+
+def _ready(result: Path, building: Building) -> Manifest | TissueManifest | None:
+    there = read_provenance(result)
+    return there if there is not None and building.is_it(there) else None
 
 
 def _shelf_for(plan: SlidePlan | TissuePlan, shelf: Shelf) -> Shelf:
@@ -315,22 +341,22 @@ def _assembled(manifest: Manifest | TissueManifest) -> Assembled:
     return Assembled(counts.cells, manifest.checksum, len(counts.tiles_failed))
 
 
-def _settle(making: Path, result: Path, disk: Disk) -> None:
+def _settle(making: Path, result: Path, disk: Disk) -> bool:
+    """Whether it was put there; not where there is one already."""
     try:
         disk.rename(making, result)
     except OSError as error:
-        # A twin has put an equal result there first.
         if not is_not_empty(error):
             raise
+        return False
+    return True
 
 
-def _displace(result: Path, fingerprint: str, disk: Disk) -> None:
-    """Move a result of an older plan out of the way, never one of this plan."""
-    manifest = read_provenance(result)
-    if manifest is None or manifest.fingerprint != fingerprint:
-        old = result.with_name(f"result.{unique()}")
-        disk.rename(result, old)
-        disk.remove_tree(old)
+def _displace(result: Path, disk: Disk) -> None:
+    """Move a result of an older plan, or with failed tiles that have been read since, away."""
+    old = result.with_name(f"result.{unique()}")
+    disk.rename(result, old)
+    disk.remove_tree(old)
 
 
 def _published_receipt(out: Path, job: str, chunk: int) -> Receipt | None:

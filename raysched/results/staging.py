@@ -6,6 +6,7 @@ Layout, beside the results folder ``out`` and on the same file system::
         plan.json  tissue.npz  tissue.png    what ``plan`` found; no picture where a result has it
         planned.json                         vouches for them; written last
         chunks-{fingerprint}/000012-{checksum}.arrow  000012.json
+                             000012.holes.json       instead, where tiles have failed
         result.{unique}/                     a result in the making
         result/                              a complete result
         publish.{run}/                       the same, handed over to one run of publish

@@ -3,36 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from raysched.cluster import actor as actor_module
+from raysched.cluster import tasks
+from raysched.cluster.actor import SchedulerActor
+from raysched.cluster.fences import THREADS_OF_USER, Fences, to_shut
+from raysched.cluster.lanes import Lanes
 from raysched.cluster.life import Life
+from raysched.cluster.mailbox import Letter
+from raysched.cluster.runs import Extent, LiveRun, Runs
 from raysched.config import Config, load_config
+from raysched.core.commands import Retire, RunUnit
 from raysched.core.events import (
     AllCancelRequested,
     Event,
     JobCancelRequested,
     WorkflowCancelRequested,
+    WorkflowSubmitted,
 )
-from raysched.core.model import BranchName, JobId, JobSpec, JobState, UserId, WorkflowId
+from raysched.core.model import (
+    BranchName,
+    JobId,
+    JobSpec,
+    JobState,
+    LaneId,
+    RunId,
+    Stage,
+    Unit,
+    UserId,
+    WorkflowId,
+)
+from raysched.core.state import State
 from raysched.errors import ClusterError
 from raysched.imaging.request import SegmentationRequest
 from raysched.journal.entries import Entry
 from raysched.journal.journal import Journal
 from raysched.results.folders import staging_folder
+from raysched.results.storage import Disk
 from raysched.testing import FakeCluster
 
 ANN, A, W = UserId("ann"), JobId("a"), WorkflowId("w1")
+BOB = UserId("bob")
+
+
+def spec_of(name: JobId, out: Path) -> JobSpec:
+    request = SegmentationRequest(slide="/slides/a.svs", out=str(out))
+    return JobSpec(name, BranchName("main"), "cell_segmentation", request.model_dump_json())
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """A state folder whose one job is being published, by a run that nobody hears of any more."""
     config = load_config(state=tmp_path / "state")
-    request = SegmentationRequest(slide="/slides/a.svs", out=str(tmp_path / "out"))
-    spec = JobSpec(A, BranchName("main"), "cell_segmentation", request.model_dump_json())
+    spec = spec_of(A, tmp_path / "out")
     with Journal.open(config.state) as journal:
         journal.next_epoch()
         world = FakeCluster()
@@ -111,3 +141,194 @@ def test_a_cancel_of_which_the_disk_does_not_tell_is_written_down_and_says_so(
         assert names(tmp_path) == ["result"]
 
     asyncio.run(in_a_life(config, work))
+
+
+def test_jobs_that_leave_memory_with_their_cancel_are_among_those_it_waits_for(
+    config: Config,
+) -> None:
+    async def work(life: Life) -> None:
+        await life.post(JobCancelRequested(life.now(), ANN, A))
+        job = life.core.state.jobs[A]
+        retired = [Retire(life.core.state.workflows[W], (job,))]
+        assert to_shut(State(), {A}, retired) == [job]
+        assert to_shut(State(), set(), retired) == [], "it ended long before this event"
+
+    asyncio.run(in_a_life(config, work))
+
+
+def test_a_cancel_that_is_asked_for_again_is_as_true_when_its_job_is_in_the_archive(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lanes, "keep", _no_lanes)
+    monkeypatch.setattr(actor_module, "wake", lambda _: None)
+    few = replace(config.scheduling, max_ended_jobs_per_user=1)
+
+    async def live() -> None:
+        actor = SchedulerActor.__new__(SchedulerActor)
+        await actor.__init__(config.model_copy(update={"scheduling": few}))  # type: ignore[misc]
+        try:
+            life = await actor._current()
+            await actor.cancel_all(ANN)
+            again = (spec_of(JobId("b"), tmp_path / "b"),)
+            w2 = WorkflowSubmitted(life.now(), ANN, "k", WorkflowId("w2"), "again", again)
+            await life.post(w2)
+            await actor.cancel_all(ANN)
+            assert A not in life.core.state.jobs
+            for ask in (lambda: actor.cancel(ANN, A), lambda: actor.cancel_workflow(ANN, W)):
+                handed = staging_folder(tmp_path / "out", A) / "publish.1-5"
+                handed.with_name("result").rename(handed)
+                await ask()
+                assert names(tmp_path) == ["result"]
+        finally:
+            await actor.close()
+
+    asyncio.run(live())
+
+
+async def _no_lanes(_: Lanes) -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_life_that_ends_before_an_acknowledgement_has_begun_leaves_nobody_waiting(
+    config: Config,
+) -> None:
+    async def ending() -> None:
+        life = await Life.begin(config, lambda *_: None)
+        cancel = JobCancelRequested(life.now(), ANN, A)
+        letter = Letter(cancel, asyncio.get_running_loop().create_future())
+        started = await life._mail.take(1, most_jobs=1)
+        await life._settle([*started, letter])
+        await life._end([], remove_lanes=False)
+        with pytest.raises(ClusterError):
+            await asyncio.wait_for(letter.done, 60)
+
+    asyncio.run(ending())
+
+
+class Hanging(Disk):
+    """One on which what is below some folders does not come to its end."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.folders = folders
+        self.goes_on = threading.Event()
+        self.asked = 0
+
+    def rename(self, old: Path, new: Path) -> None:
+        if any(old.is_relative_to(folder) for folder in self.folders):
+            self.asked += 1
+            assert self.goes_on.wait(120)
+        super().rename(old, new)
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Iterator[Hanging]:
+    disk = Hanging(tmp_path / "slow")
+    yield disk
+    disk.goes_on.set()
+
+
+def test_a_cancel_is_answered_with_what_is_durable(config: Config, tmp_path: Path) -> None:
+    """It is acknowledged later than it is written down: more may be on its way to the disk then."""
+
+    async def work(life: Life) -> None:
+        disk = Hanging(tmp_path)
+        life._fences = Fences(disk)
+        asked = asyncio.create_task(life.post(JobCancelRequested(life.now(), ANN, A)))
+        while not disk.asked:
+            await asyncio.sleep(0.001)
+        life._settled.clear()  # the next group is being written
+        disk.goes_on.set()
+        while life._small:
+            await asyncio.sleep(0.001)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not asked.done()
+        life._settled.set()
+        await asked
+
+    asyncio.run(in_a_life(config, work))
+
+
+def complete(folder: Path, job: str, name: str = "result") -> SegmentationRequest:
+    (staging_folder(folder / job, JobId(job)) / name).mkdir(parents=True)
+    return SegmentationRequest(slide="/slides/a.svs", out=str(folder / job))
+
+
+def test_the_storage_of_one_user_that_hangs_keeps_no_other_waiting(
+    hanging: Hanging, tmp_path: Path
+) -> None:
+    async def live() -> None:
+        fences = Fences(hanging)
+        stuck = [
+            asyncio.create_task(
+                fences.hand_over(
+                    ANN, complete(tmp_path / "slow", f"j{n}"), JobId(f"j{n}"), RunId("1")
+                )
+            )
+            for n in range(50)
+        ]
+        while hanging.asked < THREADS_OF_USER:
+            await asyncio.sleep(0.001)
+        well = complete(tmp_path / "well", "b")
+        await asyncio.wait_for(fences.hand_over(BOB, well, JobId("b"), RunId("1-2")), 60)
+        assert [path.name for path in staging_folder(Path(well.out), JobId("b")).iterdir()] == [
+            "publish.1-2"
+        ]
+        assert hanging.asked == THREADS_OF_USER
+        hanging.goes_on.set()
+        await asyncio.gather(*stuck)
+        fences.end()
+
+    asyncio.run(live())
+
+
+def test_however_many_ask_while_a_disk_hangs_one_taking_back_waits_for_it(
+    hanging: Hanging, tmp_path: Path
+) -> None:
+    async def live() -> None:
+        fences = Fences(hanging)
+        request = complete(tmp_path / "slow", "a", "publish.1-1")
+        asked = [asyncio.create_task(fences.take_back(ANN, request, A)) for _ in range(100)]
+        while not hanging.asked:
+            await asyncio.sleep(0.001)
+        asked += [asyncio.create_task(fences.take_back(ANN, request, A)) for _ in range(100)]
+        await asyncio.sleep(0)
+        turns = {task for task in asyncio.all_tasks() if "Fences._after" in repr(task)}
+        assert len(turns) == 1
+        hanging.goes_on.set()
+        await asyncio.gather(*asked)
+        assert hanging.asked == 1
+        fences.end()
+
+    asyncio.run(live())
+
+
+def test_a_run_that_is_told_to_stop_does_not_hold_its_lane_for_a_disk_that_hangs(
+    hanging: Hanging, config: Config, tmp_path: Path
+) -> None:
+    async def report(*_: Any) -> None:
+        pytest.fail("nothing is reported")
+
+    async def live() -> None:
+        fences = Fences(hanging)
+        runs = Runs(config, Lanes(config, report), fences, report)
+        request = complete(tmp_path / "slow", "a")
+        unit = Unit(A, 1, Stage.PUBLISH)
+        asked = request.model_dump_json()
+        run, kind = RunId("1-1"), "cell_segmentation"
+        command = RunUnit(run, LaneId("lane"), unit, kind, ANN, asked, None)
+        live = LiveRun(command, Extent())
+        ending = asyncio.create_task(runs._before(command, live, request))
+        while not hanging.asked:
+            await asyncio.sleep(0.001)
+        live.told.set()
+        assert await asyncio.wait_for(ending, 60) == tasks.Halted()
+        hanging.goes_on.set()
+        await fences.take_back(ANN, request, A)
+        assert names_in(request) == ["result"]
+        fences.end()
+
+    def names_in(request: SegmentationRequest) -> list[str]:
+        return [path.name for path in staging_folder(Path(request.out), A).iterdir()]
+
+    asyncio.run(live())

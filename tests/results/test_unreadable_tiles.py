@@ -14,9 +14,13 @@ import pytest
 from raysched.errors import SlideChanged, SlideError, SlideMissing, TooManyFailedTiles
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
+from raysched.results.chunks import SCHEMA
 from raysched.results.manifest import Manifest, read_manifest
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
+from raysched.results.segmentation import reason_of
 from raysched.results.shelf import NO_SHELF, Shelf
+from raysched.results.staging import load_plan
+from raysched.results.storage import DISK
 from tests.results.conftest import Attempt, crop_attempt
 from tests.rotten import Rotten, pretend_unchanged
 
@@ -108,6 +112,7 @@ def test_a_chunk_with_holes_is_done_again_and_the_result_is_as_if_nothing_had_be
     assert holes(receipts) == FAILED
     mended = [again.segment(chunk) for chunk in range(3)]
     assert holes(mended) == []
+    assert [*again.staging.glob("chunks-*/*.holes.json")] == []
     assert not any(receipt.reused for receipt in mended)
     again.assemble()
     assert again.publish().checksum == whole.checksum
@@ -255,3 +260,42 @@ def test_a_slide_that_goes_while_a_chunk_is_computed_is_a_clear_failure_and_noth
     assert holes([made.segment(chunk) for chunk in range(len(planned.chunk_tiles))]) == []
     made.assemble()
     assert made.publish().checksum == attempt(rotten, tmp_path / "whole").run().checksum
+
+
+def test_a_result_made_with_holes_is_not_that_of_the_chunks_once_they_have_been_done_again(
+    rotten: Rotten, tmp_path: Path
+) -> None:
+    """As when publishing fails, and the next attempt reads what the first could not."""
+    whole = attempt(rotten, tmp_path / "whole").run()
+    again = attempt(rotten, tmp_path / "again")
+    with_holes(rotten, again)
+    assert again.assemble().tiles_failed == 4
+    planned = again.plan()
+    assert holes([again.segment(chunk) for chunk in range(len(planned.chunk_tiles))]) == []
+    assert again.assemble().tiles_failed == 0
+    assert again.publish().checksum == whole.checksum
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_late_twin_that_could_not_read_tiles_undoes_nothing(
+    rotten: Rotten, tmp_path: Path
+) -> None:
+    whole = attempt(rotten, tmp_path / "whole").run()
+    again = attempt(rotten, tmp_path / "again")
+    receipts = with_holes(rotten, again)
+    mended = [again.segment(chunk) for chunk in range(len(receipts))]
+    store = load_plan(again.staging).chunks(DISK)
+    late = store.writer(receipts[1].chunk)
+    tables = [store.read(receipts[1], place, SCHEMA.names) for place in range(4)]
+    late.write(iter(tables))
+    late.tiles_failed = [*receipts[1].tiles_failed]
+    assert store.keep(1, late, 1.0).tiles_failed == receipts[1].tiles_failed
+    assert again.segment(1) == mended[1]
+    assert again.assemble().tiles_failed == 0
+    assert again.publish().checksum == whole.checksum
+
+
+def test_a_reason_does_not_say_where_the_server_keeps_a_slide_of_many_files() -> None:
+    kept = Path("/srv/state/slides/ab/a.mrxs")
+    said = f"{kept} cannot be read at level 0: Can't open {kept.parent}/a/Data0003.dat."
+    assert reason_of(said, kept) == "a.mrxs cannot be read at level 0: Can't open a/Data0003.dat."
