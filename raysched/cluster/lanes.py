@@ -9,6 +9,7 @@ that does not get so far in time is removed, and asked for again after a pause t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection
@@ -298,7 +299,11 @@ def lane_states() -> dict[LaneId, str]:
 
 def _existing() -> dict[LaneId, PlacementGroup]:
     """Lanes that an earlier life left behind, whatever their state."""
-    return {name: get_placement_group(name) for name in lane_states()}
+    found = {}
+    for name in lane_states():
+        with contextlib.suppress(ValueError):  # it is of another namespace, or was removed just now
+            found[name] = get_placement_group(name)
+    return found
 
 
 def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
