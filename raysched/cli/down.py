@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -116,12 +118,33 @@ def _drain(config: Config, voice: Voice) -> None:
         )
     voice.note("taking nothing new in; waiting for what is there (Ctrl-C goes on without waiting)")
     try:
-        ask(config, _drained)
-    except KeyboardInterrupt:
-        with contextlib.suppress(ClusterError):
+        with _interruptible():
+            ask(config, _drained)
+    except (KeyboardInterrupt, SystemExit, ClusterError) as stop:  # a forgotten drain never ends
+        try:
             _end_drain(config, health)
+        except ClusterError:
+            voice.note("it may still refuse new work: `raysched resume` once it answers")
+        if isinstance(stop, ClusterError):
+            raise
         raise Interrupted("Nothing was stopped; the service takes work in again.") from None
     _end_drain(config, health)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A terminal that is closed interrupts as Ctrl-C does, and so does SIGTERM; that one raises
+    ``SystemExit`` from when Ray is joined."""
+
+    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 async def _drained(gateway: Gateway) -> None:

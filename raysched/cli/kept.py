@@ -185,6 +185,10 @@ def main() -> None:
                 kept.serve()
             except KeyboardInterrupt:  # before or after it served: nothing to keep
                 voice.note("stopped")
+            except SystemExit as ending:  # what SIGTERM does once Ray has been started or joined
+                if ending.code != signal.SIGTERM:
+                    raise
+                voice.note("stopped")
             except RayschedError as error:
                 link.tell(refused=error.code)
                 raise

@@ -16,12 +16,13 @@ from raysched.core.events import (
     Event,
     FilesRemoved,
     JobRetryRequested,
+    MppMissed,
     ResultsDeleted,
     WorkflowCancelRequested,
     WorkflowDeleted,
     WorkflowSubmitted,
 )
-from raysched.core.model import JobId, JobState, UserId
+from raysched.core.model import JobId, JobState, RunId, Stage, UserId
 
 OPERATOR = UserId("local")
 HOLDS = (ClusterPaused, ClusterPaused, ClusterDrained)
@@ -55,8 +56,29 @@ class Endings:
     def in_state(self, state: JobState) -> list[str]:
         raise NotImplementedError
 
+    def ask_for(self, what: str, name: JobId, user: UserId, mpp: float) -> None:
+        raise NotImplementedError
+
+    def runs_of(self, stage: Stage) -> list[str]:
+        raise NotImplementedError
+
     def resume(self) -> None:
         self.tell(ClusterResumed(self.now, OPERATOR))
+
+    @precondition(lambda self: self.runs_of(Stage.PLAN))
+    @rule()
+    def what_asks_is_cancelled(self) -> None:
+        self.tell(MppMissed(self.now, RunId(self.runs_of(Stage.PLAN)[0]), "how large?"))
+        self.cancel_first(JobState.NEEDS_MPP)
+
+    @precondition(lambda self: self.in_state(JobState.RETRY_WAITING))
+    @rule()
+    def what_waits_to_go_again_is_cancelled(self) -> None:
+        self.cancel_first(JobState.RETRY_WAITING)
+
+    def cancel_first(self, state: JobState) -> None:
+        for name in self.in_state(state)[:1]:
+            self.ask_for("cancel", JobId(name), UserId(self.model.jobs[name].user), 0.5)
 
     @rule(hold=st.sampled_from(HOLDS), steps=st.integers(0, 4), is_over=st.sampled_from("yyyn"))
     def the_operator_holds_the_cluster(self, hold: Any, steps: int, is_over: str) -> None:
@@ -92,14 +114,30 @@ class Endings:
     @rule(which=st.integers(0, 9), stranger=st.integers(0, 9), soon=st.booleans())
     def delete_a_workflow(self, which: int, stranger: int, soon: bool) -> None:
         event = self.submitted[which % len(self.submitted)]
+        if event not in self.model.retired:
+            user = event.user if stranger else UserId("eve")
+            self.delete(WorkflowDeleted(self.now, user, event.workflow), soon)
+
+    @precondition(lambda self: self.in_the_archive())
+    @rule(which=st.integers(0, 9), stranger=st.integers(0, 9), soon=st.booleans())
+    def delete_from_the_archive(self, which: int, stranger: int, soon: bool) -> None:
+        archived = self.in_the_archive()
+        event = archived[which % len(archived)]
         user = event.user if stranger else UserId("eve")
-        asked = WorkflowDeleted(self.now, user, event.workflow)
-        if event in self.model.retired:
-            if submission(self.model, event.workflow, event.user) is not None:
-                return  # ids follow from keys: there is no second workflow of one id
-            names = tuple(spec.job for spec in event.jobs)
-            asked = WorkflowDeleted(self.now, user, event.workflow, event.key, names)
-            self.met["a workflow is deleted from the archive"] += bool(stranger)
+        names = tuple(spec.job for spec in event.jobs)
+        self.delete(WorkflowDeleted(self.now, user, event.workflow, event.key, names), soon)
+        self.met["a workflow is deleted from the archive"] += bool(stranger)
+
+    def in_the_archive(self) -> list[WorkflowSubmitted]:
+        """Those of which no name is used twice: ids follow from users and keys."""
+        return [
+            event
+            for event in self.model.retired
+            if submission(self.model, event.workflow, event.user) is None
+            and not any(spec.job in self.model.jobs for spec in event.jobs)
+        ]
+
+    def delete(self, asked: WorkflowDeleted, soon: bool) -> None:
         if self.tell(asked):
             self.tell(asked)
         self.files_are_removed(soon)

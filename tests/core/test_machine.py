@@ -247,11 +247,6 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
         name = ended[which % len(ended)]
         self.ask_for("cancel", name, self.model.jobs[name].user, 0.5)
 
-    @rule(state=st.sampled_from((JobState.NEEDS_MPP, JobState.RETRY_WAITING)))
-    def cancel_what_waits(self, state: JobState) -> None:
-        for name in self.in_state(state)[:1]:
-            self.ask_for("cancel", JobId(name), UserId(self.model.jobs[name].user), 0.5)
-
     @precondition(lambda self: any("slide" in done for done in self.model.done_work.values()))
     @rule()
     def two_more_of_work_that_is_done(self) -> None:
