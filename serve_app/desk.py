@@ -91,9 +91,18 @@ class Desk:
 
     async def again(self, job: JobId, key: str) -> tuple[WorkflowView, bool]:
         """As ``submit``, of the failed tiles of a job. Raises ``NotFound``, ``Conflict``."""
-        view = await self.gateway.job(self.user, job)
-        refuse_without(view)
-        return await self._submit(key, digest_of_again(job), lambda: self._again(view, key))
+        digest = digest_of_again(job)
+        try:
+            view = await self.gateway.job(self.user, job)
+            refuse_without(view)
+        except (NotFound, Conflict) as error:
+            refusal = error  # unless it was asked before: the job may be deleted by now
+
+            def refuse() -> Prepared:
+                raise refusal
+
+            return await self._submit(key, digest, refuse)
+        return await self._submit(key, digest, lambda: self._again(view, key))
 
     async def _submit(
         self, key: str, digest: str, prepare: Callable[[], Prepared]

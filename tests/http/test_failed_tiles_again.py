@@ -337,3 +337,22 @@ def test_a_slide_that_goes_in_the_middle_of_a_job_fails_it_clearly_and_comes_bac
         assert (job["state"], job["tiles_failed"]) == ("succeeded", 0)
 
     served(work, scheduling={"max_retries": 0})
+
+
+def test_the_same_key_gives_the_same_answer_also_when_the_old_job_is_deleted(
+    served: Callable[..., None],
+) -> None:
+    async def work(here: Here, units: Units, rotten: Rotten) -> None:
+        old = await with_holes(here, units, rotten, max_failed_share=0.5)
+        await units.do_all()
+        path, key = f"/jobs/{old}/failed-tiles", {"Idempotency-Key": "mend it"}
+        made = await here.http.post(path, headers=key)
+        assert made.status_code == 201
+        workflow = (await got(here, old))["workflow"]
+        assert (await here.http.delete(f"/workflows/{workflow}")).is_success
+        again = await here.http.post(path, headers=key)
+        assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+        other = await here.http.post(path, headers={"Idempotency-Key": "once more"})
+        assert other.status_code == 404
+
+    served(work)
