@@ -155,6 +155,8 @@ class Runs:
         if (ending := await self._before(command, live, order.request)) is not None:
             return ending
         for _ in range(MOST_WORN):
+            if live.told.is_set():  # who told it saw no process that could be interrupted
+                return tasks.Halted()
             try:
                 return await self._answer(command, live, order)
             except RayError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.util.placement_group import PlacementGroup
 
 from raysched.cluster import actor as actor_module
 from raysched.cluster import tasks
@@ -307,12 +308,9 @@ def test_however_many_ask_while_a_disk_hangs_one_taking_back_waits_for_it(
 def test_a_run_that_is_told_to_stop_does_not_hold_its_lane_for_a_disk_that_hangs(
     hanging: Hanging, config: Config, tmp_path: Path
 ) -> None:
-    async def report(*_: Any) -> None:
-        pytest.fail("nothing is reported")
-
     async def live() -> None:
         fences = Fences(hanging)
-        runs = Runs(config, Lanes(config, report), fences, report)
+        runs = Runs(config, Lanes(config, _no_report), fences, _no_report)
         request = complete(tmp_path / "slow", "a")
         unit = Unit(A, 1, Stage.PUBLISH)
         asked = request.model_dump_json()
@@ -331,5 +329,38 @@ def test_a_run_that_is_told_to_stop_does_not_hold_its_lane_for_a_disk_that_hangs
 
     def names_in(request: SegmentationRequest) -> list[str]:
         return [path.name for path in staging_folder(Path(request.out), A).iterdir()]
+
+    asyncio.run(live())
+
+
+def test_a_run_that_is_told_to_stop_before_it_has_a_process_gets_none(config: Config) -> None:
+    """Nobody would interrupt that one, and an engine may never look whether it is to stop."""
+
+    async def live() -> None:
+        lanes = Lanes(config, _no_report)
+        lanes._groups[LaneId("lane")] = PlacementGroup.empty()
+        runs = Runs(config, lanes, Fences(), _no_report)
+        request = SegmentationRequest(slide="/slides/a.svs", out="/out").model_dump_json()
+        unit, run, kind = Unit(A, 1, Stage.SEGMENT), RunId("1-1"), "cell_segmentation"
+        command = RunUnit(run, LaneId("lane"), unit, kind, ANN, request, None)
+        live = LiveRun(command, Extent())
+        live.told.set()
+        assert await runs._outcome(command, live) == tasks.Halted()
+
+    asyncio.run(live())
+
+
+async def _no_report(*_: Any) -> None:
+    pytest.fail("nothing is reported")
+
+
+def test_a_lane_that_was_given_up_and_whose_node_went_first_is_reported_once(
+    config: Config,
+) -> None:
+    async def live() -> None:
+        lanes = Lanes(config, _no_report)
+        lanes._given_up.add(LaneId("lane"))
+        await lanes.bury(LaneId("lane"))
+        assert not lanes._given_up
 
     asyncio.run(live())

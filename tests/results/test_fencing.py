@@ -227,3 +227,15 @@ def test_a_plan_that_is_told_to_stop_leaves_nothing(crop: Path, tmp_path: Path) 
             stages.plan_slide(request, job, lambda most=most: after(most))  # type: ignore[misc]
         assert not staging_folder(tmp_path / "out", job).exists()
     assert stages.plan_slide(request, "job", never).chunk_tiles
+
+
+def test_what_was_handed_over_comes_back_in_the_place_of_what_a_late_twin_has_assembled(
+    tmp_path: Path,
+) -> None:
+    """The twin may have begun before failed tiles were read after all."""
+    for name, content in (("publish.1-7", "of the chunks as they are"), ("result", "a twin's")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(content)
+    take_back(tmp_path)
+    assert names(tmp_path) == ["result"]
+    assert (tmp_path / "result" / "manifest.json").read_text() == "of the chunks as they are"
