@@ -34,10 +34,6 @@ class SmallDisk:
         """Give the room back."""
         (self.path / "filling").unlink()
 
-    def resize(self, size: str) -> None:
-        """More or less room, as ``mount`` says it."""
-        mounted("-o", f"remount,size={size}", str(self.path))
-
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """Nothing can be written for a while."""

@@ -172,7 +172,8 @@ def _end_drain(config: Config, before: Health) -> None:
 
 def _clear_cluster(config: Config, address: str) -> list[str]:
     """Close what is left on a cluster that goes on without the service."""
-    from raysched.cluster.session import close_service, joined
+    from raysched.cluster.scheduler_actor import close_service
+    from raysched.cluster.session import joined
     from serve_app.service import take_down
 
     config = config.model_copy(

@@ -89,7 +89,7 @@ class SchedulerActor:
         self._pause_s = RESTART_PAUSE_S
         self._watchers = 0
         self._replayed = (0, 0)
-        self._notes: dict[KeyId, asyncio.Task[None]] = {}
+        self._uses: dict[KeyId, asyncio.Task[None]] = {}
         self._limiter = Limiter()
         self._lives = asyncio.create_task(self._live())
 
@@ -388,10 +388,10 @@ class SchedulerActor:
     def _note_use(self, life: Life, key: KeyId, now: float) -> None:
         """Have the use written down, once a minute; the caller does not wait for it."""
         known = life.core.state.identities.keys[key].used_at
-        if key not in self._notes and (known is None or now >= known + USED_STEP_S):
+        if key not in self._uses and (known is None or now >= known + USED_STEP_S):
             noted = asyncio.create_task(life.report(lambda at: KeyUsed(at, key)))
-            self._notes[key] = noted
-            noted.add_done_callback(lambda _: self._notes.pop(key))
+            self._uses[key] = noted
+            noted.add_done_callback(lambda _: self._uses.pop(key))
 
     async def accounts(self) -> tuple[AccountView, ...]:
         """See ``Gateway.accounts``."""

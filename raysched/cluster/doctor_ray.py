@@ -9,14 +9,13 @@ from typing import Final, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
-from ray.util.placement_group import placement_group_table
 
 from raysched import __version__
 from raysched.cluster.doctor import Check, Finding, Grade, Look
-from raysched.cluster.gateway import ACTOR_NAME
 from raysched.cluster.health import Health
-from raysched.cluster.lanes import LANE_PREFIX, remove_lanes
+from raysched.cluster.lanes import lane_states, remove_lanes
 from raysched.cluster.record import cluster_of
+from raysched.cluster.scheduler_actor import find_scheduler
 from raysched.cluster.session import join
 from raysched.cluster.sight import ClusterView
 from raysched.cluster.versions import other_version
@@ -120,36 +119,24 @@ def leave() -> None:
 def _strange(look: Look) -> dict[LaneId, str] | None:
     """Lanes of Ray that the scheduler has not; None: it cannot say."""
     view = _ask(look, "cluster", ClusterView, 1)
-    if view is None and _is_named(look):
+    if view is None and find_scheduler(look.config.cluster.namespace) is not None:
         return None  # it is starting: it adopts what it finds
     known = view.places if view else {}
-    rows = placement_group_table().values()
-    there = {LaneId(row["name"]): str(row["state"]) for row in rows if row["state"] != "REMOVED"}
-    return {
-        lane: state
-        for lane, state in there.items()
-        if lane.startswith(LANE_PREFIX) and lane not in known
-    }
+    return {lane: state for lane, state in lane_states().items() if lane not in known}
 
 
 def _removing(lane: LaneId) -> Callable[[], str]:
     return lambda: f"removed {', '.join(remove_lanes({lane})) or 'nothing: it was gone'}"
 
 
-def _is_named(look: Look) -> bool:
-    try:
-        ray.get_actor(ACTOR_NAME, namespace=look.config.cluster.namespace)
-    except ValueError:
-        return False
-    return True
-
-
 def _ask(look: Look, verb: str, kind: type[T], *args: object) -> T | None:
     """What the scheduler answers; None: there is none, or it does not answer in time."""
+    handle = find_scheduler(look.config.cluster.namespace)
+    if handle is None:
+        return None
     try:
-        handle = ray.get_actor(ACTOR_NAME, namespace=look.config.cluster.namespace)
         answer = ray.get(getattr(handle, verb).remote(*args), timeout=ANSWER_S)
-    except (ValueError, GetTimeoutError, RayError):
+    except (GetTimeoutError, RayError):
         return None
     return answer if isinstance(answer, kind) else None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raysched.cluster.gateway import Gateway
-from raysched.cluster.runs import shelf_of
+from raysched.cluster.orders import shelf_of
 from raysched.cluster.speeds import CostSource, JobSize
 from raysched.cluster.submission import Prepared
 from raysched.config import Config

@@ -3,13 +3,13 @@
 A group of a detached lifetime survives its creator, so a new life first looks at what exists:
 groups that are ready are adopted, the rest is removed. Making a group on freed resources takes up
 to a second, so lanes are never made per job. A lane is open once a process in it has answered; one
-that does not get so far in time is removed, and asked for again after a pause that doubles. One of
-the two files that change the cluster.
+that does not get so far in time is removed, and asked for again after a pause that doubles.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection
@@ -68,8 +68,8 @@ class Lanes:
     """Keeps as many lanes as the cluster has room for, and says which are open."""
 
     def __init__(self, config: Config, report: Report) -> None:
+        self._config = config
         self._settings = config.cluster
-        self._engine = config.segmentation.engine
         self._report = report
         self._groups: dict[LaneId, PlacementGroup] = {}
         self._opening: dict[LaneId, Opening] = {}
@@ -89,19 +89,9 @@ class Lanes:
         """Whether a lane is open."""
         return lane in self._groups and lane not in self._given_up
 
-    @property
-    def cpus(self) -> float:
-        """CPUs of one lane."""
-        return self._settings.lane_cpus
-
-    @property
-    def gpus(self) -> float:
-        """GPUs of one lane, also a fraction."""
-        return self._settings.lane_gpus
-
-    def strategy(self, lane: LaneId) -> PlacementGroupSchedulingStrategy:
-        """Where Ray must put the work of a lane."""
-        return _strategy(self._groups[lane])
+    def options(self, lane: LaneId) -> dict[str, Any]:
+        """Where Ray must put the work of a lane, and with what: options of its task."""
+        return options_in(self._groups[lane], self._settings)
 
     def places(self) -> dict[LaneId, str]:
         """The open lanes, each with the id of the node that it is on. Asks Ray: a few ms."""
@@ -195,7 +185,7 @@ class Lanes:
             self._groups[lane] = opening.group
             del self._opening[lane]
             self._pause_s = 0.0
-            self._warm_up(lane)
+            _warm_up(opening.group, self._config)
             await self._report(partial(_opened, lane))
             return
         waited_s = asyncio.get_running_loop().time() - opening.since
@@ -219,29 +209,12 @@ class Lanes:
 
     async def _greet(self, group: PlacementGroup) -> Kernel:
         """What a process in a group says of itself. Raises ``RayError`` where none can start."""
-        kernel: Kernel = await tasks.greet.options(name="start", **self._place(group)).remote()
+        where = options_in(group, self._settings)
+        kernel: Kernel = await tasks.greet.options(name="start", **where).remote()
         return kernel
 
-    def _warm_up(self, lane: LaneId) -> None:
-        """The lane's process starts and loads the usual engine. A unit that comes meanwhile waits
-        for no longer than it would have taken itself."""
-        place = self._place(self._groups[lane])
-        tasks.warm_up.options(name="warm up", **place).remote(self._engine, math.ceil(self.cpus))
-
-    def _place(self, group: PlacementGroup) -> dict[str, Any]:
-        return {
-            "num_cpus": self.cpus,
-            "num_gpus": self.gpus,
-            "scheduling_strategy": _strategy(group),
-        }
-
     def _look(self) -> tuple[dict[LaneId, str], int]:
-        states = {
-            LaneId(row["name"]): str(row["state"])
-            for row in placement_group_table().values()
-            if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
-        }
-        return states, room_for(bundle(self._settings), ray.cluster_resources())
+        return lane_states(), room_for(bundle(self._settings), ray.cluster_resources())
 
     def _free_name(self) -> LaneId:
         taken = self._groups.keys() | self._opening.keys()
@@ -265,14 +238,8 @@ class Lanes:
 def wake(config: Config) -> None:
     """Have a process started in each lane that an earlier life left, while the journal is still
     being read back: Ray has ended those of that life, and starting takes longer than reading."""
-    settings = config.cluster
     for group in _existing().values():
-        tasks.warm_up.options(
-            name="warm up",
-            num_cpus=settings.lane_cpus,
-            num_gpus=settings.lane_gpus,
-            scheduling_strategy=_strategy(group),
-        ).remote(config.segmentation.engine, math.ceil(settings.lane_cpus))
+        _warm_up(group, config)
 
 
 def bundle(settings: ClusterSettings) -> dict[str, float]:
@@ -286,8 +253,23 @@ def room_for(each: dict[str, float], there: dict[str, float]) -> int:
     return min(int(there.get(name, 0) / amount) for name, amount in each.items())
 
 
-def _strategy(group: PlacementGroup) -> PlacementGroupSchedulingStrategy:
-    return PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=0)
+def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, Any]:
+    """Options of a task that has a lane's group for itself."""
+    return {
+        "num_cpus": settings.lane_cpus,
+        "num_gpus": settings.lane_gpus,
+        "scheduling_strategy": PlacementGroupSchedulingStrategy(
+            placement_group=group, placement_group_bundle_index=0
+        ),
+    }
+
+
+def _warm_up(group: PlacementGroup, config: Config) -> None:
+    """A lane's process starts and loads the usual engine. A unit that comes meanwhile waits for no
+    longer than it would have taken itself."""
+    where = options_in(group, config.cluster)
+    cpus = math.ceil(config.cluster.lane_cpus)
+    tasks.warm_up.options(name="warm up", **where).remote(config.segmentation.engine, cpus)
 
 
 def _counted(wanted: int, room: int, at: float) -> Event:
@@ -306,25 +288,28 @@ def _given_up(lane: LaneId, at: float) -> Event:
     return LaneLost(at, lane, "its work did not end")
 
 
-def _existing() -> dict[LaneId, PlacementGroup]:
-    """Lanes that an earlier life left behind, whatever their state."""
-    names = [
-        LaneId(row["name"])
+def lane_states() -> dict[LaneId, str]:
+    """The lanes that Ray knows, whoever made them, with the state of each one's group."""
+    return {
+        LaneId(row["name"]): str(row["state"])
         for row in placement_group_table().values()
         if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
-    ]
-    return {name: get_placement_group(name) for name in names}
+    }
+
+
+def _existing() -> dict[LaneId, PlacementGroup]:
+    """Lanes that an earlier life left behind, whatever their state."""
+    found = {}
+    for name in lane_states():
+        with contextlib.suppress(ValueError):  # it is of another namespace, or was removed just now
+            found[name] = get_placement_group(name)
+    return found
 
 
 def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
     """Remove lanes of this namespace with the processes in them, whoever made them: those named, or
     all, for when no scheduler runs. Returns those that were there."""
-    there = [LaneId(row["name"]) for row in placement_group_table().values() if _is_ours(row)]
-    return [lane for lane in there if (which is None or lane in which) and _remove(lane)]
-
-
-def _is_ours(row: dict[str, Any]) -> bool:
-    return str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
+    return [lane for lane in lane_states() if (which is None or lane in which) and _remove(lane)]
 
 
 def _remove(lane: LaneId) -> bool:

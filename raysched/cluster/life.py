@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from raysched.cluster.clock import Clock
+from raysched.cluster.deadlines import Extent
 from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
 from raysched.cluster.guard import clear_notes
 from raysched.cluster.job_log import prune_logs
@@ -28,7 +30,7 @@ from raysched.cluster.minutes import Minutes, waits_of
 from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
-from raysched.cluster.runs import Extent, Runs
+from raysched.cluster.runs import Runs
 from raysched.cluster.spares import Spares
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
@@ -87,8 +89,7 @@ class Life:
         self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._small: set[asyncio.Task[None]] = set()
-        self._last_at = 0.0
-        self._last_tick = time.monotonic()
+        self._clock = Clock()
         self._over: RayschedError | None = None
         self.began_at = time.time()
         self._snapshot_at = 0
@@ -134,7 +135,7 @@ class Life:
         self.core = recover(self._journal, lambda replayed: told(replayed, events))
         for notice in self._journal.notices:
             log.warning("%s", notice)
-        self._last_at = self.core.state.now
+        self._clock.go_on_from(self.core.state.now)
         self.minutes = Minutes(self.core.state, self.now())
         self._snapshot_at = events
         return self._journal.next_epoch()
@@ -194,14 +195,8 @@ class Life:
     # --- what others see ------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Seconds since the epoch, never going back within the journal.
-
-        When the clock was set back, time goes on at half speed until the clock has caught up.
-        """
-        tick = time.monotonic()
-        self._last_at = max(time.time(), self._last_at + (tick - self._last_tick) / 2)
-        self._last_tick = tick
-        return self._last_at
+        """The time of what happens now, never before what happened in the journal."""
+        return self._clock.now()
 
     async def post(self, event: Event) -> None:
         """Hand a request in; returns when it is durable. Raises what the core raises, ``Busy``

@@ -21,8 +21,8 @@ import ray
 from ray.exceptions import RayError
 
 from raysched.cluster import processes
-from raysched.cluster.gateway import ACTOR_NAME
 from raysched.cluster.nearby import ask_nearby
+from raysched.cluster.scheduler_actor import find_scheduler
 from raysched.cluster.session import Session
 
 LOOK_S = 0.5
@@ -116,10 +116,8 @@ class Pulse:
         self._missed = 0 if is_same else self._missed + 1
 
     def _scheduler_id(self) -> str | None:
-        with contextlib.suppress(ValueError):
-            handle = ray.get_actor(ACTOR_NAME, namespace=self._namespace)
-            return str(handle._actor_id.hex())
-        return None
+        handle = find_scheduler(self._namespace)
+        return str(handle._actor_id.hex()) if handle is not None else None
 
 
 def _head() -> dict[psutil.Process, str]:

@@ -1,4 +1,4 @@
-"""Being connected: join or start Ray, find or start the scheduler actor.
+"""Being connected: join or start Ray, with the scheduler actor on it.
 
 A process that starts Ray for a state folder writes the address into ``cluster.json`` there, so
 that others who use the same folder join it instead of fighting over the journal. The owner does
@@ -11,37 +11,24 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayError
 
-from raysched import __version__
 from raysched.cluster import processes
-from raysched.cluster.actor import SchedulerActor
-from raysched.cluster.gateway import ACTOR_NAME, Gateway
-from raysched.cluster.health import Health
-from raysched.cluster.lanes import remove_lanes
-from raysched.cluster.listing import JobQuery
+from raysched.cluster.gateway import Gateway
 from raysched.cluster.record import CLUSTER, ClusterRecord, being_started, cluster_of, keeper_of
-from raysched.cluster.versions import is_newer, other_version
-from raysched.config import ClusterSettings, Config
-from raysched.errors import ClusterUnreachable, RayschedError, StorageFailed
+from raysched.cluster.scheduler_actor import STATE_RESOURCE, ensure_scheduler, leave_scheduler
+from raysched.config import Config
+from raysched.errors import ClusterUnreachable, StorageFailed
 
 log = logging.getLogger(__name__)
 
-STATE_RESOURCE = "raysched_state"
-"""Custom resource of the node that holds the state folder; the actor is pinned to it."""
-
 OBJECT_STORE_BYTES = 200 * 1024**2  # receipts only pass through it
-LEAVE_POLL_S = 0.5
-CLOSE_WAIT_S = 60.0
 KEEP_IDLE_MS = 3_600_000
 """Ray would end a lane's process after a second without work, and the next job would wait seconds
 for a new one. `ray start` takes it from RAY_idle_worker_killing_time_threshold_ms."""
@@ -72,7 +59,7 @@ def connect(config: Config, *, keeps: bool = False) -> Iterator[Session]:
     with _only_one(config.state / "cluster.lock"):
         session = _join(config) or _start(config, record, keeps=keeps)
         try:
-            session = replace(session, replaced=_ensure_actor(config, keeps=keeps))
+            session = replace(session, replaced=ensure_scheduler(config, keeps=keeps))
         except BaseException:
             _shut_down(record, owned=session.owned)
             raise
@@ -80,7 +67,7 @@ def connect(config: Config, *, keeps: bool = False) -> Iterator[Session]:
         yield session
     finally:
         if session.owned:
-            _leave(config)
+            leave_scheduler(config)
         _shut_down(record, owned=session.owned)
 
 
@@ -102,15 +89,6 @@ def join(config: Config) -> None:
             f"No cluster of the state folder {config.state} answers.",
             remedy="Start the service with `raysched up`, or name its cluster with --address.",
         )
-
-
-def close_service(config: Config) -> dict[str, bool]:
-    """Close the scheduler on the cluster at hand in order, and remove it and its lanes; what of
-    these was there."""
-    is_there = is_scheduler_there(config)
-    if is_there:
-        _close_scheduler(config)
-    return {"scheduler": is_there, "lanes": bool(remove_lanes())}
 
 
 @contextmanager
@@ -177,119 +155,6 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
     record.write_text(said.model_dump_json())
     url = context.dashboard_url or None
     return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)
-
-
-def _ensure_actor(config: Config, *, keeps: bool) -> str | None:
-    """Returns the older version that was closed for this one."""
-    handle, replaced = _actor(config), None
-    health = _heard(handle, config)
-    if health.version != __version__:
-        if not keeps or not is_newer(__version__, health.version):
-            raise other_version(health.version)
-        replaced = health.version
-        _close_scheduler(config)
-        handle = _actor(config)
-        health = _heard(handle, config)
-    if health.trouble is not None:
-        _raise_trouble(handle)
-    return replaced
-
-
-def _heard(handle: Any, config: Config) -> Health:
-    """What a scheduler says once it has started. What another version says may have other fields:
-    only its version is looked at."""
-    replayed = -1
-    while True:
-        try:
-            health: Health = ray.get(handle.health.remote(), timeout=config.cluster.start_timeout_s)
-        except (GetTimeoutError, RayError) as error:
-            raise ClusterUnreachable(
-                f"The scheduler actor did not start ({type(error).__name__}).",
-                remedy="Look at its log in the Ray dashboard, or under "
-                "/tmp/ray/session_latest/logs.",
-            ) from error
-        if health.version != __version__:
-            return health
-        if health.ready or health.trouble is not None or health.events_replayed <= replayed:
-            return health
-        replayed = health.events_replayed  # a long journal takes its time: wait while it moves on
-
-
-def _close_scheduler(config: Config) -> None:
-    """Close a scheduler in order and remove it, with its lanes, whose processes hold its code. One
-    that does not close is killed: what it has acknowledged is in the journal."""
-    try:
-        handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
-        ray.get(handle.close.remote(), timeout=CLOSE_WAIT_S)
-    except ValueError:
-        return
-    except (GetTimeoutError, RayError) as error:
-        log.warning("The scheduler did not close in order: %r", error)
-    ray.kill(handle, no_restart=True)
-    deadline = time.monotonic() + CLOSE_WAIT_S
-    while is_scheduler_there(config) and time.monotonic() < deadline:
-        time.sleep(LEAVE_POLL_S / 5)
-    remove_lanes()
-
-
-def is_scheduler_there(config: Config) -> bool:
-    """Whether a scheduler has the name, dead ones that Ray starts again among them."""
-    try:
-        ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
-    except ValueError:
-        return False
-    return True
-
-
-def _raise_trouble(handle: Any) -> None:
-    """Let the scheduler say itself what keeps it from working."""
-    try:
-        ray.get(handle.jobs.remote("", JobQuery(), None, 1))
-    except RayTaskError as error:
-        if isinstance(error.cause, RayschedError):
-            raise error.cause from None
-        raise
-
-
-def _actor(config: Config) -> Any:
-    options: dict[str, Any] = {
-        "name": ACTOR_NAME,
-        "namespace": config.cluster.namespace,
-        "lifetime": "detached",
-        "get_if_exists": True,
-        "max_restarts": -1,
-        "max_task_retries": 0,
-        "max_concurrency": _calls_at_once(config.cluster),
-        "num_cpus": 0,
-    }
-    if STATE_RESOURCE in ray.cluster_resources():
-        options["resources"] = {STATE_RESOURCE: 0.001}
-    else:
-        here = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
-    return ray.remote(SchedulerActor).options(**options).remote(config)
-
-
-def _calls_at_once(settings: ClusterSettings) -> int:
-    """Room for all that may wait in the actor, watchers and changes, and as many calls again as
-    there are changes: a read finds a place however many write."""
-    return settings.max_watchers + 2 * settings.max_waiting_events
-
-
-def _leave(config: Config) -> None:
-    """Close the scheduler once nobody else watches a job on this cluster."""
-    try:
-        handle = ray.get_actor(ACTOR_NAME, namespace=config.cluster.namespace)
-        while _watchers(handle) > 0:
-            time.sleep(LEAVE_POLL_S)
-        ray.get(handle.close.remote(), timeout=CLOSE_WAIT_S)
-    except (ValueError, RayError) as error:
-        log.debug("The scheduler was gone already: %r", error)
-
-
-def _watchers(handle: Any) -> int:
-    health: Health = ray.get(handle.health.remote(), timeout=10)
-    return health.watchers
 
 
 def _shut_down(record: Path, *, owned: bool) -> None:

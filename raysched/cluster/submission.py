@@ -151,9 +151,8 @@ def digest_of(asked: BaseModel) -> str:
     described = asked.model_dump(mode="json")
     for job in described.get("jobs", ()):
         for name in LATER:
-            if (
-                name in job and job[name] in NOT_GIVEN
-            ):  # asked for as it was before there was such a field
+            # Asked for as it was before there was such a field.
+            if name in job and job[name] in NOT_GIVEN:
                 del job[name]
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

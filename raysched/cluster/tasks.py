@@ -143,7 +143,7 @@ def _ending(order: Order) -> Outcome:
     import pyarrow as pa
 
     from raysched.imaging import processors
-    from raysched.results.sparing import sparing
+    from raysched.results.care import careful
 
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
@@ -151,7 +151,7 @@ def _ending(order: Order) -> Outcome:
     processors.give(order.cpus)
     try:
         watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful)
-        with guarded(watch), sparing(order.careful):
+        with guarded(watch), careful(order.careful):
             return _said(order, _do(order))
     except Stopped:
         log.info("%s stops, as it was told to.", _name_of(order.unit))

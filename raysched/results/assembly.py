@@ -15,6 +15,7 @@ from raysched.errors import ChunksMissing, TooManyFailedTiles
 from raysched.imaging.plan import SlidePlan
 from raysched.imaging.slide import open_slide
 from raysched.imaging.tissue import read_overview
+from raysched.results.care import is_careful
 from raysched.results.cells import CellParts
 from raysched.results.chunks import RECEIPT_LIST, SCHEMA, ChunkStore, flat
 from raysched.results.labels import write_labels
@@ -34,7 +35,6 @@ from raysched.results.manifest import (
 from raysched.results.outcomes import Receipt
 from raysched.results.preview import Preview
 from raysched.results.schema import Digest
-from raysched.results.sparing import is_sparing
 from raysched.results.staging import PICTURE, TISSUE, Staged
 from raysched.results.storage import Disk
 from raysched.results.survivors import Survivors, published
@@ -60,7 +60,7 @@ def build(
     labels = thread("labels").submit(
         write_labels, folder / "labels.zarr", plan, survivors, _unless(over, check), disk
     )
-    wait([labels] if is_sparing() else [])
+    wait([labels] if is_careful() else [])
     try:
         preview = Preview(plan, staged.tissue)
         cells_check = _also_of(labels, check)

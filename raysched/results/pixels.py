@@ -11,7 +11,7 @@ from raysched.imaging.frames import read_twice
 from raysched.imaging.geometry import Rect
 from raysched.imaging.plan import WorkingGrid
 from raysched.imaging.slide import Rgb, Slide
-from raysched.results.sparing import is_sparing
+from raysched.results.care import is_careful
 from raysched.results.threads import thread
 
 
@@ -25,7 +25,7 @@ def pixels_ahead(
     before the slide: it then waits until that thread has let go of it.
     """
     reads: deque[Future[Rgb | SlideUnreadable]] = deque()
-    most = 1 if is_sparing() else 2
+    most = 1 if is_careful() else 2
     try:
         for rect in rects:
             reads.append(thread("reader").submit(_read, slide, grid, rect))

@@ -15,12 +15,12 @@ from raysched.imaging.plan import SlidePlan
 from raysched.imaging.planning import content_hash, plan_work
 from raysched.imaging.segment import find_labels, measure_tile
 from raysched.imaging.slide import Slide, open_slide
+from raysched.results.care import is_careful
 from raysched.results.chunks import SCHEMA, ChunkStore, ChunkWriter, batch_table
 from raysched.results.outcomes import Receipt
 from raysched.results.pixels import pixels_ahead
 from raysched.results.recall import LABELS, PackedLabels, pack_tiles, unpack_tiles
 from raysched.results.shelf import Shelf
-from raysched.results.sparing import is_sparing
 from raysched.results.staging import Staged, check_unchanged
 
 
@@ -132,8 +132,8 @@ def _tables(
     labels: ChunkLabels,
 ) -> Generator[Any]:
     """The staged table of each of some tiles, in order; in memory is a batch of tiles, and one tile
-    where memory is spared."""
-    plan, most = staged.plan, 1 if is_sparing() else batch_of(labels.engine)
+    where care is taken."""
+    plan, most = staged.plan, 1 if is_careful() else batch_of(labels.engine)
     with closing(pixels_ahead(slide, plan.grid, [tile.read for tile in tiles])) as pixels:
         for begin in range(0, len(tiles), most):
             check()

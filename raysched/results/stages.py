@@ -58,7 +58,6 @@ __all__ = [
     "plan_slide",
     "publish",
     "segment_chunk",
-    "staging_folder",
 ]
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
 import ray
 from figures import Figure
 
@@ -23,6 +22,7 @@ from raysched.core.model import JobId, JobState, UserId
 from raysched.core.views import JobView
 from raysched.errors import Conflict
 from raysched.imaging.samples import SAMPLE_NAME
+from raysched.testing.ray_processes import UNITS, titled
 
 USER = UserId("bench")
 ACK_GATE_S, SLACK_S, FORCED_GATE_S = 0.25, 0.25, 3.0
@@ -240,15 +240,7 @@ def _at_or_after(state: JobState) -> set[JobState]:
 
 def _lane_pids() -> list[int]:
     """The processes that do a unit right now."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            line = process.cmdline()
-        except psutil.Error:
-            continue
-        if line and line[0].startswith(("ray::plan", "ray::segment", "ray::assem", "ray::publ")):
-            found.append(process.pid)
-    return found
+    return [each.pid for each in titled(*UNITS)]
 
 
 def _free_after(pids: list[int]) -> float:
@@ -261,11 +253,8 @@ def _free_after(pids: list[int]) -> float:
         if now[1] is None:
             return now[0]
         last.append(now)
-        since = (
-            next(each for each in reversed(last) if now[1] - (each[1] or 0) > STILL_TICKS)
-            if (any(now[1] - (each[1] or 0) > STILL_TICKS for each in last))
-            else last[0]
-        )
+        busy = (each for each in reversed(last) if now[1] - (each[1] or 0) > STILL_TICKS)
+        since = next(busy, last[0])  # when they were last seen to have used more since
         if now[0] - since[0] >= STILL_S:
             return since[0]
     raise SystemExit("the CPU was not free after 30 s")

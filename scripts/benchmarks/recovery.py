@@ -33,6 +33,7 @@ from raysched.core.events import ChunkFinished, LaneOpened, SchedulerStarted
 from raysched.core.model import UserId
 from raysched.imaging.samples import sample_slide
 from raysched.journal.journal import Journal
+from raysched.testing.ray_processes import title_of, titled
 
 JOBS = 10_000
 KILLS = int(os.environ.get("RAYSCHED_BENCH_KILLS", "20"))
@@ -135,15 +136,7 @@ def _until(is_so: Callable[[], Any], pause_s: float = 0.05) -> float:
 
 def _processes(name: str) -> dict[int, str]:
     """Our own Ray's processes in whose title this is: title by pid."""
-    found = {}
-    for process in psutil.Process().children(recursive=True):
-        try:
-            told = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if told.startswith("ray::") and name in told:
-            found[process.pid] = told
-    return found
+    return {each.pid: title_of(each) for each in titled(name)}
 
 
 def _kill_scheduler(gateway: Gateway) -> tuple[float, float]:

@@ -14,45 +14,35 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 from typing import Any, Self
 
 import psutil
+from standing import until
 
-from raysched.cluster.session import STATE_RESOURCE
+from raysched.cluster.scheduler_actor import STATE_RESOURCE
 
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
-START_S, WAIT_S, LOOK_S = 180.0, 240.0, 0.05
+START_S = 180.0
 TUNED = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1500",
     "RAY_health_check_failure_threshold": "3",
 }
 """As docs/partitions.md advises: a node that does not answer is given up after 6 s."""
-PAUSE = Event()
 STARTS = 4
 """How often a node is started: Ray gives up after 30 s, which pass where many tests run at once."""
 STORE_BYTES = 100 * 1024**2
 
 
-def until(reached: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
-    """Look again and again until something is so, and return it."""
-    deadline = time.monotonic() + wait_s
-    while not (found := reached()):
-        assert time.monotonic() < deadline, f"it never came: {what}"
-        PAUSE.wait(LOOK_S)  # what is waited for is in other processes, which tell nobody
-    return found
-
-
 @dataclass
-class Place:
-    """Where the processes of a node run. ``prefix``: what enters its namespace, if it has one."""
+class Machine:
+    """Where the processes of a node run: this machine, or a part of it with a network of its own.
+    ``prefix``: what enters its namespace, if it has one."""
 
     address: str = "127.0.0.1"
     prefix: tuple[str, ...] = ()
@@ -152,27 +142,27 @@ class Nodes:
         """What belongs to a node: its workers outlive their parents for a moment."""
         self.seen.update(node.processes())
 
-    def head(self, place: Place, cpus: int = 1) -> Node:
+    def head(self, machine: Machine, cpus: int = 1) -> Node:
         """The node with the cluster's memory and the state folder."""
         resources = json.dumps({STATE_RESOURCE: 1})
         asked = ["--head", "--port", str(self.port), "--resources", resources]
         asked += ["--include-dashboard", "false", "--temp-dir", self.env["RAY_TMPDIR"]]
         asked += ["--no-monitor", "--include-log-monitor", "false"]  # they only take time
-        self.address = f"{place.address}:{self.port}"
-        return self._start("head", place, cpus, asked)
+        self.address = f"{machine.address}:{self.port}"
+        return self._start("head", machine, cpus, asked)
 
-    def join(self, place: Place, name: str, cpus: int = 1) -> Node:
+    def join(self, machine: Machine, name: str, cpus: int = 1) -> Node:
         """One more node."""
-        return self._start(name, place, cpus, ["--address", self.address])
+        return self._start(name, machine, cpus, ["--address", self.address])
 
-    def _start(self, name: str, place: Place, cpus: int, asked: list[str]) -> Node:
+    def _start(self, name: str, machine: Machine, cpus: int, asked: list[str]) -> Node:
         command = [str(RAY), "start", "--block", "--disable-usage-stats", "--num-cpus", str(cpus)]
-        command += ["--node-ip-address", place.address, "--num-gpus", "0"]
+        command += ["--node-ip-address", machine.address, "--num-gpus", "0"]
         command += ["--object-store-memory", str(STORE_BYTES), *asked]
         for _ in range(STARTS):
             log = self.folder / f"{name}-{len(self.made)}.log"
             with log.open("w") as said:
-                process = place.start(command, self.env, stdout=said, stderr=said)
+                process = machine.start(command, self.env, stdout=said, stderr=said)
             node = Node(name, process, log)
             self.made.append(node)
             until(lambda node=node: node.is_up() or node.has_ended(), f"{name}, see {log}", START_S)
@@ -183,13 +173,13 @@ class Nodes:
         raise AssertionError(node.log.read_text())
 
     @contextmanager
-    def driver(self, place: Place, *args: str) -> Iterator[Driver]:
+    def driver(self, machine: Machine, *args: str) -> Iterator[Driver]:
         """A process of ours at the cluster: see ``DRIVER``."""
         command = [sys.executable, str(Path(__file__).with_name("driver.py")), self.address]
         command += [str(self.folder / "state"), *args]
         log = self.folder / f"driver-{secrets.token_hex(2)}.log"
         with log.open("w") as said:
-            process = place.start(command, self.env, stdout=said, stderr=subprocess.STDOUT)
+            process = machine.start(command, self.env, stdout=said, stderr=subprocess.STDOUT)
         driver = Driver(process, log)
         try:
             yield driver
@@ -252,8 +242,8 @@ def why_no_namespaces() -> str:
 class Cable:
     """Between two namespaces; ``left`` is the end that is cut."""
 
-    left: Place
-    right: Place
+    left: Machine
+    right: Machine
 
     def cut(self) -> None:
         """Nothing passes any more; neither side is told."""
@@ -270,12 +260,12 @@ class Cable:
 
 
 @contextmanager
-def two_places() -> Iterator[Cable]:
+def two_machines() -> Iterator[Cable]:
     """Two network namespaces, each with an address, and a cable between them."""
     tag = secrets.token_hex(2)
     names = f"rs-{tag}-l", f"rs-{tag}-r"
-    places = [
-        Place(f"10.77.0.{number}", ("ip", "netns", "exec", name))
+    machines = [
+        Machine(f"10.77.0.{number}", ("ip", "netns", "exec", name))
         for number, name in enumerate(names, 1)
     ]
     with ExitStack() as stack:
@@ -283,14 +273,14 @@ def two_places() -> Iterator[Cable]:
             _ip("netns", "add", name)
             stack.callback(_ip, "netns", "del", name)
         _ip("link", "add", f"rsl{tag}", "type", "veth", "peer", "name", f"rsr{tag}")
-        for place, name, end in zip(places, names, (f"rsl{tag}", f"rsr{tag}"), strict=True):
+        for machine, name, end in zip(machines, names, (f"rsl{tag}", f"rsr{tag}"), strict=True):
             _ip("link", "set", end, "netns", name)
             inside = ("netns", "exec", name, "ip")
             _ip(*inside, "link", "set", end, "name", "cable")
-            _ip(*inside, "addr", "add", f"{place.address}/24", "dev", "cable")
+            _ip(*inside, "addr", "add", f"{machine.address}/24", "dev", "cable")
             for device in ("cable", "lo"):
                 _ip(*inside, "link", "set", device, "up")
-        yield Cable(*places)
+        yield Cable(*machines)
 
 
 def _ip(*args: str) -> None:

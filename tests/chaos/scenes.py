@@ -174,11 +174,11 @@ class Theatre:
         beside the new cluster on the same state folder."""
         self.cluster.kill(Target.HEAD)
         self.note(Target.HEAD, *PHASES[:-1])
-        self.cluster.crash(spare_workers=True)
+        self.cluster.crash(head_alone=True)
         self.cluster.start_until_answering()
         self.cluster.kill(Target.HEAD)
         self.note(Target.HEAD, "recovering")
-        self.cluster.crash(spare_workers=True)
+        self.cluster.crash(head_alone=True)
         self.cluster.start()
 
 

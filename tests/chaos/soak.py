@@ -180,7 +180,7 @@ def _kill(cluster: Standing, target: Target, dice: random.Random) -> float | Non
     at = time.time()
     if target in RESTARTS:
         cluster.kill(target)
-        cluster.crash(spare_workers=target is Target.HEAD)
+        cluster.crash(head_alone=target is Target.HEAD)
         cluster.start_until_answering()
         return at
     cluster.kill(target, dice.choice(sorted(found)))

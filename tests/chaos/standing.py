@@ -21,6 +21,8 @@ from typing import Any
 import httpx
 import psutil
 
+from raysched.testing.ray_processes import UNITS, title_of, titled
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WAIT_S = 300.0
@@ -29,7 +31,6 @@ LOOK_S = 0.05
 GENEROUS = {
     f"{each}_{rest}": 100_000 for each in ("default", "create") for rest in ("burst", "per_s")
 }
-UNITS = ("ray::plan ", "ray::segment ", "ray::assemble ", "ray::publish ")
 
 
 class Target(StrEnum):
@@ -52,25 +53,25 @@ TITLES = {
     Target.PROXY: ("ProxyActor",),
     Target.CONTROLLER: ("ServeController",),
 }
-"""Of Ray's processes, one of these is in the title; an actor's name may stand before its class."""
+"""One of these is in the title of such a process."""
 RESTARTS = (Target.GCS, Target.HEAD)
 """Without these Ray is over: everything is started again on the same state folder."""
 
 
 @dataclass
-class Node:
-    """One raylet of the cluster, by the ids of its processes."""
+class Raylet:
+    """One node of the cluster, by the ids of its processes."""
 
     pids: dict[str, int]
     is_head: bool
 
     @property
-    def raylet(self) -> int:
+    def pid(self) -> int:
         return self.pids["raylet"]
 
     @property
     def is_alive(self) -> bool:
-        return is_running(self.raylet)
+        return is_running(self.pid)
 
 
 @dataclass
@@ -93,10 +94,10 @@ class Standing:
         self.state = folder / "state"
         self.barriers = folder / "barriers"
         self.barriers.mkdir(parents=True, exist_ok=True)
-        self.nodes: list[Node] = []
+        self.nodes: list[Raylet] = []
         self.url = ""
         self.admin_key = ""
-        self.keeper: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | None = None
         self.seen: dict[int, float] = {}
         self._said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._listener = threading.Thread()
@@ -115,16 +116,16 @@ class Standing:
         lanes do. On a busy machine Ray may not start in the time that it gives itself: then it is
         tried again."""
         for _ in range(STARTS):
-            self._start_keeper()
+            self._start_process()
             if up := self._heard("up"):
                 self.url = up["url"]
                 self.admin_key = up["admin_key"] or self.admin_key
                 return
             self.crash()
-        raise AssertionError(f"the keeper ended: see {self.folder / 'keeper.log'}")
+        raise AssertionError(f"it ended: see {self.folder / 'cluster.log'}")
 
-    def _start_keeper(self) -> None:
-        assert self.keeper is None
+    def _start_process(self) -> None:
+        assert self.process is None
         self.nodes, self._said = [], queue.Queue()
         settings = self.settings
         asked = {
@@ -142,9 +143,9 @@ class Standing:
             "reuse": {"most_gb_per_user": 0},
             "limits": GENEROUS,
         }
-        with (self.folder / "keeper.log").open("a") as log:
-            self.keeper = subprocess.Popen(
-                [sys.executable, str(HERE / "keeper.py"), json.dumps(asked)],
+        with (self.folder / "cluster.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HERE / "raylets.py"), json.dumps(asked)],
                 env=self.environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -152,7 +153,7 @@ class Standing:
                 text=True,
                 start_new_session=True,
             )
-        self._listener = threading.Thread(target=self._listen, args=(self.keeper,), daemon=True)
+        self._listener = threading.Thread(target=self._listen, args=(self.process,), daemon=True)
         self._listener.start()
 
     def environment(self) -> dict[str, str]:
@@ -167,18 +168,18 @@ class Standing:
             "RAYSCHED_STATE": str(self.state),
         }
 
-    def _listen(self, keeper: subprocess.Popen[str]) -> None:
-        said, heard = self._said, keeper.stdout
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        said, heard = self._said, process.stdout
         assert heard is not None
         for line in heard:
             told = json.loads(line)
             if "node" in told:
-                self.nodes.append(Node(told["node"], told["head"]))
+                self.nodes.append(Raylet(told["node"], told["head"]))
             said.put(told)
         said.put({"ended": True})
 
     def _heard(self, what: str) -> dict[str, Any] | None:
-        """What the keeper says of something; None if it ends before."""
+        """What the cluster says of something; None if it ends before."""
         while True:
             told = self._said.get(timeout=WAIT_S)
             if what in told or "ended" in told:
@@ -205,42 +206,41 @@ class Standing:
         until(lambda: len(self.nodes) > known, "a new node")
 
     def _tell(self, what: str) -> None:
-        assert self.keeper is not None
-        assert self.keeper.stdin is not None
-        self.keeper.stdin.write(what + "\n")
-        self.keeper.stdin.flush()
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
 
     def stop(self) -> list[str]:
         """Stop in order. Returns what is left over: placement groups, and processes by title."""
         self.note_processes()
         self._tell("stop")
         stopped = self._heard("stopped")
-        assert stopped is not None, f"the keeper ended: see {self.folder / 'keeper.log'}"
+        assert stopped is not None, f"it ended: see {self.folder / 'cluster.log'}"
         groups: list[str] = stopped["groups"]
         self._bury()
         return [*groups, *self.left_over()]
 
     def _bury(self) -> None:
-        """The keeper ends, or has been killed."""
-        assert self.keeper is not None
-        self.keeper.wait(WAIT_S)
+        """Its process ends, or has been killed."""
+        assert self.process is not None
+        self.process.wait(WAIT_S)
         self._listener.join()
-        for pipe in (self.keeper.stdin, self.keeper.stdout):
+        for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
-        self.keeper = None
+        self.process = None
 
-    def crash(self, *, spare_workers: bool = False) -> None:
-        """End every process of the cluster at once, as a machine that loses power does. To spare
-        the other nodes leaves them as they are: they find out by themselves."""
-        assert self.keeper is not None
+    def crash(self, *, head_alone: bool = False) -> None:
+        """End every process of the cluster at once, as a machine that loses power does; or those
+        of the head alone: the other nodes find out by themselves."""
+        assert self.process is not None
         self.note_processes()
-        lives = [node for node in self.nodes if not node.is_head and spare_workers]
-        spared = {pid for node in lives for pid in family(node.raylet)}
-        spared |= {pid for node in lives for pid in node.pids.values()}
-        keeper = self.keeper.pid
-        for pid in family(keeper):
+        others = [node for node in self.nodes if not node.is_head and head_alone]
+        spared = {pid for node in others for pid in family(node.pid)}
+        spared |= {pid for node in others for pid in node.pids.values()}
+        for pid in family(self.process.pid):
             if pid not in spared:
                 kill(pid)
         self._bury()
@@ -248,16 +248,16 @@ class Standing:
     def end_strays(self) -> None:
         """End what is left of an earlier start."""
         for pid in [pid for pid, made in self.seen.items() if _is_same(pid, made)]:
-            if self.keeper is None or pid not in set(family(self.keeper.pid)):
+            if self.process is None or pid not in set(family(self.process.pid)):
                 kill(pid)
 
     # --- processes ----------------------------------------------------------------------------
 
     def note_processes(self) -> None:
         """Remember who has ever belonged to the cluster."""
-        if self.keeper is None:
+        if self.process is None:
             return
-        for pid in family(self.keeper.pid):
+        for pid in family(self.process.pid):
             with suppress(psutil.Error):
                 self.seen[pid] = psutil.Process(pid).create_time()
 
@@ -266,20 +266,19 @@ class Standing:
         deadline = time.monotonic() + 30
         while left := [pid for pid, made in self.seen.items() if _is_same(pid, made)]:
             if time.monotonic() > deadline:
-                return sorted(title_of(pid) for pid in left)
+                return sorted(f"{pid} {_title(pid)}" for pid in left)
             pause(LOOK_S)
         return []
 
     def find(self, target: Target) -> list[int]:
         """The processes that a kill of this target would end first, in no order."""
-        assert self.keeper is not None
+        assert self.process is not None
         if target is Target.RAYLET:
-            return [node.raylet for node in self.nodes if not node.is_head and node.is_alive]
+            return [node.pid for node in self.nodes if not node.is_head and node.is_alive]
         if target in RESTARTS:
             name = "gcs_server" if target is Target.GCS else "raylet"
             return [node.pids[name] for node in self.nodes if node.is_head]
-        found = {pid: title_of(pid) for pid in family(self.keeper.pid)}
-        return [pid for pid, title in found.items() if is_one(title, target)]
+        return [each.pid for each in titled(*TITLES[target], below=self.process.pid)]
 
     def kill(self, target: Target, pid: int | None = None) -> list[int]:
         """SIGKILL: one process of the target, or ``pid``; of the head, all that it consists of.
@@ -288,7 +287,7 @@ class Standing:
         found = [pid] if pid else self.find(target)[:1]
         if target is Target.HEAD:
             (head,) = [node for node in self.nodes if node.is_head]
-            found = [head.pids["gcs_server"], *family(head.raylet), *head.pids.values()]
+            found = [head.pids["gcs_server"], *family(head.pid), *head.pids.values()]
         for each in found:
             kill(each)
         return found
@@ -341,7 +340,7 @@ def standing(folder: Path, slides: Path, settings: Settings | None = None) -> It
         yield cluster
     finally:
         cluster.note_processes()
-        if cluster.keeper is not None:
+        if cluster.process is not None:
             cluster.crash()
         cluster.end_strays()
 
@@ -372,25 +371,18 @@ def family(pid: int) -> list[int]:
         return []
 
 
-def title_of(pid: int) -> str:
-    """How a process calls itself; empty once it is gone."""
-    try:
-        return " ".join(psutil.Process(pid).cmdline()).strip()
-    except psutil.Error:
-        return ""
-
-
-def is_one(title: str, target: Target) -> bool:
-    """Whether a process of that title is one of the target's."""
-    return title.startswith("ray::") and any(part in title for part in TITLES[target])
-
-
 def is_running(pid: int) -> bool:
     """Whether a process lives and is not waiting to be buried."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _title(pid: int) -> str:
+    with suppress(psutil.Error):
+        return title_of(psutil.Process(pid))
+    return ""
 
 
 def _is_same(pid: int, made: float) -> bool:
@@ -415,9 +407,10 @@ def pause(seconds: float) -> None:
     _never.wait(seconds)
 
 
-def until(is_so: Callable[[], object], what: str, wait_s: float = WAIT_S) -> None:
-    """Look until it is so. Fails with ``what`` when that takes too long."""
+def until(is_so: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
+    """Look until something is so, and return it. Fails with ``what`` when that takes too long."""
     deadline = time.monotonic() + wait_s
-    while not is_so():
+    while not (found := is_so()):
         assert time.monotonic() < deadline, f"after {wait_s:g} s there is not: {what}"
-        pause(LOOK_S)
+        pause(LOOK_S)  # what is waited for is in other processes, which tell nobody
+    return found

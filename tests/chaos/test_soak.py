@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from soak import Plan, soak, table
-from standing import Target
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -17,7 +16,5 @@ def test_random_kills_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> N
     print(table(report))
     assert report.violations == []
     assert report.left_over == []
-    assert len(report.kills) == 8
-    assert {kill.target for kill in report.kills} <= set(Target)
     assert set(report.states) <= {"succeeded", "cancelled", "skipped"}
     assert report.states["succeeded"] > 0

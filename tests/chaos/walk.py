@@ -13,7 +13,6 @@ from typing import Any
 from evidence import Violation
 
 Line = dict[str, Any]
-ENDS_BADLY = ("failed", "cancelled", "skipped")
 
 
 @dataclass

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +17,8 @@ from raysched.core.model import JobId, JobState
 from raysched.core.views import JobView
 from raysched.errors import Conflict
 from raysched.imaging.engine import load_engine
-from raysched.results.stages import staging_folder
+from raysched.results.folders import staging_folder
+from raysched.testing.ray_processes import UNITS, titled
 
 pytestmark = pytest.mark.ray
 
@@ -108,17 +108,6 @@ def receipts(view: JobView) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in staging.glob("chunks-*/0*.json")}
 
 
-def lane_processes() -> list[psutil.Process]:
-    """The processes that do a unit right now, for us and not for a neighbour."""
-    stages = ("ray::plan", "ray::segment", "ray::assemble", "ray::publish")
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if any(part.startswith(stages) for part in process.cmdline()):
-                found.append(process)
-    return found
-
-
 def cancelled(cluster: Cluster, job: JobId) -> JobView:
     """Cancel, wait for the end, and see that nothing came after the answer."""
     at_answer = asyncio.run(cluster.gateway.cancel(USER, job))
@@ -129,7 +118,7 @@ def cancelled(cluster: Cluster, job: JobId) -> JobView:
     assert len(receipts(ended).keys() - done.keys()) <= 1
     assert out_of(ended).exists() == was_there
     assert asyncio.run(cluster.gateway.health()).lanes_busy == 0
-    assert lane_processes() == []
+    assert titled(*UNITS) == []
     return ended
 
 

@@ -9,11 +9,9 @@ import pytest
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from raysched.cluster import tasks
-from raysched.cluster.fences import Fences
+from raysched.cluster.deaths import Died, meaning_of
 from raysched.cluster.guard import NOTE, too_large
-from raysched.cluster.lanes import Lanes, Report
-from raysched.cluster.runs import Extent, LiveRun, Lost, Runs
-from raysched.config import load_config
+from raysched.cluster.run_endings import Lost
 from raysched.core.commands import RunUnit
 from raysched.core.model import JobId, LaneId, RunId, Stage, Unit, UserId
 
@@ -25,37 +23,27 @@ SAID_BY_RAY = OutOfMemoryError(
 )
 
 
-class Told(Lanes):
-    """Lanes whose system says what a test wants it to say."""
-
-    def __init__(self, report: Report, is_short: bool) -> None:
-        super().__init__(load_config(), report)
-        self._is_short = is_short
-
-    async def was_short_of_memory(self, lane: LaneId) -> bool:
-        assert lane == LANE
-        return self._is_short
-
-
 def death(
-    folder: Path, error: RayError, *, careful: bool, is_short: bool = False, **notes: object
+    folder: Path,
+    error: RayError,
+    *,
+    careful: bool = False,
+    is_short: bool = False,
+    was_stopped: bool = False,
+    **notes: object,
 ) -> tasks.Failed | Lost:
     """``notes``: what the process has left, by its kind."""
-    config = load_config(state=folder)
     unit = Unit(JobId("a"), 1, Stage.SEGMENT, 3)
     command = RunUnit(RUN, LANE, unit, "cell_segmentation", UserId("ann"), "{}", None, careful)
+    folder.mkdir(exist_ok=True)
+    for kind, content in notes.items():
+        (folder / f"{RUN}.{kind}").write_text(str(content))
 
-    async def work() -> tasks.Failed | Lost:
-        async def report(*_: object) -> None:
-            raise AssertionError("nothing is reported here")
+    async def memory_short(lane: LaneId) -> bool:
+        assert lane == LANE
+        return is_short
 
-        runs = Runs(config, Told(report, is_short), Fences(), report)
-        config.notes.mkdir(parents=True)
-        for kind, content in notes.items():
-            (config.notes / f"{RUN}.{kind}").write_text(str(content))
-        return await runs._death(command, LiveRun(command, Extent()), error)
-
-    return asyncio.run(work())
+    return asyncio.run(meaning_of(Died(command, error, was_stopped), folder, memory_short))
 
 
 @pytest.mark.parametrize(
@@ -106,3 +94,10 @@ def test_a_process_that_ended_itself_gives_its_own_reason(careful: bool, tmp_pat
         assert ending == tasks.Failed(said, retryable=False)
     else:
         assert ending == Lost("The segment stage made its process hold 9.0 GB", too_large=True)
+
+
+def test_what_was_told_to_stop_did_not_die_for_its_memory(tmp_path: Path) -> None:
+    """It is killed by Ray then, whatever else may be so on its machine."""
+    ending = death(tmp_path, SAID_BY_RAY, was_stopped=True, held=2_810_000_000)
+    assert isinstance(ending, Lost)
+    assert not ending.too_large

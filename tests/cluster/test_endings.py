@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raysched.cluster import tasks
-from raysched.cluster.runs import Lost, event_of
+from raysched.cluster.run_endings import Lost, event_of
 from raysched.core.events import Event, MppMissed, RunFailed, RunLost
 from raysched.core.model import Failure, RunId
 from raysched.journal.codec import standard_codec

@@ -15,11 +15,12 @@ from ray.util.placement_group import PlacementGroup
 from raysched.cluster import actor as actor_module
 from raysched.cluster import tasks
 from raysched.cluster.actor import SchedulerActor
+from raysched.cluster.deadlines import Extent
 from raysched.cluster.fences import THREADS_OF_USER, Fences, to_shut
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.life import Life
 from raysched.cluster.mailbox import Letter
-from raysched.cluster.runs import Extent, LiveRun, Runs
+from raysched.cluster.runs import LiveRun, Runs
 from raysched.config import Config, load_config
 from raysched.core.commands import Retire, RunUnit
 from raysched.core.events import (

@@ -98,7 +98,8 @@ def test_the_system_is_known_by_its_boot_and_counts_whom_it_has_killed() -> None
     here = kernel_here()
     if not here.boot:
         pytest.skip("this system does not say whom it has killed for want of memory")
-    assert here == kernel_here()
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", here.boot)
+    assert here.kills >= 0
 
 
 def test_what_is_held_is_measured() -> None:

@@ -12,18 +12,19 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from driving import USER, Cluster, open_cluster
 
-from raysched.cluster.runs import Extent, limit_s
+from raysched.cluster.deadlines import Extent, limit_s
 from raysched.cluster.submission import JobRequest, Submission, prepare
 from raysched.core.events import ClusterPaused, ClusterResumed
 from raysched.core.model import JobId, Stage, UserId
 from raysched.imaging.request import SegmentationRequest, TissueRequest, read_request
 from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.results import stages
+from raysched.results.folders import staging_folder
 from raysched.results.manifest import MANIFEST
+from raysched.testing.ray_processes import titled
 
 LIMIT_S = 40.0
 
@@ -75,7 +76,9 @@ def test_what_hangs_is_given_up_with_its_process_and_others_go_on(
     }
     stopped = cluster.submit(slides["stopped"], branch="stopped", tile_px=64).job
     cluster.until(stopped, lambda view: len(view.chunks_running) > 0)
-    frozen = process_of("segment stopped")
+    while not (at_work := titled("ray::segment stopped")):
+        pass  # Ray has the task a moment before its process has the title
+    frozen = at_work[0]
     frozen.send_signal(signal.SIGSTOP)
     jobs["stopped"] = stopped
     good = cluster.submit(slides["good"], user=UserId("bob"))
@@ -91,8 +94,7 @@ def test_what_hangs_is_given_up_with_its_process_and_others_go_on(
         assert ended.failure.code == "work_hung"
         assert words[name] in ended.failure.message
     frozen.wait(timeout=60)  # raises while it is there, also stopped
-    left = [title for title in map(titled, at_work()) if title.split()[-1] in ("plan", "assemble")]
-    assert left == []
+    assert titled("ray::plan plan", "ray::assemble assemble") == []
 
 
 def submit_what_hangs_in_planning(cluster: Cluster, slide: Path) -> JobId:
@@ -112,26 +114,8 @@ def submit_what_hangs_in_assembling(cluster: Cluster, slide: Path) -> JobId:
     prepared = prepare(asked, user=USER, key="assemble", config=cluster.config)
     (spec,) = prepared.jobs
     stages.plan_slide(read_request(spec.kind, spec.request), spec.job)
-    result = stages.staging_folder(out, spec.job) / "result"
+    result = staging_folder(out, spec.job) / "result"
     result.mkdir()
     os.mkfifo(result / MANIFEST)
     asyncio.run(cluster.gateway.submit(prepared))
     return spec.job
-
-
-def at_work() -> list[psutil.Process]:
-    """The processes that Ray has given a task, of this cluster."""
-    return [each for each in psutil.process_iter() if titled(each).startswith("ray::")]
-
-
-def process_of(title: str) -> psutil.Process:
-    """The process that does the unit of a title."""
-    (process,) = [each for each in at_work() if titled(each).startswith(f"ray::{title}")]
-    return process
-
-
-def titled(process: psutil.Process) -> str:
-    try:
-        return (process.cmdline() or [""])[0]
-    except psutil.Error:
-        return ""

@@ -45,5 +45,4 @@ def test_what_is_killed_comes_back_with_its_work_and_down_leaves_nothing(
     assert run_verb(service.env, "down") == (0, [{"down": {"stopped": []}}])
     code, lines = run_verb(service.env, "doctor")
     assert (code, lines[-1]["doctor"]) == (0, {"wrong": 0, "repaired": 0}), lines
-    assert list((state / "notes").glob("*.stop")) == []
     assert not (state / "cluster.json").exists()

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
 import pytest
 import ray
 from driving import USER, Cluster
@@ -21,6 +20,7 @@ from raysched.cluster.tasks import LANE_NICE
 from raysched.core.model import JobId, JobState, Reason, UserId
 from raysched.core.views import JobView
 from raysched.errors import Conflict, NotFound
+from raysched.testing.ray_processes import titled
 
 pytestmark = pytest.mark.ray
 
@@ -80,7 +80,7 @@ def test_a_killed_worker_costs_its_chunk_only(
 ) -> None:
     job = cluster.submit(sample_slide, **SMALL_TILES).job
     cluster.until(job, lambda view: view.chunks_done >= 2)
-    victim = next(process for process in tile_workers())
+    victim = titled("ray::segment ")[0]
     os.kill(victim.pid, signal.SIGKILL)
     ended = cluster.finish(job)
     assert ended.checksum == undisturbed.checksum
@@ -93,7 +93,7 @@ def test_lanes_give_way_to_those_who_ask(cluster: Cluster, sample_slide: Path) -
     nice: set[int] = set()
 
     def look(_: JobView) -> bool:
-        nice.update(process.nice() for process in tile_workers())
+        nice.update(process.nice() for process in titled("ray::segment "))
         return bool(nice)
 
     cluster.until(job, look)
@@ -201,12 +201,3 @@ def test_another_user_sees_nothing(cluster: Cluster, undisturbed: JobView) -> No
     assert asyncio.run(cluster.gateway.jobs(stranger)).items == ()
     with pytest.raises(NotFound):
         asyncio.run(cluster.gateway.job(USER, JobId("job-nobody-1")))
-
-
-def tile_workers() -> list[psutil.Process]:
-    """The Ray worker processes that segment right now, for us and not for a neighbour."""
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if any("ray::segment" in part for part in process.cmdline())
-    ]

@@ -11,7 +11,9 @@ import tifffile
 
 from raysched.cluster import tasks
 from raysched.cluster.life import Life
-from raysched.cluster.runs import Runs, event_of, shelf_of
+from raysched.cluster.orders import shelf_of
+from raysched.cluster.run_endings import event_of
+from raysched.cluster.runs import Runs
 from raysched.core.commands import RunUnit
 from raysched.core.events import LaneOpened
 from raysched.core.model import Failure, LaneId, Stage, UserId

@@ -19,6 +19,7 @@ from raysched.core.model import JobId, JobState
 from raysched.errors import NotReady
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.results import stages
+from raysched.results.folders import staging_folder
 from serve_app.results import cells_of
 from serve_app.view_access import RUNNING_S
 from tests.http import here as service
@@ -206,7 +207,7 @@ def test_chunks_that_have_just_become_results_are_asked_for_anew(
     async def end(job: Live) -> None:
         await job.segment(0)
         assert (await job.get("overlay/0/0/0")).status_code == 200
-        shutil.rmtree(stages.staging_folder(Path(job.request.out), job.job))
+        shutil.rmtree(staging_folder(Path(job.request.out), job.job))
         answer = await job.get("overlay/0/0/0")
         assert (answer.status_code, answer.json()["code"]) == (409, "not_ready")
         assert (await job.view())["overlay"] is None
@@ -227,7 +228,7 @@ def test_results_are_seen_before_the_scheduler_has_heard_of_them(
             await asyncio.to_thread(stage)
         view = await job.here.gateway.job(job.here.job(job.job).user, JobId(job.job))
         out = Path(job.request.out)
-        assert not stages.staging_folder(out, job.job).exists()
+        assert not staging_folder(out, job.job).exists()
         assert cells_of(replace(view, state=JobState.PUBLISHING)) == out
         other = replace(view, state=JobState.PUBLISHING, job=JobId("job-other"))
         for none in (other, replace(view, state=JobState.CANCELLED)):

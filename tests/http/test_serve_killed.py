@@ -22,6 +22,7 @@ from over_http import TUS, announce, looked_at, offset_of, piece
 from raysched import Client
 from raysched.client.live import listen
 from raysched.core.model import JobState
+from raysched.testing.ray_processes import titled
 from tests.http.conftest import GENEROUS, Service, real_service
 
 pytestmark = [
@@ -52,14 +53,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Iterato
 
 def process(what: str) -> psutil.Process | None:
     """One of this test's own Ray processes."""
-    for child in psutil.Process().children(recursive=True):
-        try:
-            title = " ".join(child.cmdline())
-        except psutil.Error:
-            continue
-        if title.startswith("ray::") and PROCESSES[what] in title:
-            return child
-    return None
+    return next(iter(titled(PROCESSES[what])), None)
 
 
 def until(is_so: Callable[[], bool], why: str) -> None:

@@ -16,6 +16,7 @@ import tifffile
 from raysched.imaging.request import SegmentationRequest, SlideRequest
 from raysched.imaging.slide import open_slide
 from raysched.results import stages
+from raysched.results.folders import staging_folder
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.storage import Disk
 from raysched.testing.engines import NUCLEUS, PAPER, STROMA
@@ -55,7 +56,7 @@ class Attempt:
 
     @property
     def staging(self) -> Path:
-        return stages.staging_folder(self.out, self.job)
+        return staging_folder(self.out, self.job)
 
     def plan(self, disk: Disk | None = None) -> stages.Planned:
         return stages.plan_slide(self.request, self.job, disk=disk or Disk(), shelf=self.shelf)

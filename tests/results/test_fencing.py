@@ -16,6 +16,7 @@ import pytest
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
 from raysched.results.fencing import hand_over, take_back
+from raysched.results.folders import staging_folder
 from raysched.results.manifest import read_manifest
 from raysched.results.removal import remove_job_files
 from tests.results.conftest import Attempt, Died, DyingDisk, crop_attempt, never
@@ -224,7 +225,7 @@ def test_a_plan_that_is_told_to_stop_leaves_nothing(crop: Path, tmp_path: Path) 
         job = f"job-{most}"
         with pytest.raises(stages.Stopped):
             stages.plan_slide(request, job, lambda most=most: after(most))  # type: ignore[misc]
-        assert not stages.staging_folder(tmp_path / "out", job).exists()
+        assert not staging_folder(tmp_path / "out", job).exists()
     assert stages.plan_slide(request, "job", never).chunk_tiles
 
 

@@ -12,8 +12,8 @@ from raysched.errors import EngineFailed
 from raysched.imaging.request import SegmentationRequest
 from raysched.imaging.synthetic import write_synthetic_slide
 from raysched.results import stages
+from raysched.results.care import careful
 from raysched.results.manifest import read_manifest
-from raysched.results.sparing import sparing
 from tests.results.conftest import Attempt, never
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "imaging"))
@@ -99,7 +99,7 @@ def test_where_memory_is_spared_tiles_go_to_the_network_one_by_one(
         each = attempt(slide, tmp_path / name, weights, 20)
         (tiles,) = each.plan().chunk_tiles
         stops: list[bool] = []
-        with sparing(is_so):
+        with careful(is_so):
             receipt = stages.segment_chunk(
                 each.request, each.job, 0, lambda told=stops: bool(told.append(False))
             )

@@ -10,31 +10,33 @@ import pytest
 
 from raysched.imaging.geometry import Rect
 from raysched.imaging.slide import open_slide
+from raysched.results.care import careful, is_careful
 from raysched.results.pixels import pixels_ahead
-from raysched.results.sparing import is_sparing, sparing
 from raysched.results.staging import load_plan
 from raysched.results.threads import thread
 from tests.results.conftest import Attempt, crop_attempt
 
 
-def test_memory_is_spared_inside_and_nowhere_else() -> None:
-    seen = [is_sparing()]
-    with sparing(True):
-        seen.append(is_sparing())
-        with sparing(False):
-            seen.append(is_sparing())
-    with pytest.raises(ValueError, match="over"), sparing(True):
+def test_care_is_taken_inside_and_nowhere_else() -> None:
+    seen = [is_careful()]
+    with careful(True):
+        seen.append(is_careful())
+        with careful(False):
+            seen.append(is_careful())
+    with pytest.raises(ValueError, match="over"), careful(True):
         raise ValueError("over")
-    assert [*seen, is_sparing()] == [False, True, False, False]
+    assert [*seen, is_careful()] == [False, True, False, False]
 
 
 def test_the_result_is_the_same_bit_for_bit(crop: Path, tmp_path: Path) -> None:
     usual = crop_attempt(crop, tmp_path / "usual").run()
-    with sparing(True):
-        spared = crop_attempt(crop, tmp_path / "spared").run()
-    assert spared.checksum == usual.checksum
+    with careful(True):
+        with_care = crop_attempt(crop, tmp_path / "careful").run()
+    assert with_care.checksum == usual.checksum
     for name in ("cells/part-00000.parquet", "tissue.png"):
-        assert (tmp_path / "usual" / name).read_bytes() == (tmp_path / "spared" / name).read_bytes()
+        assert (tmp_path / "usual" / name).read_bytes() == (
+            tmp_path / "careful" / name
+        ).read_bytes()
 
 
 @pytest.mark.parametrize(("is_so", "ahead"), [(False, 2), (True, 1)])
@@ -49,7 +51,7 @@ def test_no_tile_is_read_ahead(is_so: bool, ahead: int, attempt: Attempt) -> Non
             yield plan.tile(index).read
 
     with (
-        sparing(is_so),
+        careful(is_so),
         open_slide(plan.slide.path) as slide,
         closing(pixels_ahead(slide, plan.grid, rects())) as pixels,
     ):

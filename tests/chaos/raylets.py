@@ -1,4 +1,4 @@
-"""Keeps a real cluster of four raylets, with the scheduler and the service on it.
+"""A real cluster of four raylets, with the scheduler and the service on it.
 
 A process of its own, as ``raysched up`` is: whoever tests can kill all of it and start it again on
 the same state folder. It says on stdout, as lines of JSON, what it has started, and does what it is
@@ -31,16 +31,16 @@ SYSTEM = {
 
 
 def main() -> None:
-    """``python keeper.py SETTINGS``: a JSON object with the arguments of ``load_config``, beside
+    """``python raylets.py SETTINGS``: a JSON object with the arguments of ``load_config``, beside
     ``nodes`` (those with lanes) and ``lanes_per_node``."""
     told = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # Ray prints, too
     asked: dict[str, Any] = json.loads(sys.argv[1])
     set_ray_environment()
-    keep(asked, lambda **said: print(json.dumps(said), file=told, flush=True))
+    serve(asked, lambda **said: print(json.dumps(said), file=told, flush=True))
 
 
-def keep(asked: dict[str, Any], tell: Any) -> None:
+def serve(asked: dict[str, Any], tell: Any) -> None:
     """Start everything, then obey until stdin ends."""
     from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
     from ray.cluster_utils import Cluster

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_is_so: ContextVar[bool] = ContextVar("sparing", default=False)
+_is_so: ContextVar[bool] = ContextVar("careful", default=False)
 
 
 @contextmanager
-def sparing(is_so: bool) -> Iterator[None]:
+def careful(is_so: bool) -> Iterator[None]:
     """Do what is inside with as little memory as can be, if ``is_so``."""
     token = _is_so.set(is_so)
     try:
@@ -23,6 +23,6 @@ def sparing(is_so: bool) -> Iterator[None]:
         _is_so.reset(token)
 
 
-def is_sparing() -> bool:
+def is_careful() -> bool:
     """Whether one thing is to be done after another and nothing is to be held ahead."""
     return _is_so.get()
