@@ -67,7 +67,7 @@ def no_ray_where_it_is_not_expected(
     """Below the cluster nothing may start Ray, not even by accident; nor may a test that is not
     marked: such tests run beside each other."""
     folder = request.path.relative_to(ROOT / "tests").parts[0]
-    marked = any(request.node.get_closest_marker(name) for name in ("ray", "http"))
+    marked = any(request.node.get_closest_marker(name) for name in ("ray", "http", "chaos"))
     if folder in PURE or not marked:
         import ray
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from operating import WAIT_S, run_verb, up
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 
 def test_what_is_killed_comes_back_with_its_work_and_down_leaves_nothing(

@@ -17,7 +17,7 @@ from ray.util.placement_group import placement_group, placement_group_table
 
 from raysched import __version__
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
 NEWER = "99.0.0"

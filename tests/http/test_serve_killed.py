@@ -26,7 +26,7 @@ from raysched.testing.ray_processes import titled
 from tests.http.conftest import GENEROUS, Service, real_service
 
 pytestmark = [
-    pytest.mark.http,
+    pytest.mark.chaos,
     # Ray Serve's own models, on import
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
