@@ -51,6 +51,11 @@ class Recent(Generic[K, V]):
         """Know it no longer."""
         self._values.pop(name, None)
 
+    def forget_those(self, is_meant: Callable[[K], bool]) -> None:
+        """Know none of these any longer. Looks at all names."""
+        for name in [each for each in self._values if is_meant(each)]:
+            del self._values[name]
+
 
 class Doorman:
     """The doorman of one replica. Used within one event loop; keys are known by their digests."""

@@ -1,8 +1,9 @@
 """Whose job a tile is of, from memory: a viewer asks for a hundred tiles of one job at a time.
 
 What a replica remembers is where the job's files are, for whom and for a few seconds. That the
-files are there is looked at each time, so deleted results are gone at once, and the key is admitted
-by the actor each time as ever. That a job has ended is learnt within a second.
+files are there is looked at each time, and a replica that was asked to delete them remembers
+nothing of that user's, so deleted results are gone at once; the key is admitted by the actor each
+time as ever. That a job has ended is learnt within a second.
 """
 
 from __future__ import annotations
@@ -81,6 +82,11 @@ class Looking:
         except Moved:  # it has ended, or its results were deleted: the actor knows
             self._known.forget((at.user, job))
         return await self._work(await self._looked(at, job), work)
+
+    def forget(self, user: UserId) -> None:
+        """Remember nothing of a user's, who has just deleted something: its files go a moment later
+        than the answer comes."""
+        self._known.forget_those(lambda name: name[0] == user)
 
     async def _looked(self, at: Desk, job: str) -> Looked:
         until, known = self._known.get((at.user, job)) or (0.0, None)

@@ -92,15 +92,18 @@ async def cancel_mine(at: At) -> Stopping:
     return Stopping(jobs=await at.gateway.cancel_all(at.user))
 
 
-async def delete_workflow(at: At, workflow: str) -> None:
+async def delete_workflow(request: Request, at: At, workflow: str) -> None:
     """Delete a workflow that has ended, with all files that the service keeps of it. Its
     Idempotency-Key stays known: it is answered with 409, and never starts work again."""
     await at.gateway.delete_workflow(at.user, WorkflowId(workflow))
+    request.app.state.looking.forget(at.user)
 
 
-async def delete_results(at: At, job: str) -> Job:
+async def delete_results(request: Request, at: At, job: str) -> Job:
     """Delete the results of a job that has ended, and what it has computed. The job stays."""
-    return Job.of(await at.gateway.delete_results(at.user, JobId(job)))
+    shown = Job.of(await at.gateway.delete_results(at.user, JobId(job)))
+    request.app.state.looking.forget(at.user)
+    return shown
 
 
 async def stream_events(request: Request, at: At, last_event_id: LastSeen = None) -> EventStream:

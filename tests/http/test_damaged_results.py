@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from raysched.cluster.removals import Removals
 from raysched.core.model import JobId, Stage
 from raysched.imaging.request import read_request
 from raysched.results.bounded import Bounded
@@ -165,6 +166,23 @@ def test_a_job_of_any_kind_and_state_is_answered_in_words_at_every_route(
         for path, answer in await asked(here.http, jobs[1]):
             assert (path, answer.status_code) == (path, 404)
         assert not wrong
+
+    run(tmp_path, monkeypatch, work)
+
+
+def test_what_was_deleted_is_seen_no_more_though_its_files_are_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_slide: Path
+) -> None:
+    cut_slide(sample_slide, tmp_path / "slides")
+
+    async def work(here: Here) -> None:
+        job = await finished(here, Units(here, monkeypatch))
+        assert (await here.http.get(f"/jobs/{job}/view")).status_code == 200
+        with monkeypatch.context() as slow:
+            slow.setattr(Removals, "start", lambda *_: None)
+            await here.http.delete(f"/jobs/{job}/results")
+        for path in ("view", "overlay/0/0/0", "cells/1"):
+            assert (await here.http.get(f"/jobs/{job}/{path}")).status_code == 404
 
     run(tmp_path, monkeypatch, work)
 
