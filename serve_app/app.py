@@ -11,6 +11,7 @@ from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
 from raysched.cluster.gateway import Gateway
+from raysched.cluster.processes import end_with_raylet
 from raysched.cluster.session import connect
 from raysched.config import Config, load_config
 from raysched.logs import write_logs
@@ -40,6 +41,7 @@ class Http:
     """One replica: holds the settings and a way to the scheduler, and no state of its own."""
 
     def __init__(self, config: Config | None) -> None:
+        end_with_raylet()
         self._held = ExitStack()
         if config is None:  # deployed by `serve`: nobody else has started the scheduler
             config = load_config()

@@ -11,6 +11,7 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from raysched.cluster.processes import end_with_raylet
 from raysched.errors import Busy, ClusterUnreachable, RayschedError
 
 RETRY_AFTER_S = 1
@@ -25,6 +26,7 @@ class Plainly:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        end_with_raylet()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; an answer that is not the service's is replaced."""

@@ -30,6 +30,7 @@ from raysched.cluster.listing import (
 from raysched.cluster.minutes import LastMinutes, RequestsSeen
 from raysched.cluster.news import Mark, News, news_of
 from raysched.cluster.past import past_job, past_workflow, workflow_of
+from raysched.cluster.processes import end_with_raylet
 from raysched.cluster.sight import ClusterView, dashboard_address, look
 from raysched.cluster.speeds import Forecast, JobSize, forecast
 from raysched.cluster.story import Story
@@ -80,6 +81,7 @@ class SchedulerActor:
     """Holds the current life and speaks for it. All methods run in one event loop."""
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
+        end_with_raylet()
         self._config = config
         write_logs(config.logging.format, config.logging.level)
         self._life: Life | None = None

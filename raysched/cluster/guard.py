@@ -4,7 +4,6 @@ A unit that makes its process grow beyond the limit is ended with the process, a
 with the reason; it is tried once more with care before its job fails for that. A process that has
 grown already when a unit comes to it is ended at once, and the unit goes to a fresh one: no job
 answers for what another's engine has kept. A unit that is done with care gets a fresh one always.
-A process whose raylet has died ends too: nobody waits for what it does, and its CPU is another's.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def guarded(watch: Watch) -> Iterator[None]:
         _leave(_worn_of(watch.notes, watch.run), b"")
         _end_process()
     over = threading.Event()
-    watching = threading.Thread(target=_watch, args=(watch, over, os.getppid()), daemon=True)
+    watching = threading.Thread(target=_watch, args=(watch, over), daemon=True)
     watching.start()
     try:
         yield
@@ -144,12 +143,9 @@ def held_bytes() -> int:
     return pages * os.sysconf("SC_PAGESIZE")
 
 
-def _watch(watch: Watch, over: threading.Event, parent: int) -> None:
+def _watch(watch: Watch, over: threading.Event) -> None:
     noted = NOTED_BYTES / NOTED_GROWTH
     while not over.wait(LOOK_S):
-        if os.getppid() != parent:  # by itself it would end once its task is done, if ever
-            log.error("The raylet of this process is gone; so %s goes to another.", watch.run)
-            _end_process()
         held = held_bytes()
         if held > NOTED_GROWTH * noted:
             noted = held

@@ -38,6 +38,16 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
+def end_with_raylet() -> None:
+    """Have this process killed when its node's raylet ends. By itself one that is never idle would
+    go on: a proxy answering for replicas that are gone, a scheduler holding the journal. Does
+    nothing in a process that no raylet has started."""
+    parent = os.getppid()
+    with contextlib.suppress(psutil.Error):
+        if psutil.Process(parent).name() == "raylet":
+            end_with(parent)
+
+
 def mark(pid: int) -> str:
     """What tells a process from all others that had or will have its number, here, after a reboot
     and on other machines; empty where there is none. The clock may be set meanwhile."""

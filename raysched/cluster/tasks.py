@@ -21,6 +21,7 @@ import ray
 
 from raysched.cluster.capture import LogPlace, captured
 from raysched.cluster.guard import Kernel, Watch, guarded, kernel_here
+from raysched.cluster.processes import end_with_raylet
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -147,6 +148,7 @@ def _ending(order: Order) -> Outcome:
 
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
+    end_with_raylet()
     _give_way()
     processors.give(order.cpus)
     try:
@@ -195,6 +197,7 @@ def warm_up(engine: str, cpus: int) -> None:
     if engine in _warm:
         return
     _warm.add(engine)
+    end_with_raylet()
     _give_way()
     processors.give(cpus)
     try:
