@@ -32,7 +32,7 @@ def main() -> None:
         cluster={"address": address, "lanes": int(lanes), "start_timeout_s": 120.0},
         reuse={"most_gb_per_user": 0.0},
     )
-    request = JobRequest(slide=slide, out=out, tile_px=128, chunk_tiles=1)
+    request = JobRequest(slide=slide, out=out, tile_px=64, chunk_tiles=1)
     prepared = prepare(Submission(jobs=(request,)), user=USER, key=out, config=config)
     with connect(config) as session:
         say(what="connected")

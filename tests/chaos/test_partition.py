@@ -28,7 +28,7 @@ EARLY = 5
 @pytest.fixture(scope="module")
 def checksum(sample_slide: Path) -> str:
     """What the same job finds in this process."""
-    return undisturbed(sample_slide, tile_px=128)
+    return undisturbed(sample_slide, tile_px=64)
 
 
 @pytest.fixture
