@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -25,6 +26,19 @@ CLUSTER: Final = "cluster.json"
 LOCK_BYTES: Final = 4096
 PROBED_S: Final = 1.0
 """Who only looks whether the lock is held holds it for a moment."""
+
+
+@contextlib.contextmanager
+def made_usable(state: Path) -> Iterator[None]:
+    """The state folder, there for a lock to be opened in it. Raises ``StorageFailed``."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise StorageFailed(
+            f"The state folder {state} cannot be used: {error.strerror}.",
+            remedy="Point RAYSCHED_STATE at a folder that you may write to.",
+        ) from error
 
 
 class Keeper(BaseModel):
@@ -76,14 +90,8 @@ class UpLock:
     @classmethod
     def take(cls, state: Path) -> Self | None:
         """The lock, or None while another holds it. Raises ``StorageFailed``."""
-        try:
-            state.mkdir(parents=True, exist_ok=True)
+        with made_usable(state):
             file = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise StorageFailed(
-                f"The state folder {state} cannot be used: {error.strerror}.",
-                remedy="Point RAYSCHED_STATE at a folder that you may write to.",
-            ) from error
         deadline = time.monotonic() + PROBED_S
         try:
             while not _locked(file, fcntl.LOCK_EX):

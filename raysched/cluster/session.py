@@ -21,10 +21,17 @@ from ray.exceptions import RayError
 
 from raysched.cluster import processes
 from raysched.cluster.gateway import Gateway
-from raysched.cluster.record import CLUSTER, ClusterRecord, being_started, cluster_of, keeper_of
+from raysched.cluster.record import (
+    CLUSTER,
+    ClusterRecord,
+    being_started,
+    cluster_of,
+    keeper_of,
+    made_usable,
+)
 from raysched.cluster.scheduler_actor import STATE_RESOURCE, ensure_scheduler, leave_scheduler
 from raysched.config import Config
-from raysched.errors import ClusterUnreachable, StorageFailed
+from raysched.errors import ClusterUnreachable
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +101,8 @@ def join(config: Config) -> None:
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """One process at a time decides whether to join or to start."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with made_usable(path.parent):
         file = path.open("w")
-    except OSError as error:
-        raise StorageFailed(
-            f"The state folder {path.parent} cannot be used: {error.strerror}.",
-            remedy="Point RAYSCHED_STATE at a folder that you may write to.",
-        ) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

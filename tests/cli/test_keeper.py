@@ -22,6 +22,7 @@ from raysched.cli.main import app
 from raysched.cluster.record import Keeper, UpLock, being_started, keeper_of, left_behind
 
 LAST = 45.0
+UP_ONCE = "def up_once():\n    link.tell(up={'url': 'http://a:1', 'port': 1})\n"
 
 KEEPER = """
 import json, sys
@@ -56,7 +57,9 @@ processes.end_with(order["keeper"])
 folder = Path(sys.argv[1])
 lives = len(list(folder.glob("life-*")))
 port = order["config"]["serve"]["port"]
-(folder / f"life-{lives}").write_text(json.dumps([order["again"], port]))
+fresh = folder / f"fresh-{lives}"
+fresh.write_text(json.dumps([order["again"], port]))
+fresh.rename(folder / f"life-{lives}")  # who counts lives reads whole ones
 
 def up():
     link.tell(up={"url": "http://127.0.0.1:4321", "port": 4321})
@@ -69,6 +72,13 @@ def helper(**how):
     return subprocess.Popen([sys.executable, "-c", code], **how)
 """
 """Begins each service: it leaves a file for each of its lives."""
+
+
+def once_served(state: Path, keeper: subprocess.Popen[str]) -> Keeper:
+    """Who keeps the service up, as soon as that serves."""
+    while not (known := keeper_of(state)) or known.url is None:
+        assert keeper.poll() is None
+    return known
 
 
 def lives(state: Path) -> list[Any]:
@@ -118,8 +128,7 @@ def test_a_service_that_dies_is_started_again_on_its_port_with_nothing_left(tmp_
     service = "helper(); helper(start_new_session=True)\nup()"
     with kept(tmp_path, service) as keeper:
         before = below(keeper, 3)
-        while not (known := keeper_of(tmp_path)) or known.url is None:
-            assert keeper.poll() is None
+        known = once_served(tmp_path, keeper)
         os.kill(known.session, signal.SIGKILL)
         assert said(keeper)["ended"]["why"] == "its process was ended by SIGKILL"
         after = below(keeper, 3)
@@ -175,16 +184,14 @@ def test_what_a_shell_had_started_before_it_became_the_keeper_is_not_ended(tmp_p
 
 def test_a_service_that_stands_still_is_started_again(tmp_path: Path) -> None:
     with kept(tmp_path, "up()") as keeper:
-        while not (known := keeper_of(tmp_path)) or known.url is None:
-            assert keeper.poll() is None
+        known = once_served(tmp_path, keeper)
         os.kill(known.session, signal.SIGSTOP)
         assert "has not answered" in said(keeper)["ended"]["why"]
 
 
 def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) -> None:
     service = "link.tell(why='it was tired') if lives else up_once()\nsys.exit(75)"
-    once = "def up_once():\n    link.tell(up={'url': 'http://a:1', 'port': 1})\n"
-    with kept(tmp_path, once + service) as keeper:
+    with kept(tmp_path, UP_ONCE + service) as keeper:
         ended = [said(keeper)["ended"] for _ in range(5)]
         assert [each["again_in_s"] for each in ended] == [0.05, 0.1, 0.2, 0.4, 0.8]
         assert ended[1]["why"] == "it was tired"
@@ -197,9 +204,8 @@ def test_a_cluster_of_others_that_is_away_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    once = "def up_once():\n    link.tell(up={'url': 'http://a:1', 'port': 1})\n"
     service = "link.tell(refused='cluster_unreachable') if lives else up_once()\nsys.exit(4)"
-    with kept(tmp_path, once + service) as keeper:
+    with kept(tmp_path, UP_ONCE + service) as keeper:
         for _ in range(7):
             assert "ended" in said(keeper)
         assert keeper.poll() is None
@@ -213,8 +219,7 @@ def test_a_service_that_never_served_and_says_why_is_not_started_again(tmp_path:
 
 def test_a_second_signal_stops_a_service_that_does_not_stop(tmp_path: Path) -> None:
     with kept(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nup()") as keeper:
-        while not (known := keeper_of(tmp_path)) or known.url is None:
-            assert keeper.poll() is None
+        once_served(tmp_path, keeper)
         keeper.send_signal(signal.SIGINT)
         keeper.send_signal(signal.SIGQUIT)
         assert said(keeper) == {"stopped": {"at_once": True}}
@@ -225,8 +230,7 @@ def test_a_second_signal_stops_a_service_that_does_not_stop(tmp_path: Path) -> N
 def test_a_killed_keeper_takes_its_service_with_it_and_what_stays_is_known(tmp_path: Path) -> None:
     with kept(tmp_path, "helper()\nup()") as keeper:
         helpers = below(keeper, 2)
-        while not (known := keeper_of(tmp_path)) or known.url is None:
-            assert keeper.poll() is None
+        known = once_served(tmp_path, keeper)
         keeper.kill()
         keeper.wait()
         service = [each for each in helpers if each.pid == known.session]
@@ -250,8 +254,7 @@ def test_the_next_up_ends_what_a_killed_one_has_left(
     monkeypatch.setenv("RAYSCHED_STATE", str(tmp_path))
     with kept(tmp_path, "helper()\nup()") as keeper:
         helpers = below(keeper, 2)
-        while not (known := keeper_of(tmp_path)) or known.url is None:
-            assert keeper.poll() is None
+        known = once_served(tmp_path, keeper)
         keeper.kill()
         keeper.wait()
     with socket.create_server(("127.0.0.1", 0)) as taken:
