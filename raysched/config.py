@@ -41,7 +41,7 @@ class ClusterSettings(Section):
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
     lane_gpus: float = Field(default=0.0, ge=0, le=8)
     lane_gb: float = Field(default=8.0, ge=1.5)
-    spare_process: bool = False
+    spare_process: bool | None = None
     unit_limit_s: float = Field(default=600.0, gt=0)
     lane_ready_s: float = Field(default=120.0, gt=0)
     start_timeout_s: float = Field(default=60.0, gt=0)

@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raysched.cluster import tasks
 from raysched.cluster.guard import Kernel, kernel_here
+from raysched.cluster.spares import Spares
 from raysched.config import ClusterSettings, Config
 from raysched.core.events import Event, LaneLost, LaneOpened, LanesCounted
 from raysched.core.model import LaneId
@@ -81,6 +82,7 @@ class Lanes:
         self._room_found: int | None = None
         self._boots: dict[LaneId, str] = {}
         self._kills: dict[str, int] = {}
+        self._spares = Spares(config, self.places)
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -113,6 +115,10 @@ class Lanes:
             if self._groups.pop(lane, None) is not None:  # else its node was found gone meanwhile
                 await self._report(partial(_given_up, lane))
 
+    def lost_process(self) -> None:
+        """A process that was at work in a lane has died."""
+        self._spares.used()
+
     async def was_short_of_memory(self, lane: LaneId) -> bool:
         """Whether the system under a lane has killed a process for want of memory since this was
         asked last. Of another machine a new process of the lane says so, after a second or two."""
@@ -134,6 +140,7 @@ class Lanes:
         found = await asyncio.to_thread(_existing)
         now = asyncio.get_running_loop().time()
         self._opening |= {lane: Opening(group, now) for lane, group in found.items()}
+        spares = asyncio.create_task(self._spares.keep())
         try:
             while True:
                 await self._keep_once()
@@ -141,6 +148,7 @@ class Lanes:
                 soon = any(now - each.since < SOON_S for each in self._opening.values())
                 await asyncio.sleep(SOON_CHECK_S if soon else CHECK_S)
         finally:
+            spares.cancel()
             for opening in self._opening.values():
                 opening.forget()
 
@@ -258,6 +266,7 @@ def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, An
     return {
         "num_cpus": settings.lane_cpus,
         "num_gpus": settings.lane_gpus,
+        "runtime_env": tasks.LANE_ENV,
         "scheduling_strategy": PlacementGroupSchedulingStrategy(
             placement_group=group, placement_group_bundle_index=0
         ),

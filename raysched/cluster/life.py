@@ -31,7 +31,6 @@ from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
-from raysched.cluster.spares import Spares
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
@@ -99,7 +98,6 @@ class Life:
         self._lanes = Lanes(config, self.report)
         self._fences = Fences()
         self._runs = Runs(config, self._lanes, self._fences, self.report)
-        self._spares = Spares(config, self.places, self._are_lanes_busy)
         self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
         self.epoch = 0
@@ -144,13 +142,12 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
-        spares = asyncio.create_task(self._spares.keep())
         meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
         minutes = asyncio.create_task(self.minutes.keep(lambda: self.core, self.now))
         upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
         try:
-            tasks = {pump, lanes, spares, closed, meters, minutes, upkeep}
+            tasks = {pump, lanes, closed, meters, minutes, upkeep}
             done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
             for task in done:
                 task.result()
@@ -282,9 +279,6 @@ class Life:
     def lanes_open(self) -> int:
         """Lanes that can take work."""
         return len(self._lanes)
-
-    def _are_lanes_busy(self) -> bool:
-        return 0 < len(self._lanes) <= len(self.core.runs())
 
     # --- the pump -------------------------------------------------------------------------------
 

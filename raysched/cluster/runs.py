@@ -128,6 +128,7 @@ class Runs:
             ending = tasks.Halted()
         except RayError as error:
             # A kill by force ends like a crash; the core knows that it asked for it.
+            self._lanes.lost_process()
             died = Died(command, error, live.stopper is not None)
             memory_short = self._lanes.was_short_of_memory
             ending = await meaning_of(died, self._config.notes, memory_short)

@@ -65,8 +65,10 @@ def connect(config: Config, *, keeps: bool = False) -> Iterator[Session]:
     record = config.state / CLUSTER
     with _only_one(config.state / "cluster.lock"):
         session = _join(config) or _start(config, record, keeps=keeps)
+        of_service = keeps or not session.owned
         try:
-            session = replace(session, replaced=ensure_scheduler(config, keeps=keeps))
+            replaced = ensure_scheduler(_spared(config, of_service), keeps=keeps)
+            session = replace(session, replaced=replaced)
         except BaseException:
             _shut_down(record, owned=session.owned)
             raise
@@ -156,6 +158,15 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
     record.write_text(said.model_dump_json())
     url = context.dashboard_url or None
     return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)
+
+
+def _spared(config: Config, of_service: bool) -> Config:
+    """With a spare process where a service is, unless the settings say otherwise: who runs a job
+    alone has better use for its CPU time and memory."""
+    if config.cluster.spare_process is not None:
+        return config
+    cluster = config.cluster.model_copy(update={"spare_process": of_service})
+    return config.model_copy(update={"cluster": cluster})
 
 
 def _shut_down(record: Path, *, owned: bool) -> None:

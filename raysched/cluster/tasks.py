@@ -13,6 +13,8 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +46,10 @@ LANE_NICE = 19
 """A lane takes what CPU time is left by the scheduler and the service on the same machine: people
 who ask, or cancel, wait for milliseconds; a chunk takes seconds in any case. Ray gives all of its
 workers 15, also the scheduler and the replicas, unless told otherwise (``cluster/session.py``)."""
+
+LANE_ENV = {"env_vars": {"RAYSCHED_LANE": "1"}}
+"""Sets the processes of lanes apart. Ray gives a restarted actor any idle process of the same
+surroundings: the scheduler would take a loaded one, which gives way to all others for ever."""
 
 _warm: set[str] = set()
 """Engines that this process has loaded."""
@@ -148,8 +154,7 @@ def _ending(order: Order) -> Outcome:
 
     # Arrow's own allocators keep what they once had: 100 MB more for every worker.
     pa.set_memory_pool(pa.system_memory_pool())
-    end_with_raylet()
-    _give_way()
+    _settle_in()
     processors.give(order.cpus)
     try:
         watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful)
@@ -180,6 +185,7 @@ def _ending(order: Order) -> Outcome:
 @ray.remote(max_retries=0)
 def greet() -> Kernel:
     """That there is a process in a lane, and what it runs on."""
+    _settle_in()
     return kernel_here()
 
 
@@ -197,8 +203,7 @@ def warm_up(engine: str, cpus: int) -> None:
     if engine in _warm:
         return
     _warm.add(engine)
-    end_with_raylet()
-    _give_way()
+    _settle_in()
     processors.give(cpus)
     try:
         rehearse(load_engine(engine))
@@ -223,8 +228,15 @@ def _said(order: Order, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _give_way() -> None:
-    """Linux keeps this for each thread; threads that this one starts have it from it."""
+def _settle_in() -> None:
+    """Make a process of Ray's one of a lane: the last in turn for CPU time, and gone with its
+    raylet, or as soon as that says so. When the scheduler dies its raylet ends what it had under
+    way, and gives a lane's CPUs back when that is gone. Ray's own handler for it never runs while
+    a process waits for work; the raylet then kills it after 5 s, in which the lane stands still."""
+    end_with_raylet()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Linux keeps this for each thread; threads that this one starts have it from it.
     os.setpriority(os.PRIO_PROCESS, 0, max(LANE_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 

@@ -7,6 +7,7 @@ does nothing but have one task done in a placement group each time it starts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import statistics
 import sys
@@ -37,8 +38,13 @@ from raysched.testing.ray_processes import title_of, titled
 
 JOBS = 10_000
 KILLS = int(os.environ.get("RAYSCHED_BENCH_KILLS", "20"))
-WORK = 40
+WORK = 200
 """Jobs with work to do: of a few hundred chunks each, so that none is ever without."""
+LANES = 2
+SPARE = os.environ.get("RAYSCHED_BENCH_SPARE", "1") == "1"
+"""A spare process, as a service has: each kill waits for it to be there again."""
+LEASE_S = 1.0
+"""The spare's, which Ray gives back half a second after it has answered."""
 USER = UserId("bench")
 WAIT_S = 300.0
 SCHEDULER, UNIT, BARE = "SchedulerActor", "segment", "Bare"
@@ -69,7 +75,7 @@ def measure() -> Iterator[Figure]:
         state = Path(name) / "state"
         _fill(state)
         # Half of a CPU for each of two lanes, so that bare Ray has room beside them.
-        lanes = {"address": None, "lanes": 2, "lane_cpus": 0.5}
+        lanes = {"address": None, "lanes": LANES, "lane_cpus": 0.5, "spare_process": SPARE}
         scheduling = {"max_jobs_per_user": 2 * WORK, "max_running_jobs": 2}
         config = load_config(state=state, cluster=lanes, scheduling=scheduling)
         with connect(config) as session:
@@ -134,15 +140,32 @@ def _until(is_so: Callable[[], Any], pause_s: float = 0.05) -> float:
     return time.time()
 
 
-def _processes(name: str) -> dict[int, str]:
-    """Our own Ray's processes in whose title this is: title by pid."""
-    return {each.pid: title_of(each) for each in titled(name)}
+def _processes(*names: str) -> dict[int, str]:
+    """Our own Ray's processes in whose title one of these is: title by pid."""
+    return {each.pid: title_of(each) for each in titled(*names)}
+
+
+def _rest(gateway: Gateway) -> None:
+    """Let all be as it is when nothing was killed for a while, with work going on."""
+    _until(_is_at_rest)
+    time.sleep(LEASE_S)
+    before = _chunks(gateway)
+    _until(lambda: _chunks(gateway) > before)
+
+
+def _is_at_rest() -> bool:
+    if _processes("warm up", "spare", "start"):
+        return False
+    loaded = 0
+    for process in titled(""):
+        with contextlib.suppress(psutil.Error):
+            loaded += "RAYSCHED_LANE" in process.environ() and process.nice() > 0
+    return loaded >= LANES + SPARE
 
 
 def _kill_scheduler(gateway: Gateway) -> tuple[float, float]:
     """When it was killed, and when another had its name; returns once work goes on."""
-    before = _chunks(gateway)
-    _until(lambda: _chunks(gateway) > before)
+    _rest(gateway)
     (pid,) = _processes(SCHEDULER)
     killed_at = time.time()
     psutil.Process(pid).kill()
@@ -156,8 +179,7 @@ def _kill_workers(gateway: Gateway) -> Ways:
     """Seconds from the kill of a process at work to another that is at work on its chunk."""
     ways = Ways()
     for _ in range(KILLS):
-        before = _chunks(gateway)
-        _until(lambda: _chunks(gateway) > before + 4)  # noqa: B023 - used within the turn
+        _rest(gateway)
         while True:
             pid, title = next(iter(_processes(UNIT).items()), (0, ""))
             try:

@@ -1,0 +1,61 @@
+"""What is loaded already takes over where a process dies, and the scheduler never sits in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from driving import Cluster, open_cluster
+
+from raysched.testing.ray_processes import titled
+
+pytestmark = pytest.mark.ray
+
+SMALL_TILES = {"tile_px": 128, "chunk_tiles": 1}
+WAIT_S = 120.0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with open_cluster(tmp_path, lanes=1, spare_process=True) as opened:
+        yield opened
+
+
+def until(found: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    deadline = time.monotonic() + WAIT_S
+    while not (there := found()):
+        assert time.monotonic() < deadline
+    return there
+
+
+def loaded_beside(lane: psutil.Process) -> list[psutil.Process]:
+    """Idle processes that have become one of a lane: they give way."""
+    usual = psutil.Process().nice()
+    return [each for each in titled("IDLE") if each != lane and each.nice() > usual]
+
+
+def test_a_loaded_process_takes_over_where_one_dies(cluster: Cluster, sample_slide: Path) -> None:
+    job = cluster.submit(sample_slide, **SMALL_TILES).job
+    cluster.until(job, lambda view: view.chunks_done >= 2)
+    lane = until(lambda: titled("ray::segment "))[0]
+    spare = until(lambda: loaded_beside(lane))[0]
+    lane.kill()
+    assert until(lambda: titled("ray::segment "))[0] == spare
+    cluster.finish(job)
+
+
+def test_a_scheduler_that_is_back_gives_way_to_nobody(cluster: Cluster, sample_slide: Path) -> None:
+    """Also where idle processes of lanes are at hand: Ray would give it one of those."""
+    cluster.finish(cluster.submit(sample_slide, tile_px=512).job)
+    (scheduler,) = titled("SchedulerActor")
+    usual = scheduler.nice()
+    assert loaded_beside(scheduler)
+    scheduler.kill()
+    epoch = asyncio.run(cluster.gateway.health()).epoch
+    assert epoch == 2
+    (scheduler,) = titled("SchedulerActor")
+    assert scheduler.nice() == usual
