@@ -13,6 +13,7 @@ from raysched.core.model import LOCAL_USER, JobId, JobState
 
 if TYPE_CHECKING:
     from raysched.cluster.gateway import Gateway
+    from raysched.cluster.submission import Prepared
     from raysched.core.views import JobView
 
 WATCH_S = 5.0
@@ -31,15 +32,18 @@ async def follow(gateway: Gateway, job: JobId, show: Show) -> JobView:
             return view
 
 
-async def follow_or_cancel(
-    gateway: Gateway, job: JobId, show: Show, stopping: Callable[[], None]
+async def submit_and_follow(
+    gateway: Gateway, prepared: Prepared, show: Show, stopping: Callable[[], None]
 ) -> tuple[JobView, bool]:
-    """Follow a job; at the first Ctrl-C cancel it and follow it to its end all the same.
+    """Submit a job and follow it; at the first Ctrl-C, from before it is submitted, cancel it and
+    follow it to its end all the same.
 
     Returns the last view and whether it was stopped. A second Ctrl-C leaves at once.
     """
-    following = asyncio.create_task(follow(gateway, job, show))
+    job = prepared.jobs[0].job
     with _interruption() as interrupted:
+        await gateway.submit(prepared)
+        following = asyncio.create_task(follow(gateway, job, show))
         waiting = asyncio.create_task(interrupted.wait())
         await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

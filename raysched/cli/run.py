@@ -25,6 +25,7 @@ from raysched.cli.options import (
     Params,
     TilePx,
 )
+from raysched.cli.ray_job import check_paths, key_of, results_folder
 from raysched.cli.session import settings
 from raysched.cli.summary import Finished, say_finished
 from raysched.cli.voice import Interrupted, Voice
@@ -75,11 +76,12 @@ def run(options: RunOptions, voice: Voice) -> None:
     config = settings(options.address)
     kind = options.kind or "cell_segmentation"
     made = "tissue" if kind == "tissue_mask" else "cells"
-    out = options.out or Path(f"{options.slide.stem}-{made}")
+    check_paths(options.slide, options.out)
+    out = results_folder(options.out, Path(f"{options.slide.stem}-{made}"))
     request = described(
         JobRequest,
         slide=str(options.slide),
-        out=str(out),
+        out=str(out) if out else None,
         kind=kind,
         engine=options.engine,
         **grouped(parse_params(options.param or [])),
@@ -119,7 +121,8 @@ def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Fin
 
     begun = time.monotonic()
     submission = described(Submission, name=name[:200], jobs=(request,))
-    prepared = prepare(submission, user=LOCAL_USER, key=uuid.uuid4().hex, config=config)
+    key = key_of(submission.model_dump_json())
+    prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
     with progress(voice) as shown:
         shown.say("starting Ray")
         from raysched.cluster.session import connect  # imports ray: after all refusals
@@ -134,12 +137,11 @@ def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Fin
 
 async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) -> JobView:
     """Submit and follow to the end. Raises what kept the job from succeeding."""
-    from raysched.cli.follow import follow_or_cancel, give_up
+    from raysched.cli.follow import give_up, submit_and_follow
 
-    await gateway.submit(prepared)
     job = prepared.jobs[0].job
-    view, stopped = await follow_or_cancel(
-        gateway, job, shown.show, lambda: shown.say("stopping: waiting for running tiles")
+    view, stopped = await submit_and_follow(
+        gateway, prepared, shown.show, lambda: shown.say("stopping: waiting for running tiles")
     )
     if view.state is JobState.SUCCEEDED:
         return view

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,7 @@ from raysched.cli.options import (
     Serving,
     Sweep,
 )
+from raysched.cli.ray_job import check_paths, key_of
 from raysched.cli.run import described, grouped, parse_params, parse_sweep
 from raysched.cli.service import Service, reach
 from raysched.cli.voice import Voice
@@ -57,9 +57,9 @@ class SubmitOptions(Serving):
 
 def submit(options: SubmitOptions, voice: Voice) -> None:
     """Submit slides or a workflow file to the running service."""
-    key = options.key or uuid.uuid4().hex
     with reach(options) as service:
         work = _described(options, service)
+        key = options.key or key_of(work.model_dump_json())
         if options.dry_run:
             from raysched.cli.estimate import say_estimate
 
@@ -72,6 +72,7 @@ def submit(options: SubmitOptions, voice: Voice) -> None:
 def _described(options: SubmitOptions, service: Service) -> BaseModel:
     work, one = service.takes
     slides = options.slides or []
+    check_paths(*slides)
     if bool(slides) == bool(options.file):
         raise InvalidWorkflow(
             "There is nothing to submit." if not slides else "Both slides and --file are given.",

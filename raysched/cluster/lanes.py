@@ -266,7 +266,6 @@ def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, An
     return {
         "num_cpus": settings.lane_cpus,
         "num_gpus": settings.lane_gpus,
-        "runtime_env": tasks.LANE_ENV,
         "scheduling_strategy": PlacementGroupSchedulingStrategy(
             placement_group=group, placement_group_bundle_index=0
         ),

@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 
+import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -48,16 +49,23 @@ class Spares:
             try:
                 nodes = {*(await asyncio.to_thread(self._places)).values()} - {""}
                 await asyncio.gather(*map(self._make, nodes))
-            except RayError as error:  # a node has gone, or a spare was killed: there is time
-                log.info("Not every node has a spare process: %s", type(error).__name__)
+            except Exception:  # a courtesy: without a spare the lanes go on all the same
+                log.exception("The spare processes could not be looked after.")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._used.wait(), LOOK_S)
             self._used.clear()
 
     async def _make(self, node: str) -> None:
         place = NodeAffinitySchedulingStrategy(node, soft=False)
-        spare = tasks.warm_up.options(
-            name="spare", num_cpus=0, runtime_env=tasks.LANE_ENV, scheduling_strategy=place
-        )
+        spare = tasks.warm_up.options(name="spare", num_cpus=0, scheduling_strategy=place)
         cpus = math.ceil(self._config.cluster.lane_cpus)
-        await spare.remote(self._config.segmentation.engine, cpus)
+        made = spare.remote(self._config.segmentation.engine, cpus)
+        try:
+            await asyncio.wait_for(_done(made), self._config.cluster.lane_ready_s)
+        except (RayError, TimeoutError) as error:  # its node has gone, or it was killed, or hangs
+            log.info("Node %s has no spare process: %s", node, type(error).__name__)
+            ray.cancel(made, force=True)
+
+
+async def _done(ref: ray.ObjectRef[None]) -> None:
+    await ref

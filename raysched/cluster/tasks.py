@@ -47,10 +47,6 @@ LANE_NICE = 19
 who ask, or cancel, wait for milliseconds; a chunk takes seconds in any case. Ray gives all of its
 workers 15, also the scheduler and the replicas, unless told otherwise (``cluster/session.py``)."""
 
-LANE_ENV = {"env_vars": {"RAYSCHED_LANE": "1"}}
-"""Sets the processes of lanes apart. Ray gives a restarted actor any idle process of the same
-surroundings: the scheduler would take a loaded one, which gives way to all others for ever."""
-
 _warm: set[str] = set()
 """Engines that this process has loaded."""
 

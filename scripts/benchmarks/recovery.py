@@ -159,7 +159,7 @@ def _is_at_rest() -> bool:
     loaded = 0
     for process in titled(""):
         with contextlib.suppress(psutil.Error):
-            loaded += "RAYSCHED_LANE" in process.environ() and process.nice() > 0
+            loaded += process.nice() > 0  # what is of a lane gives way
     return loaded >= LANES + SPARE
 
 
