@@ -6,6 +6,7 @@ the TOML file named by ``RAYSCHED_CONFIG``, then the defaults documented in conf
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tomllib
@@ -236,6 +237,15 @@ def set_ray_environment() -> None:
     os.environ.setdefault("RAY_metrics_report_interval_ms", "2000")
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def ray_submission() -> str | None:
+    """The submission id of the Ray job (``ray job submit``) whose entry point this process is."""
+    try:
+        said = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+        return str(said["metadata"]["job_submission_id"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def auth_mode() -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import ray
@@ -80,7 +79,7 @@ def measure() -> Iterator[Figure]:
         with connect(config) as session:
             bench = Bench(config, session.gateway, folder)
             tile_s = bench.tile_s()
-            yield Figure("one tile of the usual engine", tile_s, "s")
+            yield Figure("one tile of the usual engine, the slowest", tile_s, "s")
             plain, forced = _bare(PYTHON_LOOP, force=False), _bare(COMPILED_LOOP, force=True)
             for case in cases():
                 yield from bench.figures(case, tile_s, forced if case.is_forced else plain)
@@ -150,7 +149,7 @@ class Bench:
         from raysched.results.manifest import RECEIPTS
 
         receipts = RECEIPT_LIST.validate_json((out / RECEIPTS).read_bytes())
-        return median(each.seconds / each.tiles for each in receipts)
+        return max(each.seconds / each.tiles for each in receipts)  # a cancel waits for any
 
     async def _cancelled(self, case: Case) -> Seen:
         for _ in range(30):
@@ -164,7 +163,9 @@ class Bench:
                 while case.is_forced and not _lane_pids():
                     await asyncio.sleep(LOOK_S)
                 try:
-                    seen = await self._cancel(name, out)
+                    # A waiting job has no process: the lane's is the other job's, which goes on.
+                    pids = _lane_pids() if name == job else []
+                    seen = await self._cancel(name, out, pids)
                 except Conflict:
                     continue
                 finally:
@@ -173,19 +174,18 @@ class Bench:
             await self._end(job)
         raise SystemExit(f"no job was seen {case.state}")
 
-    async def _cancel(self, job: JobId, out: Path) -> Seen:
-        pids = _lane_pids()
+    async def _cancel(self, job: JobId, out: Path, pids: list[int]) -> Seen:
         busy = asyncio.create_task(asyncio.to_thread(_free_after, pids))
         await asyncio.sleep(0)
         begun = time.perf_counter()
         await self._gateway.cancel(USER, job)
         ack_s = time.perf_counter() - begun
         staging = out.parent / f".{out.name}.{job}.partial"
-        receipts = {path: path.stat().st_mtime_ns for path in staging.rglob("0*.json")}
+        receipts = _receipts(staging)
         was_there = out.exists()  # its rename was faster than the cancel
         free_s = await busy
         await self._until(job, lambda view: view.state is JobState.CANCELLED)
-        late = {path: path.stat().st_mtime_ns for path in staging.rglob("0*.json")} != receipts
+        late = not _receipts(staging) <= receipts
         if out.exists() and not was_there:
             raise SystemExit(f"{job} got a result after its cancel was acknowledged")
         return Seen(ack_s, free_s, int(late))
@@ -236,6 +236,11 @@ ORDER = (
 
 def _at_or_after(state: JobState) -> set[JobState]:
     return {*ORDER[ORDER.index(state) :]} if state in ORDER else {state}
+
+
+def _receipts(staging: Path) -> set[tuple[str, int]]:
+    """Each with when it was written. Its folder is renamed meanwhile: none may publish any more."""
+    return {(path.name, path.stat().st_mtime_ns) for path in staging.rglob("0*.json")}
 
 
 def _lane_pids() -> list[int]:
