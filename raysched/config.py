@@ -141,6 +141,11 @@ class Config(BaseSettings):
             raise ValueError(fault)
         return limits
 
+    def at(self, state: str) -> Config:
+        """With the state folder of the service, which need not be the one that this process would
+        use: there the service keeps results of jobs that name no folder."""
+        return self.model_copy(update={"state": Path(state)})
+
     @property
     def results(self) -> Path:
         """Where results go when a request names no folder."""

@@ -69,8 +69,12 @@ class Here:
         from raysched.cluster.submission import Submission, prepare
 
         asked = Submission.model_validate(work)
-        prepared = prepare(asked, user=LOCAL_USER, key=key, config=self._config)
-        return Workflow.of(self._ask(lambda gateway: gateway.submit(prepared)))
+
+        async def submit(gateway: Gateway) -> WorkflowView:
+            config = self._config.at((await gateway.health()).state)
+            return await gateway.submit(prepare(asked, user=LOCAL_USER, key=key, config=config))
+
+        return Workflow.of(self._ask(submit))
 
     def estimate_work(self, work: BaseModel) -> Estimate:
         """See ``Service.estimate_work``."""

@@ -128,6 +128,9 @@ def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Fin
         from raysched.cluster.session import connect  # imports ray: after all refusals
 
         with connect(config) as session:
+            if request.out is None:  # the service keeps it, in its own state folder
+                config = config.at(asyncio.run(session.gateway.health()).state)
+                prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
             job = asyncio.run(_carry_through(session.gateway, prepared, shown))
             finished = Finished(job, _out(prepared), time.monotonic() - begun)
             shown.close()

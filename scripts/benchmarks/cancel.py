@@ -101,10 +101,11 @@ def cases() -> Iterator[Case]:
     yield Case("waiting", JobState.WAITING)
     yield Case("planning", JobState.PLANNING)
     yield Case("planning, in an endless loop", JobState.PLANNING, "preparing", True, 2.0)
-    yield Case("segmenting", JobState.SEGMENTING, seconds_in=0.3)
+    yield Case("segmenting", JobState.SEGMENTING, seconds_in=0.1)
     yield Case("segmenting, in an endless loop", JobState.SEGMENTING, "spinning", True, 2.0)
     yield Case("the same, holding the GIL", JobState.SEGMENTING, "holding", True, 2.0)
     yield Case("assembling", JobState.ASSEMBLING)
+    yield Case("in the middle of assembling", JobState.ASSEMBLING, seconds_in=0.2)
     yield Case("publishing", JobState.PUBLISHING)
     yield Case("retry_waiting", JobState.RETRY_WAITING, "raising")
 

@@ -28,7 +28,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, sample_slide: Path) -> Ite
 
 
 def ray_job(service: Up, *arguments: str) -> tuple[int, str]:
-    """The exit code and all output of `ray job ARGUMENTS` against the service's cluster."""
+    """The exit code and all output of `ray job ARGUMENTS` against the service's cluster. The entry
+    point would have another state folder by itself."""
     address = {"RAY_ADDRESS": service.where["dashboard"], "RAY_AUTH_MODE": "token"}
     done = subprocess.run(
         [RAY, "job", *arguments],
@@ -43,7 +44,8 @@ def ray_job(service: Up, *arguments: str) -> tuple[int, str]:
 
 
 def entry(slide: Path, *options: str) -> list[str]:
-    return ["--", sys.executable, str(SCRIPT), "--slide", str(slide), *options]
+    own = ["env", "RAYSCHED_STATE=/nowhere"]
+    return ["--", *own, sys.executable, str(SCRIPT), "--slide", str(slide), *options]
 
 
 def jobs(service: Up) -> list[dict[str, Any]]:
