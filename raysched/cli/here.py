@@ -69,6 +69,7 @@ class Here:
         from raysched.cluster.submission import Submission, prepare
 
         asked = Submission.model_validate(work)
+        prepare(asked, user=LOCAL_USER, key=key, config=self._config)  # refused before Ray is asked
 
         async def submit(gateway: Gateway) -> WorkflowView:
             config = self._config.at((await gateway.health()).state)
