@@ -212,7 +212,8 @@ def _measure(report: Report, journal: list[dict[str, Any]], history: History) ->
             for call in history.calls
             if call.verb == "list" and call.is_acknowledged and call.sent > kill.at
         ]
-        report.answer_s.setdefault(kill.target, []).append(min(answered) - kill.at)
+        if answered:  # else the users had left by then
+            report.answer_s.setdefault(kill.target, []).append(min(answered) - kill.at)
 
 
 def table(report: Report) -> str:
