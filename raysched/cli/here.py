@@ -193,10 +193,14 @@ class Here:
     def result(self, job: str) -> Result:
         """See ``Service.result``."""
         from raysched.cli.folder import FolderResult
+        from raysched.cluster.stores import at_hand
         from serve_app.results import cells_of
 
-        view = self._ask(lambda gateway: gateway.job(LOCAL_USER, JobId(job)))
-        return FolderResult(cells_of(view))
+        async def found(gateway: Gateway) -> JobView:
+            view = await gateway.job(LOCAL_USER, JobId(job))
+            return await at_hand(view, await gateway.store())
+
+        return FolderResult(cells_of(self._ask(found)))
 
     def place(self, job: Job) -> str:
         """See ``Service.place``."""

@@ -147,7 +147,9 @@ async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) 
         gateway, prepared, shown.show, lambda: shown.say("stopping: waiting for running tiles")
     )
     if view.state is JobState.SUCCEEDED:
-        return view
+        from raysched.cluster.stores import at_hand
+
+        return await at_hand(view, await gateway.store())
     if view.state is JobState.NEEDS_MPP:
         await give_up(gateway, job)
         raise MppMissing(
