@@ -131,7 +131,7 @@ class Life:
         events = len(self._journal)
         told(0, events)
         clear_notes(self._config.notes)  # of runs of an earlier life, which are dead
-        mark_home(self._config.notes)
+        mark_home(self._config.state)
         self.core = recover(self._journal, lambda replayed: told(replayed, events))
         for notice in self._journal.notices:
             log.warning("%s", notice)

@@ -43,7 +43,7 @@ def order_of(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Ord
         names,
         command.careful,
         store,
-        home_mark(config.notes) if store is not None else "",
+        home_mark(config.state) if store is not None else "",
     )
 
 

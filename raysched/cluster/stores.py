@@ -8,12 +8,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-import ray
 
 from raysched.cluster.submission import Prepared
 from raysched.config import Config, node_cache
@@ -21,7 +18,6 @@ from raysched.core.model import JobId, JobState, RunId
 from raysched.core.views import JobView
 from raysched.errors import ClusterError, StorageFailed
 from raysched.imaging.request import SlideRequest, read_request
-from raysched.results.logbook import folder_of, prune
 from raysched.results.outcomes import Assembled, Planned, Published, Receipt
 from raysched.results.remote.place import StorePlace
 from raysched.results.storage import unique
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOME = "home"
-LOG_BYTES = 200e6
-"""So much of what was said is kept on a node that has sent it on."""
 
 
 class Stages(Protocol):
@@ -97,6 +91,14 @@ def needed(place: StorePlace | None, job: JobId) -> StorePlace:
     return place
 
 
+def check_store(place: StorePlace | None) -> None:
+    """Raise ``StorageFailed`` where there is to be a store that does not do all that it must."""
+    if place is not None:
+        from raysched.results.remote.bucket import Bucket
+
+        Bucket(place).check()
+
+
 def with_slides_stored(prepared: Prepared, place: StorePlace) -> Prepared:
     """A submission whose slides are in the store, sent there if need be: minutes for large ones.
 
@@ -154,16 +156,16 @@ def take_back_stored(place: StorePlace, job: JobId) -> None:
 # --- on the node that a unit runs on ------------------------------------------------------------
 
 
-def mark_home(notes: Path) -> None:
+def mark_home(state: Path) -> None:
     """Leave in the service's folder what tells whether a node sees it."""
-    notes.mkdir(parents=True, exist_ok=True)
-    (notes / HOME).write_text(unique())
+    state.mkdir(parents=True, exist_ok=True)
+    (state / HOME).write_text(unique())
 
 
-def home_mark(notes: Path) -> str:
+def home_mark(state: Path) -> str:
     """What ``mark_home`` has left; "" where it was not called."""
     try:
-        return (notes / HOME).read_text()
+        return (state / HOME).read_text()
     except OSError:
         return ""
 
@@ -176,8 +178,10 @@ def order_here(order: Order) -> Order:
         return order
     if (own := node_cache()) is not None:
         store = dataclasses.replace(store, folder=own.absolute() / "node")
-    if home_mark(order.notes) == order.home:
+    if home_mark(order.notes.parent) == order.home:
         return dataclasses.replace(order, store=store)
+    import ray  # the command line asks for a store without it
+
     shelf = store.folder / "shelf" / order.shelf.folder.name
     lane = f"{order.log.lane}-{ray.get_runtime_context().get_node_id()[:8]}"
     return dataclasses.replace(
@@ -199,30 +203,6 @@ def stages_of(store: StorePlace | None) -> Stages:
     from raysched.results.remote.units import RemoteStages
 
     return RemoteStages(store)
-
-
-@contextmanager
-def sending_log(order: Order) -> Iterator[None]:
-    """What is said meanwhile on a node that does not see the service's folders goes to where the
-    service finds it. A log that cannot be sent fails no unit."""
-    try:
-        yield
-    finally:
-        if order.store is not None and not order.home:
-            _send_log(order, order.store)
-
-
-def _send_log(order: Order, store: StorePlace) -> None:
-    from raysched.results.remote import copies
-
-    job, lane = order.unit.job, order.log.lane
-    folder = folder_of(order.log.logs, job)
-    names = [path.name for path in folder.glob(f"{lane}.*.jsonl")]
-    try:
-        copies.send_log(store, job, folder, names)
-        prune(order.log.logs, LOG_BYTES)
-    except (ClusterError, OSError) as error:
-        log.warning("The log of %s stays on this node: %s", job, error)
 
 
 def _bring(view: JobView, place: StorePlace) -> None:

@@ -23,8 +23,10 @@ import ray
 
 from raysched.cluster.capture import LogPlace, captured
 from raysched.cluster.guard import Kernel, Watch, guarded, kernel_here
+from raysched.cluster.log_post import Letter, post
+from raysched.cluster.note_post import NotePost
 from raysched.cluster.processes import end_with_raylet
-from raysched.cluster.stores import order_here, sending_log, stages_of
+from raysched.cluster.stores import order_here, stages_of
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -144,10 +146,12 @@ def run_unit(order: Order) -> Outcome:
             attempt=unit.attempt,
             run=order.run,
         ),
-        sending_log(order),
         captured(unit, order.run, order.log),
     ):
-        return _ending(order)
+        outcome = _ending(order)
+    if order.store is not None and not order.home:
+        post(Letter(order.store, unit.job, order.log))
+    return outcome
 
 
 def _ending(order: Order) -> Outcome:
@@ -161,7 +165,9 @@ def _ending(order: Order) -> Outcome:
     _settle_in()
     processors.give(order.cpus)
     try:
-        watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful)
+        away = order.store if order.store is not None and not order.home else None
+        notes = NotePost(away) if away is not None else None
+        watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful, notes)
         with guarded(watch), careful(order.careful):
             return _said(order, _do(order))
     except Stopped:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -58,6 +62,47 @@ def place(
         results=tmp_path / "results",
         results_bytes=10**9,
     )
+
+
+class _Heedless(BaseHTTPRequestHandler):
+    """A way to the server on which conditions are lost, as with stores that do not know them."""
+
+    endpoint: str
+
+    def do_any(self) -> None:
+        size = int(self.headers.get("Content-Length", 0))
+        kept = {k: v for k, v in self.headers.items() if not k.lower().startswith("if-")}
+        kept["Content-Type"] = "application/octet-stream"
+        ask = urllib.request.Request(
+            self.endpoint + self.path, self.rfile.read(size), kept, method=self.command
+        )
+        try:
+            answer = urllib.request.urlopen(ask)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            content = answer.read()
+            self.send_response(answer.status)
+            for name in ("ETag", "Last-Modified", "Content-Type"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_any  # noqa: N815 - the library's names
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def heedless(server: s3_server.S3Server) -> Iterator[str]:
+    handler = type("Handler", (_Heedless,), {"endpoint": server.endpoint})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as between:
+        threading.Thread(target=between.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{between.server_port}"
+        between.shutdown()
 
 
 def node(place: StorePlace, name: str) -> StorePlace:
@@ -311,6 +356,18 @@ def test_a_store_that_is_not_there_is_said_so(job: Job, monkeypatch: pytest.Monk
         gone = replace(job.place, endpoint=f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(StorageFailed, match="it does not answer"):
             RemoteStages(gone).plan_slide(job.request, JOB, go_on)
+
+
+def test_a_store_that_does_all_that_it_must_passes(place: StorePlace) -> None:
+    Bucket(place).check()
+    assert Bucket(place).sizes("checks") == {}
+
+
+def test_a_store_that_replaces_whatever_is_there_is_refused(
+    place: StorePlace, heedless: str
+) -> None:
+    with pytest.raises(StorageFailed, match="does not heed If-Match and If-None-Match"):
+        Bucket(replace(place, endpoint=heedless)).check()
 
 
 def test_removing_a_job_leaves_nothing_of_it(job: Job) -> None:

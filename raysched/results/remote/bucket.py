@@ -50,6 +50,24 @@ class Bucket:
         self.url = place.url.rstrip("/")
         self._store = _store(self.url, place.endpoint, place.region)
 
+    def check(self) -> None:
+        """Raise ``StorageFailed`` unless the store keeps what it is given and replaces an object
+        only as known: publication rests on it, and not every store that speaks S3 does it."""
+        key = f"checks/{unique()}"
+        contents = [f"{number} {unique()}".encode() for number in range(4)]
+        try:
+            made = self.replace(key, contents[0], None)
+            found = self.read_marked(key)
+            if not made or found is None or found[0] != contents[0]:
+                raise _unfit(self.url, "does not keep what it is given")
+            again = self.replace(key, contents[1], None)
+            known = self.replace(key, contents[2], found[1])
+            stale = self.replace(key, contents[3], found[1])
+            if again or stale or not known:
+                raise _unfit(self.url, "does not heed If-Match and If-None-Match")
+        finally:
+            self.drop([key])
+
     def read(self, key: str) -> bytes | None:
         """An object's content; None where there is none."""
         found = self.read_marked(key)
@@ -157,6 +175,14 @@ class Bucket:
                 remedy="Check storage.url, its endpoint and the credentials (AWS_*) on every node, "
                 "then retry: finished chunks are kept.",
             ) from error
+
+
+def _unfit(url: str, what: str) -> StorageFailed:
+    return StorageFailed(
+        f"The object store of {url} {what}.",
+        remedy="Use one that replaces objects conditionally: Amazon S3, MinIO, Ceph, Cloudflare R2 "
+        "do in their present versions.",
+    )
 
 
 def _why(error: BaseException) -> str:

@@ -8,6 +8,7 @@ the stages' promises hold: half of anything is never seen, and each may be kille
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -43,7 +44,10 @@ from raysched.results.storage import DISK, unique
 log = logging.getLogger(__name__)
 
 ANY_PLAN: TypeAdapter[SlidePlan | TissuePlan] = TypeAdapter(SlidePlan | TissuePlan)
-PLAN_PARTS = (PLAN, TISSUE, PLANNED)
+WHOLE, WITH_HOLES = ".json", ".holes.json"
+"""Of receipts: as in a staging folder."""
+PLANS_KEPT = 64
+"""On each node, those read last."""
 
 
 def _never() -> bool:
@@ -67,6 +71,7 @@ class RemoteStages:
         self._bucket = Bucket(place)
         self._slides = NodeSlides(self._bucket, place)
         self._units = place.folder / "units"
+        self._plans = place.folder / "plans"
 
     def plan_slide(
         self,
@@ -98,15 +103,20 @@ class RemoteStages:
     ) -> Receipt:
         """See ``stages.segment_chunk``."""
         with self._desk(request, job, should_stop) as desk:
-            if not self._bring_published(desk, job):
-                receipt = self._bring_plan(desk, job)
-                chunks = f"chunks-{receipt.fingerprint[:12]}"
-                if (done := self._bring_chunk(desk, job, chunks, chunk)) is not None:
-                    return done
-                made = stages.segment_chunk(desk.request, job, chunk, should_stop, shelf=shelf)
-                self._send_chunk(desk, job, chunks, made)
-                return made
-            return stages.segment_chunk(desk.request, job, chunk, should_stop, shelf=shelf)
+            receipt = self._bring_plan(desk, job)
+            if receipt is None:
+                return stages.segment_chunk(desk.request, job, chunk, should_stop, shelf=shelf)
+            chunks = f"chunks-{receipt.fingerprint[:12]}"
+            done = self._bring_chunk(desk, job, chunks, chunk)
+            if done is not None and not done.tiles_failed:
+                return done
+            made = stages.segment_chunk(desk.request, job, chunk, should_stop, shelf=shelf)
+            self._send_chunk(desk, job, chunks, made)
+            if (
+                done is not None and not made.tiles_failed
+            ):  # else it counts if the whole one is lost
+                self._bucket.drop([f"{jobs_folder(job)}/{chunks}/{chunk:06d}{WITH_HOLES}"])
+            return made
 
     def assemble(
         self,
@@ -118,9 +128,9 @@ class RemoteStages:
     ) -> Assembled:
         """See ``stages.assemble``."""
         with self._desk(request, job, should_stop) as desk:
-            if self._bring_published(desk, job):
-                return stages.assemble(desk.request, job, should_stop, shelf=shelf)
             receipt = self._bring_plan(desk, job)
+            if receipt is None:
+                return stages.assemble(desk.request, job, should_stop, shelf=shelf)
             folder = jobs_folder(job)
             names = self._bucket.sizes(folder)
             chunks = f"chunks-{receipt.fingerprint[:12]}/"
@@ -194,14 +204,18 @@ class RemoteStages:
         self._bucket.fetch_all(result_folder(job, stands), names, desk.out)
         return True
 
-    def _bring_plan(self, desk: Desk, job: str) -> PlanReceipt:
-        """The plan, as if it had been made on this node: with this node's copy of the slide."""
+    def _bring_plan(self, desk: Desk, job: str) -> PlanReceipt | None:
+        """The plan, as if it had been made on this node: with this node's copy of the slide. None
+        where the result is published: then what vouches for it is on the desk."""
         staging, folder = desk.staging, jobs_folder(job)
-        parts = {name: self._bucket.read(f"{folder}/{name}") for name in PLAN_PARTS}
+        told = self._bucket.read(f"{folder}/{PLANNED}")
+        if told is None and self._bring_published(desk, job):
+            return None
         try:
-            plan = ANY_PLAN.validate_json(parts[PLAN] or b"")
-            receipt = PlanReceipt.model_validate_json(parts[PLANNED] or b"")
-        except ValidationError as error:
+            receipt = PlanReceipt.model_validate_json(told or b"")
+            known = self._kept_plan(folder, receipt)
+            plan = ANY_PLAN.validate_json((known / PLAN).read_bytes())
+        except (ValidationError, FileNotFoundError) as error:
             raise StorageFailed(
                 f"The plan in {self._bucket.url}/{folder} is missing or incomplete.",
                 remedy="Retry the job: it is planned again and finished chunks are kept.",
@@ -218,15 +232,32 @@ class RemoteStages:
         staging.mkdir()
         planned_here = plan.model_copy(update={"slide": slide})
         DISK.write(staging / PLAN, planned_here.model_dump_json().encode())
-        DISK.write(staging / TISSUE, parts[TISSUE] or b"")
+        (staging / TISSUE).hardlink_to(known / TISSUE)
         DISK.write(staging / PLANNED, here.model_dump_json().encode())
         return receipt
+
+    def _kept_plan(self, folder: str, receipt: PlanReceipt) -> Path:
+        """The folder of this node with a plan and its tissue: every chunk asks for them. Raises
+        ``FileNotFoundError`` where they are not in the store."""
+        name = hashlib.sha256(f"{folder} {receipt.model_dump_json()}".encode()).hexdigest()[:32]
+        kept = self._plans / name
+        if not (kept / PLAN).exists():
+            for part in (TISSUE, PLAN):
+                content = self._bucket.read(f"{folder}/{part}")
+                if content is None:
+                    raise FileNotFoundError(part)
+                kept.mkdir(parents=True, exist_ok=True)
+                DISK.write(kept / part, content)
+            by_age = sorted(self._plans.iterdir(), key=lambda path: path.stat().st_mtime)
+            for old in by_age[:-PLANS_KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
+        return kept
 
     def _bring_chunk(self, desk: Desk, job: str, chunks: str, chunk: int) -> Receipt | None:
         """The receipt of a chunk that is done. One with failed tiles is brought onto the desk, to
         be done but for these."""
         folder = jobs_folder(job)
-        for ending in (".json", ".holes.json"):
+        for ending in (WHOLE, WITH_HOLES):
             name = f"{chunks}/{chunk:06d}{ending}"
             content = self._bucket.read(f"{folder}/{name}")
             if content is None:
@@ -234,23 +265,18 @@ class RemoteStages:
             receipt = RECEIPT.validate_json(content)
             if self._bucket.size(f"{folder}/{receipt.file}") != receipt.size_bytes:
                 continue
-            if not receipt.tiles_failed:
-                return receipt
-            (desk.staging / chunks).mkdir(exist_ok=True)
-            self._bucket.fetch(f"{folder}/{receipt.file}", desk.staging / receipt.file)
-            DISK.write(desk.staging / name, content)
+            if receipt.tiles_failed:
+                self._bucket.fetch(f"{folder}/{receipt.file}", desk.staging / receipt.file)
+                DISK.write(desk.staging / name, content)
+            return receipt
         return None
 
     def _send_chunk(self, desk: Desk, job: str, chunks: str, made: Receipt) -> None:
         folder = jobs_folder(job)
         self._bucket.send(desk.staging / made.file, f"{folder}/{made.file}")
-        whole, with_holes = (
-            f"{folder}/{chunks}/{made.chunk:06d}{ending}" for ending in (".json", ".holes.json")
-        )
-        key = with_holes if made.tiles_failed else whole
-        self._bucket.write(key, RECEIPT.dump_json(made, indent=1))
-        if key is whole:  # else it would count if the whole one is lost
-            self._bucket.drop([with_holes])
+        ending = WITH_HOLES if made.tiles_failed else WHOLE
+        name = f"{chunks}/{made.chunk:06d}{ending}"
+        self._bucket.write(f"{folder}/{name}", RECEIPT.dump_json(made, indent=1))
 
     def _send_result(self, result: Path, job: str) -> None:
         """Send a complete result under a name that nobody else uses, then say that it is there."""
