@@ -12,15 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
-import s3_server
 from operating import Up, run_verb, up
-from s3_server import S3Server
 
 from raysched.client import Client
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
 from raysched.results.remote.bucket import Bucket
 from raysched.results.remote.place import StorePlace
+from raysched.testing import s3_server
+from raysched.testing.s3_server import S3Server
 
 pytestmark = pytest.mark.ray
 
