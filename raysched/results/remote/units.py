@@ -116,9 +116,8 @@ class RemoteStages:
                 desk.request, job, chunk, should_stop, disk=SCRATCH, shelf=shelf
             )
             self._send_chunk(desk, job, chunks, made)
-            if (
-                done is not None and not made.tiles_failed
-            ):  # else it counts if the whole one is lost
+            # Else the one with failed tiles would count if the whole one were lost.
+            if done is not None and not made.tiles_failed:
                 self._bucket.drop([f"{jobs_folder(job)}/{chunks}/{chunk:06d}{WITH_HOLES}"])
             return made
 
