@@ -12,8 +12,8 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from raysched import __version__
 from raysched.cluster.doctor import Check, Finding, Grade, Look
+from raysched.cluster.groups import lane_groups, remove_lanes
 from raysched.cluster.health import Health
-from raysched.cluster.lanes import lane_states, remove_lanes
 from raysched.cluster.record import cluster_of
 from raysched.cluster.scheduler_actor import find_scheduler
 from raysched.cluster.session import join
@@ -122,7 +122,7 @@ def _strange(look: Look) -> dict[LaneId, str] | None:
     if view is None and find_scheduler(look.config.cluster.namespace) is not None:
         return None  # it is starting: it adopts what it finds
     known = view.places if view else {}
-    return {lane: state for lane, state in lane_states().items() if lane not in known}
+    return {lane: group.state for lane, group in lane_groups().items() if lane not in known}
 
 
 def _removing(lane: LaneId) -> Callable[[], str]:

@@ -9,38 +9,46 @@ that does not get so far in time is removed, and asked for again after a pause t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import ray
 from ray.exceptions import RayError
-from ray.util.placement_group import (
-    PlacementGroup,
-    get_placement_group,
-    placement_group,
-    placement_group_table,
-    remove_placement_group,
-)
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from ray.util.placement_group import PlacementGroup
 
 from raysched.cluster import tasks
+from raysched.cluster.groups import (
+    LANE_PREFIX,
+    Group,
+    bundle,
+    existing_groups,
+    lane_groups,
+    make_group,
+    options_in,
+    remove_group,
+)
 from raysched.cluster.guard import Kernel, kernel_here
+from raysched.cluster.nodes import Node, living_nodes, room_for, staying
 from raysched.cluster.spares import Spares
-from raysched.config import ClusterSettings, Config
-from raysched.core.events import Event, LaneLost, LaneOpened, LanesCounted
-from raysched.core.model import LaneId
+from raysched.config import Config
+from raysched.core.events import (
+    Event,
+    LaneClosing,
+    LaneLost,
+    LaneOpened,
+    LanesCounted,
+    NodeResumed,
+)
+from raysched.core.model import LOCAL_USER, LaneId, NodeId
 
 log = logging.getLogger(__name__)
 
 Report = Callable[[Callable[[float], Event]], Awaitable[None]]
 """Stamps and posts one event; made from a function of its time."""
 
-LANE_PREFIX = "raysched-lane-"
 CHECK_S = 1.0
 SOON_S = 10.0
 """For so long an opening lane is looked at often: most need less than a second."""
@@ -65,27 +73,41 @@ class Opening:
             self.greeting.cancel()
 
 
-class Lanes:
-    """Keeps as many lanes as the cluster has room for, and says which are open."""
+class Seen(NamedTuple):
+    """The cluster at one moment: the lanes' groups, the nodes that live, and those that stay."""
 
-    def __init__(self, config: Config, report: Report) -> None:
+    groups: Mapping[LaneId, Group]
+    nodes: list[Node]
+    stay: list[Node]
+
+
+class Lanes:
+    """Keeps as many lanes as the cluster has room for, and says which are open. ``drained``: the
+    nodes that the operator drains."""
+
+    def __init__(
+        self, config: Config, report: Report, drained: Callable[[], Collection[NodeId]] = tuple
+    ) -> None:
         self._config = config
         self._settings = config.cluster
         self._report = report
+        self._drained = drained
         self._groups: dict[LaneId, PlacementGroup] = {}
         self._opening: dict[LaneId, Opening] = {}
-        self._given_up: set[LaneId] = set()
+        self._given_up: dict[LaneId, str] = {}
+        self._closing: set[LaneId] = set()
         self._pause_s = 0.0
         self._asks_again_at = 0.0
         self._room = 0
+        self._away: frozenset[NodeId] = frozenset()
         self._told = (0, 0)
         self._room_found: int | None = None
         self._boots: dict[LaneId, str] = {}
         self._kills: dict[str, int] = {}
-        self._spares = Spares(config, self.places)
+        self._spares = Spares(config, self._lasting_places)
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._groups.keys() - self._closing)
 
     def has(self, lane: LaneId) -> bool:
         """Whether a lane is open."""
@@ -95,25 +117,34 @@ class Lanes:
         """Where Ray must put the work of a lane, and with what: options of its task."""
         return options_in(self._groups[lane], self._settings)
 
-    def places(self) -> dict[LaneId, str]:
+    def places(self) -> dict[LaneId, NodeId]:
         """The open lanes, each with the id of the node that it is on. Asks Ray: a few ms."""
-        nodes = {
-            LaneId(row["name"]): next(iter(row["bundles_to_node_id"].values()), "")
-            for row in placement_group_table().values()
-        }
-        return {lane: nodes.get(lane, "") for lane in list(self._groups)}
+        groups = lane_groups()
+        return {lane: groups[lane].node for lane in list(self._groups) if lane in groups}
 
-    async def give_up(self, lane: LaneId) -> None:
+    def _lasting_places(self) -> dict[LaneId, NodeId]:
+        """Where a spare process is of use: not beside lanes that are to go."""
+        return {lane: node for lane, node in self.places().items() if lane not in self._closing}
+
+    async def give_up(self, lane: LaneId, cause: str = "its work did not end") -> None:
         """Remove a lane with whatever process is in it; its work still has to be reported."""
-        self._given_up.add(lane)
-        await asyncio.to_thread(_remove, lane)
+        self._given_up.setdefault(lane, cause)
+        await asyncio.to_thread(remove_group, lane)
+
+    async def release(self, lane: LaneId) -> None:
+        """Give back a lane that was to close, in which nothing runs."""
+        if lane not in self._groups:  # its node was faster
+            return
+        await self.give_up(lane, "it was given back")
+        await self.bury(lane)
 
     async def bury(self, lane: LaneId) -> None:
         """Say that a lane is gone, if it was given up; another is opened in its place."""
-        if lane in self._given_up:
-            self._given_up.discard(lane)
+        cause = self._given_up.pop(lane, None)
+        if cause is not None:
+            self._closing.discard(lane)
             if self._groups.pop(lane, None) is not None:  # else its node was found gone meanwhile
-                await self._report(partial(_given_up, lane))
+                await self._report(partial(_lost, lane, cause))
 
     def lost_process(self) -> None:
         """A process that was at work in a lane has died."""
@@ -137,7 +168,7 @@ class Lanes:
 
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
-        found = await asyncio.to_thread(_existing)
+        found = await asyncio.to_thread(existing_groups)
         now = asyncio.get_running_loop().time()
         self._opening |= {lane: Opening(group, now) for lane, group in found.items()}
         spares = asyncio.create_task(self._spares.keep())
@@ -153,37 +184,64 @@ class Lanes:
                 opening.forget()
 
     async def _keep_once(self) -> None:
-        states, room = await asyncio.to_thread(self._look)
+        seen = await asyncio.to_thread(self._look)
+        room = room_for(bundle(self._settings), seen.stay)
         wanted = self._settings.lanes or max(1, room)
-        if room != self._room:  # nodes came or went: what was found before is not so any more
-            self._room, self._room_found, self._asks_again_at = room, None, 0.0
-        for lane in [lane for lane in self._groups if states.get(lane) != "CREATED"]:
-            # One that was given up is reported by who did so, perhaps while this waits below.
-            if lane in self._given_up or self._groups.pop(lane, None) is None:
-                continue
-            await self._report(partial(_lost, lane))
-            await asyncio.to_thread(_remove, lane)
+        away = frozenset(each.node for each in seen.nodes) - {each.node for each in seen.stay}
+        if (room, away) != (self._room, self._away):  # what was found before is not so any more
+            self._room, self._away, self._room_found, self._asks_again_at = room, away, None, 0.0
+        await self._lose(seen)
+        await self._leave(seen)
         for lane, opening in list(self._opening.items()):
-            await self._open(lane, opening, states.get(lane))
+            await self._open(lane, opening, seen.groups.get(lane))
         found = self._room_found
-        told = room if found is None else max(found, len(self._groups))
+        told = room if found is None else max(found, len(self))
         if (wanted, told) != self._told:
             self._told = (wanted, told)
             await self._report(partial(_counted, wanted, told))
         now = asyncio.get_running_loop().time()
         if now < self._asks_again_at:
             return
-        for _ in range(wanted - len(self._groups) - len(self._opening)):
-            lane = self._free_name()
-            self._opening[lane] = Opening(await asyncio.to_thread(self._make, lane), now)
+        for _ in range(wanted - len(self) - len(self._opening)):
+            lane = self._free_name(seen)
+            group = await asyncio.to_thread(make_group, lane, self._settings, away)
+            self._opening[lane] = Opening(group, now)
 
-    async def _open(self, lane: LaneId, opening: Opening, state: str | None) -> None:
+    async def _lose(self, seen: Seen) -> None:
+        """Say which lanes are gone with their nodes."""
+        gone = [lane for lane in self._groups if _state(seen, lane) != "CREATED"]
+        for lane in gone:
+            # One that was given up is reported by who did so, perhaps while this waits below.
+            if lane in self._given_up or self._groups.pop(lane, None) is None:
+                continue
+            self._closing.discard(lane)
+            await self._report(partial(_lost, lane, "its node is gone"))
+            await asyncio.to_thread(remove_group, lane)
+
+    async def _leave(self, seen: Seen) -> None:
+        """Have the lanes of nodes that are to go closed: what runs there ends, nothing new starts.
+        Those that are not open yet are given back at once. A drained node that is gone is
+        forgotten."""
+        for lane, group in seen.groups.items():
+            if group.node not in self._away:
+                continue
+            if (opening := self._opening.pop(lane, None)) is not None:
+                opening.forget()
+                await asyncio.to_thread(remove_group, lane)
+            elif lane in self._groups and lane not in self._closing:
+                self._closing.add(lane)
+                await self._report(partial(_closing, lane, "its node is drained"))
+        living = {each.node for each in seen.nodes}
+        for node in [node for node in self._drained() if node not in living]:
+            await self._report(partial(_resumed, node))
+
+    async def _open(self, lane: LaneId, opening: Opening, group: Group | None) -> None:
         """Go on with one lane, as far as it can go now."""
-        if state is None:  # removed by somebody else: another is made in its place
+        if group is None:  # removed by somebody else: another is made in its place
             del self._opening[lane]
             opening.forget()
             return
-        if state == "CREATED" and opening.greeting is None:
+        if group.state == "CREATED" and opening.greeting is None:
             opening.greeting = asyncio.create_task(self._greet(opening.group))
         answer = opening.greeting
         if answer is not None and answer.done() and answer.exception() is None:
@@ -194,7 +252,7 @@ class Lanes:
             del self._opening[lane]
             self._pause_s = 0.0
             _warm_up(opening.group, self._config)
-            await self._report(partial(_opened, lane))
+            await self._report(partial(_opened, lane, group.node))
             return
         waited_s = asyncio.get_running_loop().time() - opening.since
         if (answer is not None and answer.done()) or waited_s > self._settings.lane_ready_s:
@@ -213,7 +271,7 @@ class Lanes:
             "%s did not open in %.0f s: %s. It is asked for again in %.0f s.",
             *(lane, waited_s, what, self._pause_s),
         )
-        await asyncio.to_thread(_remove, lane)
+        await asyncio.to_thread(remove_group, lane)
 
     async def _greet(self, group: PlacementGroup) -> Kernel:
         """What a process in a group says of itself. Raises ``RayError`` where none can start."""
@@ -221,18 +279,14 @@ class Lanes:
         kernel: Kernel = await tasks.greet.options(name="start", **where).remote()
         return kernel
 
-    def _look(self) -> tuple[dict[LaneId, str], int]:
-        return lane_states(), room_for(bundle(self._settings), ray.cluster_resources())
+    def _look(self) -> Seen:
+        nodes = living_nodes()
+        return Seen(lane_groups(), nodes, staying(nodes, self._drained()))
 
-    def _free_name(self) -> LaneId:
-        taken = self._groups.keys() | self._opening.keys()
+    def _free_name(self, seen: Seen) -> LaneId:
+        taken = self._groups.keys() | self._opening.keys() | seen.groups.keys()
         number = next(n for n in range(len(taken) + 1) if f"{LANE_PREFIX}{n}" not in taken)
         return LaneId(f"{LANE_PREFIX}{number}")
-
-    def _make(self, lane: LaneId) -> PlacementGroup:
-        bundles = [bundle(self._settings)]
-        group: PlacementGroup = placement_group(bundles, name=lane, lifetime="detached")
-        return group
 
     async def remove(self) -> None:
         """Give all lanes back to the cluster."""
@@ -240,36 +294,14 @@ class Lanes:
         self._groups.clear()
         self._opening.clear()
         for lane in lanes:
-            await asyncio.to_thread(_remove, lane)
+            await asyncio.to_thread(remove_group, lane)
 
 
 def wake(config: Config) -> None:
     """Have a process started in each lane that an earlier life left, while the journal is still
     being read back: Ray has ended those of that life, and starting takes longer than reading."""
-    for group in _existing().values():
+    for group in existing_groups().values():
         _warm_up(group, config)
-
-
-def bundle(settings: ClusterSettings) -> dict[str, float]:
-    """What one lane takes of the cluster."""
-    wanted = {"CPU": settings.lane_cpus, "GPU": settings.lane_gpus}
-    return {name: amount for name, amount in wanted.items() if amount}
-
-
-def room_for(each: dict[str, float], there: dict[str, float]) -> int:
-    """How many such bundles a cluster of these resources holds at most."""
-    return min(int(there.get(name, 0) / amount) for name, amount in each.items())
-
-
-def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, Any]:
-    """Options of a task that has a lane's group for itself."""
-    return {
-        "num_cpus": settings.lane_cpus,
-        "num_gpus": settings.lane_gpus,
-        "scheduling_strategy": PlacementGroupSchedulingStrategy(
-            placement_group=group, placement_group_bundle_index=0
-        ),
-    }
 
 
 def _warm_up(group: PlacementGroup, config: Config) -> None:
@@ -284,46 +316,22 @@ def _counted(wanted: int, room: int, at: float) -> Event:
     return LanesCounted(at, wanted, room)
 
 
-def _opened(lane: LaneId, at: float) -> Event:
-    return LaneOpened(at, lane)
+def _opened(lane: LaneId, node: NodeId, at: float) -> Event:
+    return LaneOpened(at, lane, node)
 
 
-def _lost(lane: LaneId, at: float) -> Event:
-    return LaneLost(at, lane, "its node is gone")
+def _closing(lane: LaneId, cause: str, at: float) -> Event:
+    return LaneClosing(at, lane, cause)
 
 
-def _given_up(lane: LaneId, at: float) -> Event:
-    return LaneLost(at, lane, "its work did not end")
+def _lost(lane: LaneId, cause: str, at: float) -> Event:
+    return LaneLost(at, lane, cause)
 
 
-def lane_states() -> dict[LaneId, str]:
-    """The lanes that Ray knows, whoever made them, with the state of each one's group."""
-    return {
-        LaneId(row["name"]): str(row["state"])
-        for row in placement_group_table().values()
-        if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
-    }
+def _resumed(node: NodeId, at: float) -> Event:
+    return NodeResumed(at, LOCAL_USER, node)
 
 
-def _existing() -> dict[LaneId, PlacementGroup]:
-    """Lanes that an earlier life left behind, whatever their state."""
-    found = {}
-    for name in lane_states():
-        with contextlib.suppress(ValueError):  # it is of another namespace, or was removed just now
-            found[name] = get_placement_group(name)
-    return found
-
-
-def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
-    """Remove lanes of this namespace with the processes in them, whoever made them: those named, or
-    all, for when no scheduler runs. Returns those that were there."""
-    return [lane for lane in lane_states() if (which is None or lane in which) and _remove(lane)]
-
-
-def _remove(lane: LaneId) -> bool:
-    try:
-        remove_placement_group(get_placement_group(lane))
-    except ValueError:
-        log.debug("Lane %s was gone already.", lane)
-        return False
-    return True
+def _state(seen: Seen, lane: LaneId) -> str:
+    group = seen.groups.get(lane)
+    return group.state if group is not None else ""

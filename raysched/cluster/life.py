@@ -32,9 +32,17 @@ from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
 from raysched.config import Config
-from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import (
+    Command,
+    ReleaseLane,
+    RemoveFiles,
+    Retire,
+    RunUnit,
+    StopRun,
+    WakeAt,
+)
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
-from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, UserId
+from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, NodeId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler, Shown
 from raysched.core.state import Job
@@ -95,7 +103,7 @@ class Life:
         self._unsaved = False
         self._reports = Reports()
         self.core = Scheduler(config.scheduling)
-        self._lanes = Lanes(config, self.report)
+        self._lanes = Lanes(config, self.report, lambda: self.core.state.drained_nodes)
         self._fences = Fences()
         self._runs = Runs(config, self._lanes, self._fences, self.report)
         self._removals = Removals(config, self.report)
@@ -266,7 +274,7 @@ class Life:
         """Durable events."""
         return len(self._journal)
 
-    def places(self) -> dict[LaneId, str]:
+    def places(self) -> dict[LaneId, NodeId]:
         """The open lanes, each with the id of its node."""
         return self._lanes.places()
 
@@ -403,6 +411,8 @@ class Life:
                 self._runs.start(command, Extent.of(self.core.state.jobs.get(command.unit.job)))
             case StopRun():
                 self._runs.stop(command.run)
+            case ReleaseLane():
+                self._spawn(self._lanes.release(command.lane))
             case WakeAt():
                 self._wake_at(command.at)
             case RemoveFiles():

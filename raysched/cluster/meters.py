@@ -123,7 +123,7 @@ class Meters:
     def _values(self, state: State, now: float) -> dict[str, float]:
         totals = state.totals
         jobs_open = sum(len(user.open) for user in state.users.values())
-        busy = len(state.lanes) - len(state.idle)
+        busy = len(state.runs)
         rates = self._rates(state, now)
         return {
             "queue_depth": jobs_open - len(state.running),

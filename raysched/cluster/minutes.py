@@ -199,7 +199,7 @@ class Minutes:
                 depth = self._last.queue_depth
                 self._last = self._minute(self._last.number + 1)
                 self._last.queue_depth = depth
-        self._lanes = (len(state.lanes) - len(state.idle), len(state.lanes))
+        self._lanes = (len(state.runs), len(state.lanes))
 
     def count_depth(self, state: State) -> None:
         """Say how deep the queue is. Costs what there are users."""

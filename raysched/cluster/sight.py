@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class ClusterView:
     journal_bytes: int
     nodes: tuple[NodeView, ...]
     nodes_alive: int
-    places: dict[LaneId, str]
+    places: Mapping[LaneId, str]
     overview: Overview
 
 
@@ -78,7 +79,7 @@ def dashboard_address() -> str | None:
     return address or None
 
 
-def _outside(life: Life, folder: Path) -> tuple[list[NodeView], dict[LaneId, str], int]:
+def _outside(life: Life, folder: Path) -> tuple[list[NodeView], Mapping[LaneId, str], int]:
     """What takes a moment to ask for; runs in a thread. Nodes that live come first."""
     here = ray.get_runtime_context().get_node_id()
     nodes = [_node(row, here) for row in ray.nodes()]

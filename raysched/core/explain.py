@@ -176,7 +176,7 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
             position=position,
             eta_s=wait_bound_s(state, position, now),
         )
-    if not state.lanes:
+    if len(state.lanes) == len(state.closing):
         why = _lanes_missing(state) or "none is open, the cluster is starting"
         return Explanation(Reason.WAITING_FOR_LANE, f"waiting for a lane: {why}")
     return _in_turn(state, job, now)
@@ -184,7 +184,8 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
 
 def _lanes_missing(state: State) -> str | None:
     """How many lanes are open of how many, when the cluster has no room for more."""
-    opened, wanted, room = len(state.lanes), state.lanes_wanted, state.lanes_room
+    opened = len(state.lanes) - len(state.closing)
+    wanted, room = state.lanes_wanted, state.lanes_room
     if opened >= wanted or room >= wanted:
         return None
     are = "is" if opened == 1 else "are"
@@ -255,7 +256,7 @@ def _in_turn(state: State, job: Job, now: float) -> Explanation:
     """Everything is there but an idle lane, or room under the cap."""
     users, own = state.turns.rank(job.user), state.users[job.user].turns.rank(job.spec.branch)
     ahead = users + own
-    cap, lanes = state.limits.max_running_jobs, len(state.lanes)
+    cap, lanes = state.limits.max_running_jobs, len(state.lanes) - len(state.closing)
     if job.id == state.parking:
         return Explanation(
             Reason.WAITING_FOR_TURN,

@@ -6,6 +6,8 @@ large. Each failure names its invariant.
 
 from __future__ import annotations
 
+import math
+
 from raysched.core.graph import leaders
 from raysched.core.model import BranchName, JobId, JobState, Stage, UserId, WorkflowId
 from raysched.core.retirement import is_deleted, is_retired
@@ -128,7 +130,12 @@ def _check_runs_and_lanes(state: State) -> None:
         sorted(run for run in state.lanes.values() if run) == sorted(state.runs),
         "I6 lanes and runs agree",
     )
-    _hold(set(state.idle) == {x for x, run in state.lanes.items() if run is None}, "index idle")
+    free = {x for x, run in state.lanes.items() if run is None and x not in state.closing}
+    _hold(set(state.idle) == free, "index idle")
+    _hold(set(state.closing) <= set(state.lanes), "I20 closing and gone", list(state.closing))
+    for run in state.runs.values():
+        late = run.started_at > state.closing.get(run.lane, math.inf)
+        _hold(not late, "I20 started in a lane that is to go", run.run, run.lane)
     for job in state.jobs.values():
         mine = {run.run for run in state.runs.values() if run.unit.job == job.id}
         _hold(set(job.runs) == mine, "index runs of", job.id)

@@ -15,6 +15,10 @@ WorkflowId = NewType("WorkflowId", str)
 JobId = NewType("JobId", str)
 BranchName = NewType("BranchName", str)
 LaneId = NewType("LaneId", str)
+NodeId = NewType("NodeId", str)
+"""A machine of the cluster, as Ray names it."""
+SOMEWHERE = NodeId("")
+"""A node that is not known."""
 KeyId = NewType("KeyId", str)
 """The public part of a key: names it, opens nothing."""
 RunId = NewType("RunId", str)

@@ -25,6 +25,7 @@ from raysched.core.model import (
     JobSpec,
     JobState,
     LaneId,
+    NodeId,
     PlanFacts,
     RunId,
     Stage,
@@ -245,7 +246,11 @@ class State:
     """Since when the operator takes nothing new in."""
     removals: dict[JobId, None] = field(default_factory=dict)
     """Jobs whose files are to be removed and may still be there."""
+    drained_nodes: dict[NodeId, float] = field(default_factory=dict)
+    """Nodes that the operator drains, and since when."""
     lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
+    closing: dict[LaneId, float] = field(default_factory=dict)
+    """Lanes that are to go and take no work, and since when."""
     lanes_wanted: int = 0
     lanes_room: int = 0
     """How many lanes there are to be, and how many the cluster has room for; 0: not known yet."""
@@ -263,7 +268,7 @@ class State:
     wake_at: float | None = None
     """The last ``WakeAt`` that is still to come."""
     idle: dict[LaneId, None] = field(default_factory=dict)
-    """Lanes without a run (index)."""
+    """Lanes without a run that are not to go (index)."""
     running: dict[JobId, None] = field(default_factory=dict)
     """Jobs with runs in flight (index)."""
     yielding: dict[UserId, None] = field(default_factory=dict)

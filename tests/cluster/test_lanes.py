@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from raysched.cluster.lanes import bundle, room_for
+from raysched.cluster.groups import bundle
+from raysched.cluster.nodes import Node, room_for, staying
 from raysched.config import ClusterSettings
+from raysched.core.model import NodeId
 
-GPU_NODE = {"CPU": 16.0, "GPU": 2.0, "memory": 1e11}
+GPU_NODE = Node(NodeId("gpu"), {"CPU": 16.0, "GPU": 2.0, "memory": 1e11})
+SMALL_NODE = Node(NodeId("small"), {"CPU": 3.0})
 
 
 @pytest.mark.parametrize(
@@ -26,5 +31,17 @@ def test_a_lane_takes_cpus_and_a_share_of_a_gpu(
 ) -> None:
     each = bundle(ClusterSettings(**settings))
     assert each == wanted
-    assert room_for(each, GPU_NODE) == room
-    assert room_for(each, {}) == 0
+    assert room_for(each, [GPU_NODE]) == room
+    assert room_for(each, []) == 0
+
+
+def test_a_lane_lies_on_one_node_so_that_leftovers_of_several_make_none() -> None:
+    each = bundle(ClusterSettings(lane_cpus=2.0))
+    assert room_for(each, [SMALL_NODE, replace(SMALL_NODE, node=NodeId("other"))]) == 2
+    assert room_for(each, [SMALL_NODE, GPU_NODE]) == 9
+
+
+def test_lanes_stay_on_nodes_that_neither_ray_nor_the_operator_drains() -> None:
+    going = replace(GPU_NODE, node=NodeId("going"), is_going=True)
+    assert staying([GPU_NODE, going, SMALL_NODE], {SMALL_NODE.node}) == [GPU_NODE]
+    assert staying([GPU_NODE, going], set()) == [GPU_NODE]

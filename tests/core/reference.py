@@ -9,19 +9,27 @@ core picks is its own business, as long as the lane is idle and the id is new.
 from __future__ import annotations
 
 import reference_endings
+import reference_lanes
 from reference_endings import is_ending
 from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
+from reference_lanes import is_of_lanes
 from reference_seen import core_jobs, same, say, seen_jobs
 
-from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import (
+    Command,
+    ReleaseLane,
+    RemoveFiles,
+    Retire,
+    RunUnit,
+    StopRun,
+    WakeAt,
+)
 from raysched.core.events import (
     ChunkFinished,
     ChunksMissed,
     Event,
     JobCancelRequested,
     JobRetryRequested,
-    LaneLost,
-    LaneOpened,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -48,6 +56,8 @@ class Reference(Facts):
 
     def answer(self, event: Event) -> type[RayschedError] | bool:
         """See ``Facts.answer``."""
+        if is_of_lanes(event):
+            return reference_lanes.is_news(self, event)
         return reference_endings.answer(self, event) if is_ending(event) else super().answer(event)
 
     # --- what an event does -----------------------------------------------------------------------
@@ -56,13 +66,17 @@ class Reference(Facts):
         """Follow an event that was taken in, and judge what the core wants done about it."""
         self.now = max(self.now, event.at)
         self.touched, self.to_stop = [], []
+        busy = [run.lane for run in self.runs.values()]
         self._apply(event)
         stops = [command for command in commands if isinstance(command, StopRun)]
         starts = [command for command in commands if isinstance(command, RunUnit)]
         wakes = [command for command in commands if isinstance(command, WakeAt)]
         gone = [command for command in commands if isinstance(command, Retire)]
         removes = [command for command in commands if isinstance(command, RemoveFiles)]
-        say([*removes, *stops, *starts, *wakes, *gone] == commands, "order of commands", commands)
+        frees = [command for command in commands if isinstance(command, ReleaseLane)]
+        order = [*removes, *frees, *stops, *starts, *wakes, *gone]
+        say(order == commands, "order of commands", commands)
+        reference_lanes.judge(self, event, busy, frees)
         reference_endings.judge_removals(self, event, removes)
         say(sorted(stop.run for stop in stops) == sorted(self.to_stop), "I14 stops", stops)
         say(all(self.runs[s.run].job.spec.job == s.job for s in stops), "I14 stops of", stops)
@@ -91,14 +105,10 @@ class Reference(Facts):
                 self.touched.append(job)
             case UserWeighted(user=user, weight=weight):
                 self.weights[user] = weight
-            case LaneOpened(lane=lane):
-                self.lanes.append(lane)
-            case LaneLost(lane=lane):
-                for name in [name for name, run in self.runs.items() if run.lane == lane]:
-                    self._lose(name)
-                self.lanes.remove(lane)
             case TimePassed():
                 self.wake_at = None
+            case _ if is_of_lanes(event):
+                reference_lanes.follow(self, event)
             case _ if is_ending(event):
                 reference_endings.follow(self, event)
             case _:
@@ -201,7 +211,7 @@ class Reference(Facts):
         self.epoch, self.limits = event.epoch, event.limits or self.limits
         for name, run in list(self.runs.items()):
             self._close(name, min(self.now - run.at, run.est_s))
-        self.lanes, self.parked, self.wake_at = [], None, None
+        self.lanes, self.closing, self.parked, self.wake_at = [], [], None, None
         too_many = self.slots[self.limits.max_active_users :]
         self.slots = self.slots[: self.limits.max_active_users]
         self.queue = [user for user, _ in too_many] + self.queue
@@ -247,7 +257,8 @@ class Reference(Facts):
         if not self.flights(job):
             self._rest(job)
 
-    def _lose(self, name: str, too_large: bool = False) -> None:
+    def lose(self, name: str, too_large: bool = False) -> None:
+        """A run was lost with its process, or with its lane."""
         run = self.runs[name]
         if self._close(name, self.now - run.at):
             return
@@ -261,12 +272,12 @@ class Reference(Facts):
         run = self.runs[event.run]
         match event:
             case RunLost():
-                self._lose(event.run, event.too_large)
+                self.lose(event.run, event.too_large)
             case RunStopped():
                 if run.told:
                     self._close(event.run, event.seconds)
                 else:
-                    self._lose(event.run)
+                    self.lose(event.run)
             case RunFailed():
                 if not self._close(event.run, event.seconds):
                     self._fail(run.job, event.retryable)
@@ -466,8 +477,7 @@ class Reference(Facts):
         same("slots", self.slots, list(state.slots.items()))
         same("queue", self.queue, list(state.queue))
         same("yielding", self.yielding, list(state.yielding))
-        same("lanes", [sorted(self.lanes), self.idle()], [sorted(state.lanes), set(state.idle)])
-        same("lanes counted", self.counted, (state.lanes_wanted, state.lanes_room))
+        reference_lanes.compare(self, state)
         same(
             "runs",
             {n: (r.job.spec.job, r.stage, r.chunk, r.lane, r.told) for n, r in self.runs.items()},

@@ -14,8 +14,6 @@ from raysched.core.events import (
     Event,
     JobCancelRequested,
     JobRetryRequested,
-    LaneLost,
-    LaneOpened,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -148,6 +146,8 @@ class Facts:
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()
         self.lanes: list[str] = []
+        self.closing: list[str] = []
+        self.drained_nodes: list[str] = []
         self.slots: list[tuple[str, float]] = []
         self.queue: list[str] = []
         self.yielding: list[str] = []
@@ -181,10 +181,6 @@ class Facts:
                     return InvalidSetting
                 known = any(user == asker for asker, _ in self.asked)
                 return self.weights.get(user, 1.0 if known else None) != weight
-            case LaneOpened(lane=lane):
-                return lane not in self.lanes
-            case LaneLost(lane=lane):
-                return lane in self.lanes
             case TimePassed():
                 return True
         if event.run not in self.runs:
@@ -279,7 +275,7 @@ class Facts:
         return [job for job in self.open() if self.flights(job)]
 
     def idle(self) -> set[str]:
-        return set(self.lanes) - {run.lane for run in self.runs.values()}
+        return set(self.lanes) - set(self.closing) - {run.lane for run in self.runs.values()}
 
     def pending(self, job: JobFacts) -> list[int]:
         if job.plan is None:

@@ -43,6 +43,8 @@ from hypothesis.stateful import (
 )
 from machine_endings import TO_BE_MET as OF_ENDINGS
 from machine_endings import Endings
+from machine_lanes import LANES, Lanes
+from machine_lanes import TO_BE_MET as OF_LANES
 from machine_tiles import Tiles
 from reference import SOMEBODY, Reference
 
@@ -52,9 +54,7 @@ from raysched.core.events import (
     Event,
     JobCancelRequested,
     JobRetryRequested,
-    LaneLost,
     LaneOpened,
-    LanesCounted,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -87,13 +87,12 @@ from raysched.core.scheduler import Scheduler
 from raysched.errors import RayschedError
 
 USERS = ("zoe7", "ymir8", "xan9", "wim6")
-LANES = tuple(LaneId(f"lane{number}") for number in range(4))
 BOOM = Failure("boom", "it broke", "fix it")
 MET: Counter[str] = Counter()
 """What the lives have met, so that a search that got poorer is noticed."""
 
 
-class Life(Endings, Tiles, RuleBasedStateMachine):
+class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
     met = MET
 
     def __init__(self) -> None:
@@ -406,7 +405,7 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
         if self.model.runs[run].stage is not Stage.ASSEMBLE:
             assert not self.tell(ResultAssembled(self.now, RunId(run), 1.0, 1))
 
-    # --- lanes, lives and time -------------------------------------------------------------------
+    # --- lives and time --------------------------------------------------------------------------
 
     def forget_flights(self, lane: str | None = None) -> None:
         """What was in flight may still report, when nobody waits for it any more."""
@@ -414,17 +413,6 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
             if lane in (None, run.lane):
                 plan = PlanFacts("late", TILES)
                 self.ended.append(self.report_of(name, "well", self.now, 1.0, plan))
-
-    @rule(lost=st.sets(st.sampled_from(LANES)), lanes=st.sampled_from((0, 1, 2, 3, 4, 4)))
-    def lanes_come_and_go(self, lost: set[LaneId], lanes: int) -> None:
-        """A node dies with several lanes at once, then the pool is sized anew."""
-        at = self.clock()
-        for lane in sorted(lost) + list(LANES[lanes:]):
-            self.forget_flights(lane)
-            self.tell(LaneLost(at, lane, "gone"))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(at, lane))
-        self.tell(LanesCounted(at, 4, lanes))
 
     @rule(seconds=st.sampled_from((-5.0, 0.0, 1.0, 3.0, 30.0)))
     def time_passes(self, seconds: float) -> None:
@@ -492,4 +480,4 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
 @pytest.mark.timeout(0 if NIGHTLY else 900)  # finding a small example may take five minutes
 def test_in_random_lives_the_core_does_what_the_naive_model_does() -> None:
     run_state_machine_as_test(Life, settings=SETTINGS)
-    assert [name for name in sorted(TO_BE_MET | OF_ENDINGS) if not MET[name]] == []
+    assert [name for name in sorted(TO_BE_MET | OF_ENDINGS | OF_LANES) if not MET[name]] == []

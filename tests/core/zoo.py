@@ -53,7 +53,7 @@ SEEN_ELSEWHERE = (
     Mutant(
         "crash_leaves_the_job_running",
         "A lane that dies takes its run along unsaid: the run stays in flight for ever.",
-        "reports.py",
+        "lanes.py",
         "apply_lost(state, RunLost(event.at, run, event.cause), step)",
         "state.idle[event.lane] = None",
         "test_defects.py::test_a_worker_that_dies_does_not_leave_its_job_running_for_ever",

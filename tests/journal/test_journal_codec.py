@@ -21,6 +21,7 @@ from raysched.core.model import (
     JobSpec,
     KeyId,
     LaneId,
+    NodeId,
     PlanFacts,
     RunId,
     UserId,
@@ -32,7 +33,7 @@ from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
 from raysched.testing import FakeCluster, job
 
 ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
-KEY = KeyId("0a1b")
+KEY, NODE = KeyId("0a1b"), NodeId("n1")
 LIMITS = Limits(max_done_work_per_user=9)
 SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
 
@@ -86,6 +87,14 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
     ("cluster_paused", 1): (ev.ClusterPaused(1.5, ANN), '{"at":1.5,"by":"ann"}'),
     ("cluster_drained", 1): (ev.ClusterDrained(1.5, ANN), '{"at":1.5,"by":"ann"}'),
     ("cluster_resumed", 1): (ev.ClusterResumed(1.5, ANN), '{"at":1.5,"by":"ann"}'),
+    ("node_drained", 1): (
+        ev.NodeDrained(1.5, ANN, NODE),
+        '{"at":1.5,"by":"ann","node":"n1"}',
+    ),
+    ("node_resumed", 1): (
+        ev.NodeResumed(1.5, ANN, NODE),
+        '{"at":1.5,"by":"ann","node":"n1"}',
+    ),
     ("mpp_answered", 1): (
         ev.MppAnswered(1.5, ANN, JOB, 0.25),
         '{"at":1.5,"user":"ann","job":"j1","mpp":0.25}',
@@ -122,7 +131,14 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ev.LoggedIn(1.5, KEY, KeyId("2c3d"), "d2", 9.5),
         '{"at":1.5,"key":"0a1b","session":"2c3d","digest":"d2","expires_at":9.5}',
     ),
-    ("lane_opened", 1): (ev.LaneOpened(1.5, LANE), '{"at":1.5,"lane":"lane-0"}'),
+    ("lane_opened", 1): (
+        ev.LaneOpened(1.5, LANE, NODE),
+        '{"at":1.5,"lane":"lane-0","node":"n1"}',
+    ),
+    ("lane_closing", 1): (
+        ev.LaneClosing(1.5, LANE, "its node is drained"),
+        '{"at":1.5,"lane":"lane-0","cause":"its node is drained"}',
+    ),
     ("lane_lost", 1): (
         ev.LaneLost(1.5, LANE, "its node died"),
         '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
@@ -184,6 +200,7 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         ),
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
     ),
+    ("lane_opened", 1, '{"at":1.5,"lane":"lane-0"}', ev.LaneOpened(1.5, LANE)),
     ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
     ("run_lost", 1, '{"at":1.5,"run":"r1","cause":"killed"}', ev.RunLost(1.5, RUN, "killed")),
     (

@@ -1,0 +1,104 @@
+"""Lanes as Ray knows them: placement groups of one bundle each, by their names."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from raysched.cluster.nodes import NODE_LABEL
+from raysched.config import ClusterSettings
+from raysched.core.model import LaneId, NodeId
+
+log = logging.getLogger(__name__)
+
+LANE_PREFIX = "raysched-lane-"
+
+
+def bundle(settings: ClusterSettings) -> dict[str, float]:
+    """What one lane takes of the cluster."""
+    wanted = {"CPU": settings.lane_cpus, "GPU": settings.lane_gpus}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, Any]:
+    """Options of a task that has a lane's group for itself."""
+    return {
+        "num_cpus": settings.lane_cpus,
+        "num_gpus": settings.lane_gpus,
+        "scheduling_strategy": PlacementGroupSchedulingStrategy(
+            placement_group=group, placement_group_bundle_index=0
+        ),
+    }
+
+
+class Group(NamedTuple):
+    """A lane's group as Ray tells of it: ``PENDING`` or ``CREATED``, and where."""
+
+    state: str
+    node: NodeId
+
+
+def lane_groups() -> dict[LaneId, Group]:
+    """The lanes that Ray knows, whoever made them. Asks Ray: a few ms."""
+    return {
+        LaneId(row["name"]): Group(
+            str(row["state"]), NodeId(next(iter(row["bundles_to_node_id"].values()), ""))
+        )
+        for row in placement_group_table().values()
+        if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
+    }
+
+
+def make_group(lane: LaneId, settings: ClusterSettings, away: Collection[NodeId]) -> PlacementGroup:
+    """Ask for a lane's group, on any node but those in ``away``. It outlives its maker.
+
+    Of the nodes with room Ray takes the one with the largest part of its resources left, so that
+    fewer lanes than there is room for are spread.
+    """
+    where = {NODE_LABEL: f"!in({','.join(sorted(away))})"}
+    group: PlacementGroup = placement_group(
+        [bundle(settings)],
+        name=lane,
+        strategy="SPREAD",
+        lifetime="detached",
+        bundle_label_selector=[where] if away else None,
+    )
+    return group
+
+
+def existing_groups() -> dict[LaneId, PlacementGroup]:
+    """Lanes that an earlier life left behind, whatever their state."""
+    found = {}
+    for name in lane_groups():
+        with contextlib.suppress(ValueError):  # it is of another namespace, or was removed just now
+            found[name] = get_placement_group(name)
+    return found
+
+
+def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
+    """Remove lanes of this namespace with the processes in them, whoever made them: those named, or
+    all, for when no scheduler runs. Returns those that were there."""
+    return [
+        lane for lane in lane_groups() if (which is None or lane in which) and remove_group(lane)
+    ]
+
+
+def remove_group(lane: LaneId) -> bool:
+    """Remove a lane with whatever process is in it; False: it was gone already."""
+    try:
+        remove_placement_group(get_placement_group(lane))
+    except ValueError:
+        log.debug("Lane %s was gone already.", lane)
+        return False
+    return True

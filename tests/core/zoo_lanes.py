@@ -1,0 +1,71 @@
+"""The bug zoo of lanes that come, close and go: see ``zoo``."""
+
+from __future__ import annotations
+
+from zoo import Mutant
+
+ENDS = (
+    "test_closing_lanes.py"
+    "::test_what_runs_in_a_closing_lane_ends_and_counts_and_then_the_lane_is_given_back"
+)
+
+LANES = (
+    Mutant(
+        "a_closing_lane_goes_on",
+        "A lane that is to go gets the next chunk when it is free: its node is never empty.",
+        "reports.py",
+        "    if lane in state.closing:\n",
+        "    if False:\n",
+        ENDS,
+    ),
+    Mutant(
+        "an_idle_lane_that_closes_stays_in_turn",
+        "A lane in which nothing runs is given back while it still takes units.",
+        "lanes.py",
+        "        del state.idle[event.lane]\n        step",
+        "        step",
+        "test_closing_lanes.py::test_a_lane_that_is_idle_is_given_back_at_once_and_gets_nothing",
+    ),
+    Mutant(
+        "a_closing_lane_is_never_given_back",
+        "Nobody is told that a lane that is to go is free: the node is held for ever.",
+        "reports.py",
+        "step.commands.append(ReleaseLane(lane))",
+        "pass",
+        ENDS,
+    ),
+    Mutant(
+        "what_runs_in_a_closing_lane_is_lost",
+        "A lane that is to go is given back with what runs in it.",
+        "lanes.py",
+        "if state.lanes[event.lane] is None:",
+        "if state.idle.setdefault(event.lane) is None:",
+        ENDS,
+    ),
+    Mutant(
+        "closing_lanes_count_as_open",
+        "Whoever waits is told of a turn at lanes that take nothing any more.",
+        "explain.py",
+        "if len(state.lanes) == len(state.closing):",
+        "if not state.lanes:",
+        "test_closing_lanes.py::test_while_all_lanes_close_whoever_waits_is_told_that_none_is_open",
+    ),
+    Mutant(
+        "a_lane_that_died_stays_closed",
+        "A lane that died while it was to go is still to go when another of its name opens.",
+        "lanes.py",
+        "    state.closing.pop(event.lane, None)\n",
+        "",
+        "test_closing_lanes.py"
+        "::test_a_closing_lane_that_dies_loses_its_unit_which_runs_again_elsewhere",
+    ),
+    Mutant(
+        "drains_of_nodes_do_not_outlive_restarts",
+        "A drained node is forgotten at a restart, and gets work before it is switched off.",
+        "reports.py",
+        "    state.closing = {}\n",
+        "    state.closing = {}\n    state.drained_nodes = {}\n",
+        "test_closing_lanes.py"
+        "::test_a_drained_node_is_remembered_until_it_is_resumed_also_by_the_next_life",
+    ),
+)
