@@ -126,8 +126,8 @@ class Meters:
         busy = len(state.runs)
         rates = self._rates(state, now)
         return {
-            "queue_depth": jobs_open - len(state.running),
-            "worker_active_jobs": len(state.running),
+            "queue_depth": jobs_open - state.jobs_running(),
+            "worker_active_jobs": state.jobs_running(),
             "active_users": len(state.slots),
             "waiting_users": len(state.queue),
             "tiles_total": totals.tiles,

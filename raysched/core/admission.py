@@ -13,18 +13,22 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
     head = None if branch is None else branch.current or branch.line.first()
     if head is None:
         user.branches.pop(branch_name, None)
-        user.turns.forget(branch_name)
-    elif state.jobs[head].has_unit() and not state.is_held(state.jobs[head]):
-        if branch_name not in user.turns.ready:
-            user.turns.wake(branch_name)
-    else:
-        user.turns.sleep(branch_name)
+        for turns in user.turns.values():
+            turns.forget(branch_name)
+        return
+    job = state.jobs[head]
+    may_go = job.has_unit() and not state.is_held(job)
+    for pool, turns in user.turns.items():
+        if not may_go or pool != job.spec.pool:  # the job before it may have run elsewhere
+            turns.sleep(branch_name)
+    if may_go:
+        user.turns_in(job.spec.pool).wake(branch_name)
 
 
 def settle_user(state: State, name: UserId) -> None:
     """Give up a slot that is of no use, join or leave the queue, be ready or not."""
     user = state.users[name]
-    eligible = bool(user.turns.ready)
+    eligible = user.is_ready()
     if name in state.slots:
         if not eligible and not user.runs:
             del state.slots[name]
@@ -36,12 +40,15 @@ def settle_user(state: State, name: UserId) -> None:
 
 
 def settle_turn(state: State, name: UserId) -> None:
-    """Let a user take part in dispatch: with a slot, with a ready branch, and not yielding."""
-    if state.users[name].turns.ready and name in state.slots and name not in state.yielding:
-        if name not in state.turns.ready:
-            state.turns.wake(name)
-    else:
-        state.turns.sleep(name)
+    """Let a user take part in dispatch: with a slot, not yielding, and with a branch that is ready
+    in that pool."""
+    may_go = name in state.slots and name not in state.yielding
+    for pool, own in state.users[name].turns.items():
+        turns = state.pool(pool).turns
+        if may_go and own.ready:
+            turns.wake(name)
+        else:
+            turns.sleep(name)
 
 
 def admit(state: State) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
     SOMEWHERE,
     Failure,
     JobId,
@@ -19,6 +20,8 @@ from raysched.core.model import (
     LaneId,
     NodeId,
     PlanFacts,
+    PoolCount,
+    PoolName,
     RunId,
     UserId,
     WorkflowId,
@@ -268,6 +271,7 @@ class LaneOpened:
     at: float
     lane: LaneId
     node: NodeId = SOMEWHERE
+    pool: PoolName = MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +295,13 @@ class LaneLost:
 
 @dataclass(frozen=True, slots=True)
 class LanesCounted:
-    """How many lanes there are to be, and how many the cluster has room for: it has changed."""
+    """How many lanes there are to be, and how many the cluster has room for: it has changed.
+    ``pools``: the same of each pool; empty where there is one alone."""
 
     at: float
     wanted: int
     room: int
+    pools: tuple[PoolCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from raysched.core.commands import ReleaseLane
 from raysched.core.events import LaneClosing, LaneLost, LaneOpened, LanesCounted, RunLost
+from raysched.core.model import MAIN, PoolCount
 from raysched.core.reports import apply_lost
-from raysched.core.state import State
+from raysched.core.state import Site, State
 from raysched.core.step import Step
+
+NO_LANES = (0, 0, "")
+"""What is wanted of a pool that is not counted, and what there is room for."""
 
 
 def check_opened(state: State, event: LaneOpened) -> bool:
@@ -22,7 +26,8 @@ def check_opened(state: State, event: LaneOpened) -> bool:
 def apply_opened(state: State, event: LaneOpened, step: Step) -> None:
     """One more lane takes work."""
     state.lanes[event.lane] = None
-    state.idle[event.lane] = None
+    state.sites[event.lane] = Site(event.pool, event.node)
+    state.pool(event.pool).idle[event.lane] = None
 
 
 def check_closing(state: State, event: LaneClosing) -> bool:
@@ -34,7 +39,7 @@ def apply_closing(state: State, event: LaneClosing, step: Step) -> None:
     """Nothing new starts in the lane; one in which nothing runs can go at once."""
     state.closing[event.lane] = state.now
     if state.lanes[event.lane] is None:
-        del state.idle[event.lane]
+        del state.pools[state.sites[event.lane].pool].idle[event.lane]
         step.commands.append(ReleaseLane(event.lane))
 
 
@@ -50,14 +55,27 @@ def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
     if run is not None:
         apply_lost(state, RunLost(event.at, run, event.cause), step)
     del state.lanes[event.lane]
-    state.idle.pop(event.lane, None)
+    site = state.sites.pop(event.lane)
+    state.pools[site.pool].idle.pop(event.lane, None)
 
 
 def check_counted(state: State, event: LanesCounted) -> bool:
     """Only other numbers are news."""
-    return (event.wanted, event.room) != (state.lanes_wanted, state.lanes_room)
+    known = {name: (pool.wanted, pool.room, pool.lacks) for name, pool in state.pools.items()}
+    told = {each.pool: (each.wanted, each.room, each.lacks) for each in _counts(event)}
+    totals = (state.lanes_wanted, state.lanes_room)
+    return (event.wanted, event.room) != totals or dict.fromkeys(known, NO_LANES) | told != known
 
 
 def apply_counted(state: State, event: LanesCounted, step: Step) -> None:
     """Who waits for a lane is told by these why there are no more."""
     state.lanes_wanted, state.lanes_room = event.wanted, event.room
+    for pool in state.pools.values():
+        pool.wanted, pool.room, pool.lacks = 0, 0, ""
+    for count in _counts(event):
+        pool = state.pool(count.pool)
+        pool.wanted, pool.room, pool.lacks = count.wanted, count.room, count.lacks
+
+
+def _counts(event: LanesCounted) -> tuple[PoolCount, ...]:
+    return event.pools or (PoolCount(MAIN, event.wanted, event.room),)

@@ -325,21 +325,23 @@ def _close(
     owner, lane = job.user, run.lane
     user = state.users[owner]
     state.lanes[lane] = None
+    name_of_pool = job.spec.pool
+    pool = state.pools[name_of_pool]
     if lane in state.closing:
         step.commands.append(ReleaseLane(lane))
     else:
-        state.idle[lane] = None
+        pool.idle[lane] = None
     del job.runs[name]
     del user.runs[name]
     if not job.runs:
-        del state.running[run.unit.job]
+        del pool.running[run.unit.job]
     step.touch(job)
     cost = max(0.0, seconds if isfinite(seconds) else state.now - run.started_at)
     state.totals.lane_s += cost
     difference = cost - run.est_s
     if difference:
-        state.turns.correct(owner, difference / user.weight)
-        user.turns.correct(job.spec.branch, difference)
+        pool.turns.correct(owner, difference / user.weight)
+        user.turns[name_of_pool].correct(job.spec.branch, difference)
     if is_typical:
         _learn(state, job, run, cost)
     return job
@@ -396,9 +398,9 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
         job = _close(state, run, cost, step, is_typical=False)
         return_unit(job, flight)
         _was_coming_to_rest(state, job, step)
-    state.lanes = {}
-    state.idle = {}
-    state.parking = None
+    state.lanes, state.sites = {}, {}
+    for pool in state.pools.values():
+        pool.idle, pool.parking = {}, None
     state.wake_at = None
     if state.removals:  # whoever was removing them is dead
         step.commands.append(RemoveFiles(tuple(state.removals)))

@@ -163,7 +163,7 @@ class Scheduler:
 
     def decided(self, commands: Sequence[Command]) -> Decision:
         """What the last event made the scheduler decide, given the commands that it returned."""
-        return decision_of(commands, self._state.parking)
+        return decision_of(commands, self._state.parked())
 
     # --- reads ---------------------------------------------------------------------------------
 

@@ -40,11 +40,13 @@ from raysched.core.events import (
 )
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
     BranchName,
     JobId,
     JobSpec,
     LaneId,
     PlanFacts,
+    PoolName,
     RunId,
     Stage,
     UserId,
@@ -57,10 +59,17 @@ Answer = Callable[[RunUnit, float], tuple[float, Event]]
 """How a run will end: seconds from now, and the report, given the command and the time now."""
 
 
-def job(name: str, branch: str = "main", *, after: Sequence[str] = (), kind: str = "k") -> JobSpec:
+def job(
+    name: str,
+    branch: str = "main",
+    *,
+    after: Sequence[str] = (),
+    kind: str = "k",
+    pool: PoolName = MAIN,
+) -> JobSpec:
     """A job in few words. Its request is its own name."""
     needed = tuple(JobId(other) for other in after)
-    return JobSpec(JobId(name), BranchName(branch), kind, f'"{name}"', needed)
+    return JobSpec(JobId(name), BranchName(branch), kind, f'"{name}"', needed, pool)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -16,14 +16,17 @@ from raysched.core.events import (
     NodeDrained,
     NodeResumed,
 )
-from raysched.core.model import LaneId, NodeId, UserId
+from raysched.core.model import MAIN, LaneId, NodeId, PoolCount, PoolName, UserId
 
+GPU = PoolName("gpu")
 LANES = tuple(LaneId(f"lane{number}") for number in range(4))
 NODES = (NodeId("here"), NodeId("there"))
 TO_BE_MET = {
     *(f"{kind} {how}" for kind in ("LaneClosing", "LaneLost") for how in (True, False)),
     *(f"{kind} {how}" for kind in ("NodeDrained", "NodeResumed") for how in (True, False)),
     "a lane closes with a run in it",
+    "a lane of a pool opens",
+    "work waits for a lane of its pool beside idle ones",
     "work waits while all lanes close",
 }
 
@@ -36,17 +39,27 @@ class Lanes:
     tell: Callable[..., bool]
     clock: Callable[..., float]
     forget_flights: Callable[..., None]
+    has_pools: bool
+
+    def open(self, lanes: Sequence[LaneId]) -> None:
+        """Every other lane is of another pool, in lives that have pools."""
+        for lane in lanes:
+            pool = GPU if self.has_pools and LANES.index(lane) % 2 else MAIN
+            opened = LaneOpened(self.clock(), lane, NODES[LANES.index(lane) // 2], pool)
+            self.met["a lane of a pool opens"] += self.tell(opened) and pool != MAIN
 
     @rule(lost=st.sets(st.sampled_from(LANES)), lanes=st.sampled_from((0, 1, 2, 3, 4, 4)))
     def lanes_come_and_go(self, lost: set[LaneId], lanes: int) -> None:
-        """A node dies with several lanes at once, then the pool is sized anew."""
+        """A node dies with several lanes at once, then the pools are sized anew."""
         at = self.clock()
         for lane in sorted(lost) + list(LANES[lanes:]):
             self.forget_flights(lane)
             self.tell(LaneLost(at, lane, "gone"))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(at, lane))
+        self.open(LANES[:lanes])
         self.tell(LanesCounted(at, 4, lanes))
+        if self.has_pools:
+            counts = (PoolCount(MAIN, 2, lanes), PoolCount(GPU, 2, 0, "1 GPU"))
+            self.tell(LanesCounted(at, 4, lanes, counts))
 
     @rule(lanes=st.sets(st.sampled_from(LANES), min_size=1, max_size=2))
     def lanes_close(self, lanes: set[LaneId]) -> None:
@@ -71,3 +84,8 @@ class Lanes:
         told = NodeDrained if drained else NodeResumed
         for _ in range(2):  # the operator says so twice
             self.tell(told(self.clock(), UserId("local"), node))
+
+    def waits_beside_idle(self) -> bool:
+        """Whether lanes of one pool are idle while work of the other could go, had it a lane."""
+        ready = {pool for pool, turns in self.model.users.items() if turns.ready}
+        return bool(self.model.idle()) and any(not self.model.idle(pool) for pool in ready)

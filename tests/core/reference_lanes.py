@@ -16,6 +16,7 @@ from raysched.core.events import (
     NodeDrained,
     NodeResumed,
 )
+from raysched.core.model import MAIN
 from raysched.core.state import State
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def is_news(model: Reference, event: Event) -> bool:
             return lane in model.lanes and lane not in model.closing
         case LaneLost(lane=lane):
             return lane in model.lanes
-        case LanesCounted(wanted=wanted, room=room):
-            return (wanted, room) != model.counted
+        case LanesCounted():
+            return counts(event) != model.counted
         case NodeDrained(node=node):
             return node not in model.drained_nodes
         case NodeResumed(node=node):
@@ -50,8 +51,9 @@ def is_news(model: Reference, event: Event) -> bool:
 def follow(model: Reference, event: Event) -> None:
     """What an event does."""
     match event:
-        case LaneOpened(lane=lane):
+        case LaneOpened(lane=lane, pool=pool):
             model.lanes.append(lane)
+            model.pool_of[lane] = pool
         case LaneClosing(lane=lane):
             model.closing.append(lane)
         case LaneLost(lane=lane):
@@ -59,12 +61,19 @@ def follow(model: Reference, event: Event) -> None:
                 model.lose(name)
             model.lanes.remove(lane)
             model.closing = [other for other in model.closing if other != lane]
-        case LanesCounted(wanted=wanted, room=room):
-            model.counted = (wanted, room)
+        case LanesCounted():
+            model.counted = counts(event)
         case NodeDrained(node=node):
             model.drained_nodes.append(node)
         case NodeResumed(node=node):
             model.drained_nodes.remove(node)
+
+
+def counts(event: LanesCounted) -> tuple[int, int, dict[str, tuple[int, int, str]]]:
+    """Totals, and the numbers of each pool that has any; without any they are the main pool's."""
+    pools = {each.pool: (each.wanted, each.room, each.lacks) for each in event.pools}
+    pools = pools or {MAIN: (event.wanted, event.room, "")}
+    return event.wanted, event.room, {k: v for k, v in pools.items() if v != (0, 0, "")}
 
 
 def judge(model: Reference, event: Event, busy: list[str], given_back: list[ReleaseLane]) -> None:
@@ -78,8 +87,12 @@ def judge(model: Reference, event: Event, busy: list[str], given_back: list[Rele
 
 def compare(model: Reference, state: State) -> None:
     """Raise what the core has otherwise."""
-    lanes = [sorted(model.lanes), model.idle()]
-    same("lanes", lanes, [sorted(state.lanes), set(state.idle)])
+    idle = {lane for pool in state.pools.values() for lane in pool.idle}
+    same("lanes", [sorted(model.lanes), model.idle()], [sorted(state.lanes), idle])
+    pools = {lane: model.pool_of[lane] for lane in model.lanes}
+    same("sites", pools, {lane: site.pool for lane, site in state.sites.items()})
     closing = [model.closing, model.drained_nodes]
     same("closing", closing, [list(state.closing), list(state.drained_nodes)])
-    same("lanes counted", model.counted, (state.lanes_wanted, state.lanes_room))
+    told = {name: (pool.wanted, pool.room, pool.lacks) for name, pool in state.pools.items()}
+    told = {name: numbers for name, numbers in told.items() if numbers != (0, 0, "")}
+    same("lanes counted", model.counted, (state.lanes_wanted, state.lanes_room, told))

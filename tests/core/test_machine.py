@@ -43,7 +43,7 @@ from hypothesis.stateful import (
 )
 from machine_endings import TO_BE_MET as OF_ENDINGS
 from machine_endings import Endings
-from machine_lanes import LANES, Lanes
+from machine_lanes import GPU, LANES, Lanes
 from machine_lanes import TO_BE_MET as OF_LANES
 from machine_tiles import Tiles
 from reference import SOMEBODY, Reference
@@ -71,6 +71,8 @@ from raysched.core.events import (
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
+    SOMEWHERE,
     BranchName,
     Failure,
     JobId,
@@ -104,14 +106,18 @@ class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
         self.history: list[Event] = []
         self.moments: list[bytes] = []
 
-    @initialize(limits=LIMITS, lanes=st.integers(0, 4), shapes=st.lists(SHAPE, max_size=len(USERS)))
-    def begin(self, limits: Limits, lanes: int, shapes: list[Shape]) -> None:
-        self.limits = limits
+    @initialize(
+        limits=LIMITS,
+        lanes=st.integers(0, 4),
+        shapes=st.lists(SHAPE, max_size=len(USERS)),
+        pools=st.sampled_from((False, False, True)),
+    )
+    def begin(self, limits: Limits, lanes: int, shapes: list[Shape], pools: bool) -> None:
+        self.limits, self.has_pools = limits, pools
         self.live, self.model = Scheduler(limits), Reference(limits)
         self.moments.append(pickle.dumps(self.live.state))
         self.tell(SchedulerStarted(0.0, 1))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(0.0, lane))
+        self.open(LANES[:lanes])
         for user, shape in zip(USERS, shapes, strict=False):
             self.submit(user, shape, 1, False)
 
@@ -165,7 +171,10 @@ class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
             # nine of ten graphs make sense: dependencies point backward
             after = [names[n] for n in needed if n < (place if tidy else len(names))]
             request = f'"{names[place]}"'
-            jobs.append(JobSpec(names[place], BranchName(branch), kind, request, tuple(after)))
+            pool = GPU if self.has_pools and kind != "k" else MAIN
+            jobs.append(
+                JobSpec(names[place], BranchName(branch), kind, request, tuple(after), pool)
+            )
         workflow, key = WorkflowId(self.name("w")), self.name("key")
         digest = key if named else ""
         at = self.clock()
@@ -439,15 +448,15 @@ class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
         assert not self.tell(SchedulerStarted(self.now, self.live.epoch))
         self.forget_flights()
         self.tell(SchedulerStarted(self.clock(), self.live.epoch + 1, limits))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(self.now, lane))
+        self.open(LANES[:lanes])
 
     # --- what must hold --------------------------------------------------------------------------
 
     @invariant()
     def everything_holds(self) -> None:
         check(self.live)
-        MET["somebody is parked"] += self.model.parked is not None
+        MET["somebody is parked"] += any(self.model.parked.values())
+        MET["work waits for a lane of its pool beside idle ones"] += self.waits_beside_idle()
         MET["somebody yields"] += bool(self.model.yielding)
         MET["somebody waits for a slot"] += bool(self.model.queue)
         for job in self.model.jobs.values():
@@ -468,6 +477,7 @@ class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
         """Liveness: from any state, when all goes well from here on, everything ends."""
         self.resume()
         self.tell(LaneOpened(self.now, LaneId("late")))
+        self.tell(LaneOpened(self.now, LaneId("late too"), SOMEWHERE, GPU))
         self.try_all_again()
         for _ in range(3000):
             if not self.go_on(1.0):

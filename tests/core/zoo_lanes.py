@@ -22,7 +22,7 @@ LANES = (
         "an_idle_lane_that_closes_stays_in_turn",
         "A lane in which nothing runs is given back while it still takes units.",
         "lanes.py",
-        "        del state.idle[event.lane]\n        step",
+        "        del state.pools[state.sites[event.lane].pool].idle[event.lane]\n        step",
         "        step",
         "test_closing_lanes.py::test_a_lane_that_is_idle_is_given_back_at_once_and_gets_nothing",
     ),
@@ -39,7 +39,7 @@ LANES = (
         "A lane that is to go is given back with what runs in it.",
         "lanes.py",
         "if state.lanes[event.lane] is None:",
-        "if state.idle.setdefault(event.lane) is None:",
+        "if state.pools[''].idle.setdefault(event.lane) is None:",
         ENDS,
     ),
     Mutant(
@@ -67,5 +67,38 @@ LANES = (
         "    state.closing = {}\n    state.drained_nodes = {}\n",
         "test_closing_lanes.py"
         "::test_a_drained_node_is_remembered_until_it_is_resumed_also_by_the_next_life",
+    ),
+    Mutant(
+        "any_lane_will_do",
+        "A lane of whatever shape takes whatever work: an engine that needs a GPU gets none.",
+        "lanes.py",
+        "state.pool(event.pool).idle[event.lane] = None",
+        "state.pool(MAIN).idle[event.lane] = None",
+        "test_pools.py::test_all_units_of_a_job_run_in_lanes_of_its_pool",
+    ),
+    Mutant(
+        "a_branch_stays_in_its_first_pool",
+        "A branch whose next job is of another pool stays in turn where the last one ran.",
+        "admission.py",
+        "if not may_go or pool != job.spec.pool:",
+        "if not may_go:",
+        "test_pools.py"
+        "::test_a_branch_does_not_stay_in_turn_in_the_pool_of_a_job_that_was_cancelled",
+    ),
+    Mutant(
+        "one_cap_for_all_pools",
+        "Jobs in the lanes of one pool keep those of another from starting beside idle lanes.",
+        "dispatch.py",
+        "cap_is_free = len(pool.running) <",
+        "cap_is_free = state.jobs_running() <",
+        "test_pools.py::test_the_cap_and_who_is_parked_are_of_each_pool",
+    ),
+    Mutant(
+        "what_is_lacking_is_not_told",
+        "Who waits for a lane that no node can hold is told that lanes are starting.",
+        "explain.py",
+        "    if pool.lacks:\n",
+        "    if False:\n",
+        "test_pools.py::test_whoever_waits_is_told_which_resource_no_node_has",
     ),
 )

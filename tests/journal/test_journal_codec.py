@@ -23,6 +23,8 @@ from raysched.core.model import (
     LaneId,
     NodeId,
     PlanFacts,
+    PoolCount,
+    PoolName,
     RunId,
     UserId,
     WorkflowId,
@@ -33,7 +35,7 @@ from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
 from raysched.testing import FakeCluster, job
 
 ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
-KEY, NODE = KeyId("0a1b"), NodeId("n1")
+KEY, NODE, GPU = KeyId("0a1b"), NodeId("n1"), PoolName("gpu")
 LIMITS = Limits(max_done_work_per_user=9)
 SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
 
@@ -55,11 +57,11 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ),
     ),
     ("workflow_submitted", 1): (
-        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (replace(SPEC, pool=GPU),)),
         (
             '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
             '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
-            '"depends_on":["j1"]}],"digest":""}'
+            '"depends_on":["j1"],"pool":"gpu"}],"digest":""}'
         ),
     ),
     ("job_cancel_requested", 1): (
@@ -132,8 +134,8 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         '{"at":1.5,"key":"0a1b","session":"2c3d","digest":"d2","expires_at":9.5}',
     ),
     ("lane_opened", 1): (
-        ev.LaneOpened(1.5, LANE, NODE),
-        '{"at":1.5,"lane":"lane-0","node":"n1"}',
+        ev.LaneOpened(1.5, LANE, NODE, GPU),
+        '{"at":1.5,"lane":"lane-0","node":"n1","pool":"gpu"}',
     ),
     ("lane_closing", 1): (
         ev.LaneClosing(1.5, LANE, "its node is drained"),
@@ -144,8 +146,11 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
     ),
     ("lanes_counted", 1): (
-        ev.LanesCounted(1.5, 4, 2),
-        '{"at":1.5,"wanted":4,"room":2}',
+        ev.LanesCounted(1.5, 4, 2, (PoolCount(GPU, 1, 0, "1 GPU"),)),
+        (
+            '{"at":1.5,"wanted":4,"room":2,"pools":[{"pool":"gpu","wanted":1,"room":0,'
+            '"lacks":"1 GPU"}]}'
+        ),
     ),
     ("slide_planned", 1): (
         ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True, 1)),
@@ -190,6 +195,17 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
 }
 # What was written once and is on people's disks: a line here may be added, never changed.
 EARLIER: list[tuple[str, int, str, ev.Event]] = [
+    (
+        "workflow_submitted",
+        1,
+        (
+            '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
+            '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
+            '"depends_on":["j1"]}],"digest":""}'
+        ),
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
+    ),
+    ("lanes_counted", 1, '{"at":1.5,"wanted":4,"room":2}', ev.LanesCounted(1.5, 4, 2)),
     (
         "workflow_submitted",
         1,
