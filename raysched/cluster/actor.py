@@ -157,7 +157,7 @@ class SchedulerActor:
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """See ``Gateway.submit``."""
         life = await self._current()
-        await life.post(submitted(prepared, life.now()))
+        await life.post(submitted(prepared, self._config.cluster, life.now()))
         known = life.core.workflow_for_key(prepared.user, prepared.key)
         if known is not None:
             return life.core.workflow_view(prepared.user, known, life.now(), slice(PAGE_MOST))
@@ -450,7 +450,7 @@ class SchedulerActor:
         life = await self._current()
         await life.settled()
         now = life.now()
-        return forecast(life.core.state, submitted(prepared, now), sizes, now)
+        return forecast(life.core.state, submitted(prepared, self._config.cluster, now), sizes, now)
 
     async def health(self) -> Health:
         """See ``Gateway.health``."""

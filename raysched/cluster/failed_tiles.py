@@ -42,7 +42,9 @@ def failed_tiles_again(view: JobView, *, key: str, config: Config) -> Prepared:
     again = request.model_copy(update={"out": str(out), "mpp": mpp})
     spec = JobSpec(name, view.branch, view.kind, again.model_dump_json())
     workflow, title = workflow_id(view.user, key), title_of(view.job, request)
-    return Prepared(view.user, key, workflow, title, (spec,), digest_of_again(view.job))
+    engine = request.engine if isinstance(request, SegmentationRequest) else ""
+    digest = digest_of_again(view.job)
+    return Prepared(view.user, key, workflow, title, (spec,), digest, (engine,))
 
 
 def refuse_without(view: JobView) -> None:

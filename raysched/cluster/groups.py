@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from ray.util.placement_group import (
@@ -17,21 +17,26 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raysched.cluster.nodes import NODE_LABEL
-from raysched.config import ClusterSettings
-from raysched.core.model import LaneId, NodeId
+from raysched.cluster.sizing import bundle
+from raysched.config import PoolSettings
+from raysched.core.model import LaneId, NodeId, PoolName
 
 log = logging.getLogger(__name__)
 
 LANE_PREFIX = "raysched-lane-"
 
 
-def bundle(settings: ClusterSettings) -> dict[str, float]:
-    """What one lane takes of the cluster."""
-    wanted = {"CPU": settings.lane_cpus, "GPU": settings.lane_gpus}
-    return {name: amount for name, amount in wanted.items() if amount}
+def lane_of(pool: PoolName, number: int) -> LaneId:
+    """A lane's name, which says whose it is: ``raysched-lane-3``, ``raysched-lane-gpu-0``."""
+    return LaneId(f"{LANE_PREFIX}{pool}-{number}" if pool else f"{LANE_PREFIX}{number}")
 
 
-def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, Any]:
+def pool_of(lane: LaneId) -> PoolName:
+    """Whose a lane is. A pool's name has no dash."""
+    return PoolName(lane.removeprefix(LANE_PREFIX).rpartition("-")[0])
+
+
+def options_in(group: PlacementGroup, settings: PoolSettings) -> dict[str, Any]:
     """Options of a task that has a lane's group for itself."""
     return {
         "num_cpus": settings.lane_cpus,
@@ -43,24 +48,27 @@ def options_in(group: PlacementGroup, settings: ClusterSettings) -> dict[str, An
 
 
 class Group(NamedTuple):
-    """A lane's group as Ray tells of it: ``PENDING`` or ``CREATED``, and where."""
+    """A lane's group as Ray tells of it: ``PENDING`` or ``CREATED``, where, and what it takes."""
 
     state: str
     node: NodeId
+    takes: Mapping[str, float]
 
 
 def lane_groups() -> dict[LaneId, Group]:
     """The lanes that Ray knows, whoever made them. Asks Ray: a few ms."""
     return {
         LaneId(row["name"]): Group(
-            str(row["state"]), NodeId(next(iter(row["bundles_to_node_id"].values()), ""))
+            str(row["state"]),
+            NodeId(next(iter(row["bundles_to_node_id"].values()), "")),
+            next(iter(row["bundles"].values()), {}),
         )
         for row in placement_group_table().values()
         if str(row["name"]).startswith(LANE_PREFIX) and row["state"] != "REMOVED"
     }
 
 
-def make_group(lane: LaneId, settings: ClusterSettings, away: Collection[NodeId]) -> PlacementGroup:
+def make_group(lane: LaneId, settings: PoolSettings, away: Collection[NodeId]) -> PlacementGroup:
     """Ask for a lane's group, on any node but those in ``away``. It outlives its maker.
 
     Of the nodes with room Ray takes the one with the largest part of its resources left, so that
@@ -77,12 +85,17 @@ def make_group(lane: LaneId, settings: ClusterSettings, away: Collection[NodeId]
     return group
 
 
-def existing_groups() -> dict[LaneId, PlacementGroup]:
-    """Lanes that an earlier life left behind, whatever their state."""
+def existing_groups(shapes: Mapping[PoolName, PoolSettings]) -> dict[LaneId, PlacementGroup]:
+    """Lanes that an earlier life left behind, whatever their state. Those of another shape than
+    their pool has now are removed."""
     found = {}
-    for name in lane_groups():
+    for lane, group in lane_groups().items():
+        shape = shapes.get(pool_of(lane))
+        if shape is None or bundle(shape) != group.takes:
+            remove_group(lane)
+            continue
         with contextlib.suppress(ValueError):  # it is of another namespace, or was removed just now
-            found[name] = get_placement_group(name)
+            found[lane] = get_placement_group(lane)
     return found
 
 

@@ -1,9 +1,10 @@
-"""The pool of lanes: long-lived, named, detached placement groups of one bundle each.
+"""The lanes of all pools: long-lived, named, detached placement groups of one bundle each.
 
 A group of a detached lifetime survives its creator, so a new life first looks at what exists:
 groups that are ready are adopted, the rest is removed. Making a group on freed resources takes up
 to a second, so lanes are never made per job. A lane is open once a process in it has answered; one
-that does not get so far in time is removed, and asked for again after a pause that doubles.
+that does not get so far in time is removed, and asked for again after a pause that doubles. How
+many a pool is to have says ``cluster/sizing.py``, from what the nodes have and the work that waits.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,19 +22,22 @@ from ray.util.placement_group import PlacementGroup
 
 from raysched.cluster import tasks
 from raysched.cluster.groups import (
-    LANE_PREFIX,
     Group,
-    bundle,
     existing_groups,
     lane_groups,
+    lane_of,
     make_group,
     options_in,
+    pool_of,
     remove_group,
 )
 from raysched.cluster.guard import Kernel, kernel_here
-from raysched.cluster.nodes import Node, living_nodes, room_for, staying
+from raysched.cluster.idling import Idling, lanes_busy, quietest
+from raysched.cluster.nodes import Node, living_nodes, staying
+from raysched.cluster.sizing import Demand, counts, is_elastic, totals
 from raysched.cluster.spares import Spares
-from raysched.config import Config
+from raysched.config import Config, PoolSettings
+from raysched.core.demand import waiting_units
 from raysched.core.events import (
     Event,
     LaneClosing,
@@ -42,7 +46,8 @@ from raysched.core.events import (
     LanesCounted,
     NodeResumed,
 )
-from raysched.core.model import LOCAL_USER, LaneId, NodeId
+from raysched.core.model import LOCAL_USER, MAIN, LaneId, NodeId, PoolCount, PoolName
+from raysched.core.state import State
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +65,28 @@ GREET_S = 20.0
 
 @dataclass(slots=True)
 class Opening:
-    """A lane that is not open yet. ``since``: in the event loop's time. ``greeting``: asks for its
-    process, once its group has a place."""
+    """A lane that is not open yet. ``since``: in the event loop's time, as ``placed_at``, when its
+    group had a place. ``greeting``: asks for its process from then on."""
 
     group: PlacementGroup
     since: float
+    placed_at: float | None = None
     greeting: asyncio.Task[Kernel] | None = None
 
     def forget(self) -> None:
         """Wait for its process no longer."""
         if self.greeting is not None:
             self.greeting.cancel()
+
+
+@dataclass(slots=True)
+class Pace:
+    """Of a pool: the room that there is, and that was found by asking; when to ask again."""
+
+    room: int = 0
+    room_found: int | None = None
+    pause_s: float = 0.0
+    asks_again_at: float = 0.0
 
 
 class Seen(NamedTuple):
@@ -82,26 +98,23 @@ class Seen(NamedTuple):
 
 
 class Lanes:
-    """Keeps as many lanes as the cluster has room for, and says which are open. ``drained``: the
-    nodes that the operator drains."""
+    """Keeps as many lanes as there are to be, and says which are open. ``state``: the core's, which
+    knows what waits, what is idle, and which nodes the operator drains."""
 
-    def __init__(
-        self, config: Config, report: Report, drained: Callable[[], Collection[NodeId]] = tuple
-    ) -> None:
+    def __init__(self, config: Config, report: Report, state: Callable[[], State] = State) -> None:
         self._config = config
         self._settings = config.cluster
+        self._shapes = config.cluster.shapes()
         self._report = report
-        self._drained = drained
+        self._state = state
         self._groups: dict[LaneId, PlacementGroup] = {}
         self._opening: dict[LaneId, Opening] = {}
         self._given_up: dict[LaneId, str] = {}
         self._closing: set[LaneId] = set()
-        self._pause_s = 0.0
-        self._asks_again_at = 0.0
-        self._room = 0
+        self._paces = {name: Pace() for name in self._shapes}
         self._away: frozenset[NodeId] = frozenset()
-        self._told = (0, 0)
-        self._room_found: int | None = None
+        self._told: tuple[int, int, tuple[PoolCount, ...]] = (0, 0, ())
+        self._idling = Idling(config.cluster.idle_lane_s)
         self._boots: dict[LaneId, str] = {}
         self._kills: dict[str, int] = {}
         self._spares = Spares(config, self._lasting_places)
@@ -115,7 +128,11 @@ class Lanes:
 
     def options(self, lane: LaneId) -> dict[str, Any]:
         """Where Ray must put the work of a lane, and with what: options of its task."""
-        return options_in(self._groups[lane], self._settings)
+        return options_in(self._groups[lane], self.shape(lane))
+
+    def shape(self, lane: LaneId) -> PoolSettings:
+        """What a lane has."""
+        return self._shapes[pool_of(lane)]
 
     def places(self) -> dict[LaneId, NodeId]:
         """The open lanes, each with the id of the node that it is on. Asks Ray: a few ms."""
@@ -123,8 +140,9 @@ class Lanes:
         return {lane: groups[lane].node for lane in list(self._groups) if lane in groups}
 
     def _lasting_places(self) -> dict[LaneId, NodeId]:
-        """Where a spare process is of use: not beside lanes that are to go."""
-        return {lane: node for lane, node in self.places().items() if lane not in self._closing}
+        """Where a spare process is of use: beside lanes of the main pool that are not to go."""
+        places = self.places().items()
+        return {x: node for x, node in places if x not in self._closing and pool_of(x) == MAIN}
 
     async def give_up(self, lane: LaneId, cause: str = "its work did not end") -> None:
         """Remove a lane with whatever process is in it; its work still has to be reported."""
@@ -159,7 +177,7 @@ class Lanes:
         kills = here.kills
         if boot != here.boot:
             try:
-                greeting = self._greet(self._groups[lane])
+                greeting = self._greet(lane, self._groups[lane])
                 kills = (await asyncio.wait_for(greeting, GREET_S)).kills
             except (KeyError, TimeoutError, RayError):
                 return False
@@ -168,7 +186,7 @@ class Lanes:
 
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
-        found = await asyncio.to_thread(existing_groups)
+        found = await asyncio.to_thread(existing_groups, self._shapes)
         now = asyncio.get_running_loop().time()
         self._opening |= {lane: Opening(group, now) for lane, group in found.items()}
         spares = asyncio.create_task(self._spares.keep())
@@ -176,7 +194,8 @@ class Lanes:
             while True:
                 await self._keep_once()
                 now = asyncio.get_running_loop().time()
-                soon = any(now - each.since < SOON_S for each in self._opening.values())
+                begun = [each.placed_at or each.since for each in self._opening.values()]
+                soon = any(now - at < SOON_S for at in begun)
                 await asyncio.sleep(SOON_CHECK_S if soon else CHECK_S)
         finally:
             spares.cancel()
@@ -184,28 +203,70 @@ class Lanes:
                 opening.forget()
 
     async def _keep_once(self) -> None:
-        seen = await asyncio.to_thread(self._look)
-        room = room_for(bundle(self._settings), seen.stay)
-        wanted = self._settings.lanes or max(1, room)
+        seen = await asyncio.to_thread(_look, frozenset(self._state().drained_nodes))
         away = frozenset(each.node for each in seen.nodes) - {each.node for each in seen.stay}
-        if (room, away) != (self._room, self._away):  # what was found before is not so any more
-            self._room, self._away, self._room_found, self._asks_again_at = room, away, None, 0.0
+        found = counts(self._shapes, seen.stay, self._demand())
+        for name, pace in self._paces.items():
+            room = found[name].room
+            if (room, away) != (pace.room, self._away):  # what was found before is not so any more
+                pace.room, pace.room_found, pace.asks_again_at = room, None, 0.0
+        self._away = away
         await self._lose(seen)
         await self._leave(seen)
         for lane, opening in list(self._opening.items()):
             await self._open(lane, opening, seen.groups.get(lane))
-        found = self._room_found
-        told = room if found is None else max(found, len(self))
-        if (wanted, told) != self._told:
-            self._told = (wanted, told)
-            await self._report(partial(_counted, wanted, told))
-        now = asyncio.get_running_loop().time()
-        if now < self._asks_again_at:
+        told = totals({name: self._as_found(count) for name, count in found.items()})
+        if told != self._told:
+            self._told = told
+            await self._report(partial(_counted, told))
+        for name, count in found.items():
+            await self._resize(name, count, seen)
+
+    def _demand(self) -> dict[PoolName, Demand]:
+        """What elastic pools are at, and what waits for them."""
+        state = self._state()
+        elastic = [name for name, shape in self._shapes.items() if is_elastic(shape)]
+        return {
+            name: Demand(lanes_busy(state, name), waiting_units(state, name)) for name in elastic
+        }
+
+    def _as_found(self, count: PoolCount) -> PoolCount:
+        """With the room that was found by asking, where Ray gave less than the nodes have."""
+        found = self._paces[count.pool].room_found
+        return (
+            count if found is None else replace(count, room=max(found, self._open_in(count.pool)))
+        )
+
+    def _open_in(self, name: PoolName) -> int:
+        return sum(pool_of(lane) == name for lane in self._groups.keys() - self._closing)
+
+    async def _resize(self, name: PoolName, count: PoolCount, seen: Seen) -> None:
+        """Ask for the lanes that a pool lacks; of an elastic one give back what nobody needs."""
+        shape, pace, now = self._shapes[name], self._paces[name], asyncio.get_running_loop().time()
+        opening = [lane for lane in self._opening if pool_of(lane) == name]
+        missing = count.wanted - self._open_in(name) - len(opening)
+        if is_elastic(shape):
+            unplaced = [lane for lane in opening if self._opening[lane].placed_at is None]
+            for lane in unplaced[missing:] if missing < 0 else []:  # what waited has gone
+                self._opening.pop(lane).forget()
+                await asyncio.to_thread(remove_group, lane)
+            idle = self._idling.noted(name, self._state(), now)
+            for lane in quietest(idle, seen.groups)[: max(0, self._open_in(name) - count.wanted)]:
+                await self._close(lane, "nobody needs it")
+        elif count.lacks:  # a node that has it would make room
             return
-        for _ in range(wanted - len(self) - len(self._opening)):
-            lane = self._free_name(seen)
-            group = await asyncio.to_thread(make_group, lane, self._settings, away)
+        if now < pace.asks_again_at:
+            return
+        for _ in range(missing):
+            lane = self._free_name(name, seen)
+            group = await asyncio.to_thread(make_group, lane, shape, self._away)
             self._opening[lane] = Opening(group, now)
+
+    async def _close(self, lane: LaneId, cause: str) -> None:
+        """Have the core let what runs in a lane end, and then give it back."""
+        if lane in self._groups and lane not in self._closing:
+            self._closing.add(lane)
+            await self._report(partial(_closing, lane, cause))
 
     async def _lose(self, seen: Seen) -> None:
         """Say which lanes are gone with their nodes."""
@@ -228,11 +289,10 @@ class Lanes:
             if (opening := self._opening.pop(lane, None)) is not None:
                 opening.forget()
                 await asyncio.to_thread(remove_group, lane)
-            elif lane in self._groups and lane not in self._closing:
-                self._closing.add(lane)
-                await self._report(partial(_closing, lane, "its node is drained"))
+            else:
+                await self._close(lane, "its node is drained")
         living = {each.node for each in seen.nodes}
-        for node in [node for node in self._drained() if node not in living]:
+        for node in [node for node in self._state().drained_nodes if node not in living]:
             await self._report(partial(_resumed, node))
 
     async def _open(self, lane: LaneId, opening: Opening, group: Group | None) -> None:
@@ -241,8 +301,10 @@ class Lanes:
             del self._opening[lane]
             opening.forget()
             return
+        now, name = asyncio.get_running_loop().time(), pool_of(lane)
         if group.state == "CREATED" and opening.greeting is None:
-            opening.greeting = asyncio.create_task(self._greet(opening.group))
+            opening.placed_at = now
+            opening.greeting = asyncio.create_task(self._greet(lane, opening.group))
         answer = opening.greeting
         if answer is not None and answer.done() and answer.exception() is None:
             kernel = answer.result()
@@ -250,11 +312,13 @@ class Lanes:
             self._kills.setdefault(kernel.boot, kernel.kills)
             self._groups[lane] = opening.group
             del self._opening[lane]
-            self._pause_s = 0.0
-            _warm_up(opening.group, self._config)
+            self._paces[name].pause_s = 0.0
+            _warm_up(lane, opening.group, self._config)
             await self._report(partial(_opened, lane, group.node))
             return
-        waited_s = asyncio.get_running_loop().time() - opening.since
+        # A pool that grows with its work waits for a new node, which takes as long as it takes.
+        since = opening.placed_at if is_elastic(self._shapes[name]) else opening.since
+        waited_s = 0.0 if since is None else now - since
         if (answer is not None and answer.done()) or waited_s > self._settings.lane_ready_s:
             await self._refuse(lane, opening, waited_s)
 
@@ -262,31 +326,29 @@ class Lanes:
         """Give back a lane that has not opened; the others go on, and it is asked for again."""
         opening.forget()
         del self._opening[lane]
-        self._room_found = len(self._groups)
-        if self._asks_again_at <= (now := asyncio.get_running_loop().time()):
-            self._pause_s = min(max(PAUSE_S, 2 * self._pause_s), PAUSE_MAX_S)
-            self._asks_again_at = now + self._pause_s
+        name, now = pool_of(lane), asyncio.get_running_loop().time()
+        pace = self._paces[name]
+        pace.room_found = self._open_in(name)
+        if pace.asks_again_at <= now:
+            pace.pause_s = min(max(PAUSE_S, 2 * pace.pause_s), PAUSE_MAX_S)
+            pace.asks_again_at = now + pace.pause_s
         what = "there was no room for it" if opening.greeting is None else "no process of it came"
         log.warning(
             "%s did not open in %.0f s: %s. It is asked for again in %.0f s.",
-            *(lane, waited_s, what, self._pause_s),
+            *(lane, waited_s, what, pace.pause_s),
         )
         await asyncio.to_thread(remove_group, lane)
 
-    async def _greet(self, group: PlacementGroup) -> Kernel:
+    async def _greet(self, lane: LaneId, group: PlacementGroup) -> Kernel:
         """What a process in a group says of itself. Raises ``RayError`` where none can start."""
-        where = options_in(group, self._settings)
+        where = options_in(group, self.shape(lane))
         kernel: Kernel = await tasks.greet.options(name="start", **where).remote()
         return kernel
 
-    def _look(self) -> Seen:
-        nodes = living_nodes()
-        return Seen(lane_groups(), nodes, staying(nodes, self._drained()))
-
-    def _free_name(self, seen: Seen) -> LaneId:
+    def _free_name(self, name: PoolName, seen: Seen) -> LaneId:
         taken = self._groups.keys() | self._opening.keys() | seen.groups.keys()
-        number = next(n for n in range(len(taken) + 1) if f"{LANE_PREFIX}{n}" not in taken)
-        return LaneId(f"{LANE_PREFIX}{number}")
+        named = (lane_of(name, number) for number in range(len(taken) + 1))
+        return next(lane for lane in named if lane not in taken)
 
     async def remove(self) -> None:
         """Give all lanes back to the cluster."""
@@ -300,24 +362,31 @@ class Lanes:
 def wake(config: Config) -> None:
     """Have a process started in each lane that an earlier life left, while the journal is still
     being read back: Ray has ended those of that life, and starting takes longer than reading."""
-    for group in existing_groups().values():
-        _warm_up(group, config)
+    for lane, group in existing_groups(config.cluster.shapes()).items():
+        _warm_up(lane, group, config)
 
 
-def _warm_up(group: PlacementGroup, config: Config) -> None:
-    """A lane's process starts and loads the usual engine. A unit that comes meanwhile waits for no
-    longer than it would have taken itself."""
-    where = options_in(group, config.cluster)
-    cpus = math.ceil(config.cluster.lane_cpus)
-    tasks.warm_up.options(name="warm up", **where).remote(config.segmentation.engine, cpus)
+def _warm_up(lane: LaneId, group: PlacementGroup, config: Config) -> None:
+    """A lane's process starts and loads the usual engine of its pool. A unit that comes meanwhile
+    waits for no longer than it would have taken itself."""
+    name = pool_of(lane)
+    own = [engine for pool in config.cluster.pools if pool.name == name for engine in pool.engines]
+    engine, shape = [*own, config.segmentation.engine][0], config.cluster.shapes()[name]
+    where = options_in(group, shape)
+    tasks.warm_up.options(name="warm up", **where).remote(engine, math.ceil(shape.lane_cpus))
 
 
-def _counted(wanted: int, room: int, at: float) -> Event:
-    return LanesCounted(at, wanted, room)
+def _look(drained: frozenset[NodeId]) -> Seen:
+    nodes = living_nodes()
+    return Seen(lane_groups(), nodes, staying(nodes, drained))
+
+
+def _counted(told: tuple[int, int, tuple[PoolCount, ...]], at: float) -> Event:
+    return LanesCounted(at, *told)
 
 
 def _opened(lane: LaneId, node: NodeId, at: float) -> Event:
-    return LaneOpened(at, lane, node)
+    return LaneOpened(at, lane, node, pool_of(lane))
 
 
 def _closing(lane: LaneId, cause: str, at: float) -> Event:

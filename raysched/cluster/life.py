@@ -103,7 +103,7 @@ class Life:
         self._unsaved = False
         self._reports = Reports()
         self.core = Scheduler(config.scheduling)
-        self._lanes = Lanes(config, self.report, lambda: self.core.state.drained_nodes)
+        self._lanes = Lanes(config, self.report, lambda: self.core.state)
         self._fences = Fences()
         self._runs = Runs(config, self._lanes, self._fences, self.report)
         self._removals = Removals(config, self.report)

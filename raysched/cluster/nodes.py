@@ -38,13 +38,3 @@ def _node(row: dict[str, Any], is_going: bool) -> Node:
 def staying(nodes: Iterable[Node], drained: Collection[NodeId]) -> list[Node]:
     """The nodes on which lanes may be: those that neither Ray nor the operator drains."""
     return [each for each in nodes if not each.is_going and each.node not in drained]
-
-
-def places_on(node: Node, each: Mapping[str, float]) -> int:
-    """How many bundles of these resources a node holds at most."""
-    return min(int(node.resources.get(name, 0) / amount) for name, amount in each.items())
-
-
-def room_for(each: Mapping[str, float], nodes: Iterable[Node]) -> int:
-    """How many such bundles there is room for: one never lies on two nodes."""
-    return sum(places_on(node, each) for node in nodes)
