@@ -1,4 +1,4 @@
-"""``raysched pause``, ``drain`` and ``resume``: the operator holds the cluster, or one node of it."""
+"""``raysched pause``, ``drain`` and ``resume``: the operator holds the cluster, or one node."""
 
 from __future__ import annotations
 
