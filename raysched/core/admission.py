@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raysched.core.fairness import FairQueue
 from raysched.core.model import BranchName, UserId
 from raysched.core.state import State
 
@@ -17,18 +18,31 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
             turns.forget(branch_name)
         return
     job = state.jobs[head]
-    may_go = job.has_unit() and not state.is_held(job)
-    for pool, turns in user.turns.items():
-        if not may_go or pool != job.spec.pool:  # the job before it may have run elsewhere
-            turns.sleep(branch_name)
-    if may_go:
-        user.turns_in(job.spec.pool).wake(branch_name)
+    pool = job.spec.pool
+    own = user.turns.get(pool)
+    if not job.has_unit() or state.is_held(job):
+        if own is not None:
+            own.sleep(branch_name)
+    elif own is None:
+        state.pool(pool)
+        own = user.turns[pool] = FairQueue()
+        own.wake(branch_name)
+    elif branch_name not in own.ready:
+        own.wake(branch_name)
+    if len(user.turns) > 1:  # the last job of the branch may have been of another pool
+        for turns in user.turns.values():
+            if turns is not own:
+                turns.sleep(branch_name)
 
 
 def settle_user(state: State, name: UserId) -> None:
     """Give up a slot that is of no use, join or leave the queue, be ready or not."""
     user = state.users[name]
-    eligible = user.is_ready()
+    eligible = False
+    for own in user.turns.values():
+        if own.ready:
+            eligible = True
+            break
     if name in state.slots:
         if not eligible and not user.runs:
             del state.slots[name]
@@ -44,11 +58,11 @@ def settle_turn(state: State, name: UserId) -> None:
     in that pool."""
     may_go = name in state.slots and name not in state.yielding
     for pool, own in state.users[name].turns.items():
-        turns = state.pool(pool).turns
-        if may_go and own.ready:
-            turns.wake(name)
-        else:
+        turns = state.pools[pool].turns
+        if not (may_go and own.ready):
             turns.sleep(name)
+        elif name not in turns.ready:
+            turns.wake(name)
 
 
 def admit(state: State) -> None:

@@ -61,8 +61,9 @@ def cycle(state: State, step: Step, decision: Decision | None = None) -> None:
 
 def decide(state: State, step: Step) -> None:
     """Give idle lanes away until none is left or nobody may have one; none while paused."""
+    is_paused = state.paused_at is not None
     for pool in state.pools.values():
-        if state.paused_at is not None:
+        if is_paused:
             pool.parking = None
             continue
         while pool.idle:

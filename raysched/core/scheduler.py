@@ -153,7 +153,8 @@ class Scheduler:
         check, apply = _HANDLERS[type(event)]
         if not check(state, event):
             return []
-        state.now = max(state.now, event.at)
+        if event.at > state.now:  # noqa: PLR1730 - for every event; max() takes twice as long
+            state.now = event.at
         state.revision += 1
         step = Step()
         apply(state, event, step)

@@ -192,17 +192,6 @@ class User:
     done_work: OrderedDict[str, None] = field(default_factory=OrderedDict)
     """What jobs that succeeded have computed, the newest last: nobody waits for it."""
 
-    def turns_in(self, pool: PoolName) -> FairQueue[BranchName]:
-        """Whose turn it is in a pool; made if nothing of the user's was ever to run there."""
-        turns = self.turns.get(pool)
-        if turns is None:
-            turns = self.turns[pool] = FairQueue()
-        return turns
-
-    def is_ready(self) -> bool:
-        """Whether any branch has a unit to dispatch, in whatever pool."""
-        return any(turns.ready for turns in self.turns.values())
-
 
 @dataclass(frozen=True, slots=True)
 class Workflow:

@@ -49,6 +49,7 @@ from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import (
     MAIN,
+    BranchName,
     Failure,
     JobId,
     JobSpec,
@@ -66,6 +67,7 @@ from raysched.testing import job
 
 K = TypeVar("K", bound=Hashable)
 USERS = ("ann", "bob")
+NONE: FairQueue[BranchName] = FairQueue()
 BOOM = Failure("boom", "it broke", "fix it")
 NEVER_MORE = (JobState.SUCCEEDED, JobState.CANCELLED)
 STOPPING = (JobState.CANCELLED, JobState.CANCELLING)
@@ -423,7 +425,7 @@ def user_mark(state: State, user: User) -> tuple[object, ...]:
     """A user's branches: which job each is at, and whose turn it is."""
     busy = {state.jobs[state.runs[run].unit.job].spec.branch for run in user.runs}
     current = sorted((name, branch.current or "") for name, branch in user.branches.items())
-    return (*current, tuple(user.done_work), queue_mark(user.turns_in(MAIN), busy))
+    return (*current, tuple(user.done_work), queue_mark(user.turns.get(MAIN, NONE), busy))
 
 
 def queue_mark(turns: FairQueue[K], busy: set[K]) -> tuple[object, ...]:

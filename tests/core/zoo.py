@@ -312,8 +312,8 @@ CAPS_AND_SHARES = (
         "idle_time_banks_credit",
         "Whoever comes back is served as if they had been owed the time they were away.",
         "fairness.py",
-        "max(tag, self.virtual)",
-        "tag",
+        "if tag < self.virtual:",
+        "if False:",
         "test_fairness.py::test_time_without_work_banks_no_credit",
     ),
     Mutant(

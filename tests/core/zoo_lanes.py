@@ -80,8 +80,8 @@ LANES = (
         "a_branch_stays_in_its_first_pool",
         "A branch whose next job is of another pool stays in turn where the last one ran.",
         "admission.py",
-        "if not may_go or pool != job.spec.pool:",
-        "if not may_go:",
+        "if turns is not own:",
+        "if False:",
         "test_pools.py"
         "::test_a_branch_does_not_stay_in_turn_in_the_pool_of_a_job_that_was_cancelled",
     ),
