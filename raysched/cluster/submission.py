@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from base64 import b32encode
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -216,7 +217,13 @@ def _spec(job: JobRequest, id_: JobId, ids: dict[str, JobId], config: Config) ->
         kind=job.kind,
         request=_request(job, id_, config).model_dump_json(),
         depends_on=tuple(ids[name] for name in job.depends_on),
+        slide=slide_name(_path(job.slide, "slide")),
     )
+
+
+def slide_name(path: str | Path) -> str:
+    """A short name of a slide's file, by which the scheduler knows where it is staged."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def _engine(job: JobRequest, config: Config) -> str:

@@ -13,6 +13,7 @@ from raysched.core.admission import (
 from raysched.core.commands import RunUnit, WakeAt
 from raysched.core.decision import Decision
 from raysched.core.lifecycle import begin_new_attempt
+from raysched.core.locality import take_lane
 from raysched.core.model import (
     CANCELLING,
     MAIN,
@@ -155,7 +156,7 @@ def _place(state: State, pool: Pool, job: Job) -> tuple[float, float, int]:
 def dispatch(
     state: State, pool: Pool, job: Job, step: Step, again: tuple[int, LaneId] | None = None
 ) -> None:
-    """Give the job's next unit to an idle lane: the one used last, which is the warmest.
+    """Give the job's next unit to an idle lane.
 
     ``again``: the chunk and the lane, when they were decided before.
     """
@@ -166,7 +167,7 @@ def dispatch(
             job.started_at = state.now
     if again is None:
         chunk = heappop(_pending(job)) if job.stage is SEGMENT else 0
-        lane, _ = pool.idle.popitem()
+        lane = take_lane(state, pool, job)
     else:
         chunk, lane = again
         del pool.idle[lane]

@@ -10,6 +10,7 @@ import math
 
 from raysched.core.fairness import FairQueue
 from raysched.core.graph import leaders
+from raysched.core.locality import MOST_SLIDES
 from raysched.core.model import BranchName, JobId, JobState, PoolName, Stage, UserId, WorkflowId
 from raysched.core.retirement import is_deleted, is_retired
 from raysched.core.scheduler import Scheduler
@@ -152,6 +153,8 @@ def _check_runs_and_lanes(state: State) -> None:
 def _check_pools(state: State) -> None:
     """I21: a unit runs in a lane of its job's pool; each pool knows what is its own."""
     _hold(set(state.sites) == set(state.lanes), "index sites")
+    _hold(len(state.staged) <= MOST_SLIDES, "staged slides are bounded", len(state.staged))
+    _hold(all(state.staged.values()), "staged nowhere")
     for run in state.runs.values():
         is_own = state.sites[run.lane].pool == state.jobs[run.unit.job].spec.pool
         _hold(is_own, "I21 runs in a lane of another pool", run.run, run.lane)

@@ -108,7 +108,8 @@ class JobSpec:
     """What a user asked for; never changes.
 
     ``request`` is the kind's own request as canonical JSON: the core carries it and never looks
-    inside. ``pool``: whose lanes its units run in.
+    inside. ``pool``: whose lanes its units run in. ``slide`` names what it reads: a node that has
+    it staged is preferred.
     """
 
     job: JobId
@@ -117,6 +118,7 @@ class JobSpec:
     request: str
     depends_on: tuple[JobId, ...] = ()
     pool: PoolName = MAIN
+    slide: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from raysched.core.events import (
     TimePassed,
 )
 from raysched.core.lifecycle import carry_out_verdict, end, fail_attempt, return_unit
+from raysched.core.locality import note_staged
 from raysched.core.model import (
     ASSEMBLE,
     CANCELLING,
@@ -346,6 +347,7 @@ def _close(
         user.turns[name_of_pool].correct(job.spec.branch, difference)
     if is_typical:
         _learn(state, job, run, cost)
+        note_staged(state, job, lane)
     return job
 
 

@@ -284,6 +284,8 @@ class State:
     sites: dict[LaneId, Site] = field(default_factory=dict)
     pools: dict[PoolName, Pool] = field(default_factory=lambda: {MAIN: Pool()})
     """Those that there are lanes or work for, or were."""
+    staged: OrderedDict[str, dict[NodeId, None]] = field(default_factory=OrderedDict)
+    """The nodes that have a slide, by its name; the slide worked on last is the last."""
     closing: dict[LaneId, float] = field(default_factory=dict)
     """Lanes that are to go and take no work, and since when."""
     lanes_wanted: int = 0

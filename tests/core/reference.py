@@ -229,6 +229,8 @@ class Reference(Turning):
         self.users[pool].tags[job.user] += late_s / self.weights.get(job.user, 1.0)
         self.branches[job.user][pool].tags[job.spec.branch] += late_s
         if is_typical:
+            if (node := self.node_of[run.lane]) and job.spec.slide:
+                self.staged.setdefault(job.spec.slide, set()).add(node)
             kind, rate = (job.spec.kind, run.stage), max(0.0, seconds) / self._size(run)
             known = self.rates.get(kind)
             self.rates[kind] = rate if known is None else known + 0.2 * (rate - known)
@@ -362,6 +364,7 @@ class Reference(Turning):
         unit = command.unit
         job = self.jobs[unit.job]
         say(command.lane in self.idle(), "I6 the lane is not idle", command)
+        say(reference_lanes.is_near(self, job, command.lane), "far from its slide", command)
         say(self.pool_of[command.lane] == job.spec.pool, "I21 a lane of another pool", command)
         say(command.run not in self.runs_ever, "I3 a run id is used again", command)
         say(job is self.head(job.user, job.spec.branch), "I4 not the head of its branch", command)

@@ -148,6 +148,8 @@ class Facts:
         self.runs_ever: set[str] = set()
         self.lanes: list[str] = []
         self.pool_of: dict[str, str] = {}
+        self.node_of: dict[str, str] = {}
+        self.staged: dict[str, set[str]] = {}
         self.closing: list[str] = []
         self.drained_nodes: list[str] = []
         self.slots: list[tuple[str, float]] = []

@@ -21,6 +21,7 @@ from raysched.core.state import State
 
 if TYPE_CHECKING:
     from reference import Reference
+    from reference_facts import JobFacts
 
 OfLanes = LaneOpened | LaneClosing | LaneLost | LanesCounted | NodeDrained | NodeResumed
 
@@ -51,9 +52,9 @@ def is_news(model: Reference, event: Event) -> bool:
 def follow(model: Reference, event: Event) -> None:
     """What an event does."""
     match event:
-        case LaneOpened(lane=lane, pool=pool):
+        case LaneOpened(lane=lane, pool=pool, node=node):
             model.lanes.append(lane)
-            model.pool_of[lane] = pool
+            model.pool_of[lane], model.node_of[lane] = pool, node
         case LaneClosing(lane=lane):
             model.closing.append(lane)
         case LaneLost(lane=lane):
@@ -61,6 +62,8 @@ def follow(model: Reference, event: Event) -> None:
                 model.lose(name)
             model.lanes.remove(lane)
             model.closing = [other for other in model.closing if other != lane]
+            still = {model.node_of[other] for other in model.lanes}
+            model.staged = {slide: nodes & still for slide, nodes in model.staged.items()}
         case LanesCounted():
             model.counted = counts(event)
         case NodeDrained(node=node):
@@ -85,6 +88,17 @@ def judge(model: Reference, event: Event, busy: list[str], given_back: list[Rele
     same("lanes given back", free, [each.lane for each in given_back])
 
 
+def is_near(model: Reference, job: JobFacts, lane: str) -> bool:
+    """Whether a lane is on a node that has the job's slide, or none that is idle is."""
+    near = {x for x in model.idle(job.spec.pool) if model.node_of[x] in staged_on(model, job)}
+    return lane in near or not near
+
+
+def staged_on(model: Reference, job: JobFacts) -> set[str]:
+    """The nodes that have a job's slide."""
+    return model.staged.get(job.spec.slide, set())
+
+
 def compare(model: Reference, state: State) -> None:
     """Raise what the core has otherwise."""
     idle = {lane for pool in state.pools.values() for lane in pool.idle}
@@ -93,6 +107,8 @@ def compare(model: Reference, state: State) -> None:
     same("sites", pools, {lane: site.pool for lane, site in state.sites.items()})
     closing = [model.closing, model.drained_nodes]
     same("closing", closing, [list(state.closing), list(state.drained_nodes)])
+    staged = {slide: set(nodes) for slide, nodes in state.staged.items()}
+    same("staged", {slide: nodes for slide, nodes in model.staged.items() if nodes}, staged)
     told = {name: (pool.wanted, pool.room, pool.lacks) for name, pool in state.pools.items()}
     told = {name: numbers for name, numbers in told.items() if numbers != (0, 0, "")}
     same("lanes counted", model.counted, (state.lanes_wanted, state.lanes_room, told))

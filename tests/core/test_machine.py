@@ -173,7 +173,7 @@ class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
             request = f'"{names[place]}"'
             pool = GPU if self.has_pools and kind != "k" else MAIN
             jobs.append(
-                JobSpec(names[place], BranchName(branch), kind, request, tuple(after), pool)
+                JobSpec(names[place], BranchName(branch), kind, request, tuple(after), pool, branch)
             )
         workflow, key = WorkflowId(self.name("w")), self.name("key")
         digest = key if named else ""

@@ -9,6 +9,8 @@ ENDS = (
     "::test_what_runs_in_a_closing_lane_ends_and_counts_and_then_the_lane_is_given_back"
 )
 
+NEAR = "test_locality.py::test_chunks_prefer_an_idle_lane_on_a_node_that_has_the_slide"
+
 LANES = (
     Mutant(
         "a_closing_lane_goes_on",
@@ -100,5 +102,42 @@ LANES = (
         "    if pool.lacks:\n",
         "    if False:\n",
         "test_pools.py::test_whoever_waits_is_told_which_resource_no_node_has",
+    ),
+    Mutant(
+        "locality_is_ignored",
+        "Work goes to whatever lane was used last: each node fetches each slide.",
+        "locality.py",
+        "if state.sites[lane].node in nodes:",
+        "if False:",
+        NEAR,
+    ),
+    Mutant(
+        "a_lane_idles_for_locality",
+        "Work waits for a lane on the node that has its slide while others are idle.",
+        "dispatch.py",
+        "            if job is None:\n                break\n            dispatch(",
+        "            near = state.staged.get(job.spec.slide) if job is not None else None\n"
+        "            there = {state.sites[lane].node for lane in pool.idle}\n"
+        "            if job is None or (near and not near.keys() & there):\n"
+        "                break\n            dispatch(",
+        "test_locality.py::test_no_lane_idles_because_the_slide_is_elsewhere",
+    ),
+    Mutant(
+        "slides_are_never_forgotten",
+        "Every slide that was ever worked on stays in memory.",
+        "locality.py",
+        "if len(state.staged) > MOST_SLIDES:",
+        "if False:",
+        "test_locality.py::test_the_slides_worked_on_last_are_remembered_and_no_more",
+    ),
+    Mutant(
+        "a_dead_node_has_slides",
+        "A node that is gone is remembered for each slide that was ever there.",
+        "locality.py",
+        "        del state.staged[slide][node]\n"
+        "        if not state.staged[slide]:\n"
+        "            del state.staged[slide]\n",
+        "        pass\n",
+        "test_locality.py::test_a_node_without_lanes_is_forgotten",
     ),
 )

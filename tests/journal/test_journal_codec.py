@@ -38,6 +38,7 @@ ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
 KEY, NODE, GPU = KeyId("0a1b"), NodeId("n1"), PoolName("gpu")
 LIMITS = Limits(max_done_work_per_user=9)
 SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
+HERE = replace(SPEC, pool=GPU, slide="5f")
 
 # What is written now. When a field with a default is added to an event, its old line moves to
 # EARLIER; any other change needs a new version of the kind, an upgrade, and a line of its own here.
@@ -57,11 +58,11 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ),
     ),
     ("workflow_submitted", 1): (
-        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (replace(SPEC, pool=GPU),)),
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (HERE,)),
         (
             '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
             '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
-            '"depends_on":["j1"],"pool":"gpu"}],"digest":""}'
+            '"depends_on":["j1"],"pool":"gpu","slide":"5f"}],"digest":""}'
         ),
     ),
     ("job_cancel_requested", 1): (
