@@ -1,0 +1,115 @@
+"""A Ray cluster of several raylets on this machine, to which nodes are added and from which they are
+taken; with the real actor on its head."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from driving import USER, Cluster
+from ray.cluster_utils import Cluster as Raylets
+
+from raysched.cluster.scheduler_actor import STATE_RESOURCE
+from raysched.cluster.session import connect
+from raysched.cluster.sight import ClusterView
+from raysched.config import load_config
+from raysched.core.model import JobId
+
+STORE_BYTES = 80 * 1024**2
+WAIT_S = 240.0
+MOST = 10_000
+
+
+@dataclass
+class Nodes(Cluster):
+    """A cluster whose nodes come and go."""
+
+    raylets: Any
+
+    def add(self, cpus: float) -> Any:
+        """One more node; what ``remove`` takes."""
+        return self.raylets.add_node(num_cpus=cpus, object_store_memory=STORE_BYTES)
+
+    def remove(self, node: Any) -> None:
+        """A node dies with all that runs there."""
+        self.raylets.remove_node(node, allow_graceful=False)
+
+    def seen(self) -> ClusterView:
+        """What an administrator sees now."""
+        return asyncio.run(self.gateway.cluster(MOST))
+
+    def until_seen(self, reached: Callable[[ClusterView], bool]) -> ClusterView:
+        """Look until something holds of what an administrator sees."""
+
+        async def look() -> ClusterView:
+            async with asyncio.timeout(WAIT_S):
+                while not reached(view := await self.gateway.cluster(MOST)):
+                    await asyncio.sleep(0.05)
+                return view
+
+        return asyncio.run(look())
+
+    def until_spread(self, *lanes: int) -> ClusterView:
+        """Look until the nodes have so many open lanes, the most first."""
+        return self.until_seen(lambda view: spread(view) == [*lanes])
+
+    def kinds(self, job: JobId) -> Counter[str]:
+        """How many events of each kind the job's story has."""
+        return Counter(event.kind for event in self._story(job))
+
+    def chunks_accepted(self, job: JobId) -> int:
+        """Reports of chunks that counted."""
+        return self.kinds(job)["chunk_finished"]
+
+    def _story(self, job: JobId) -> list[Any]:
+        return [*asyncio.run(self.gateway.story(USER, job, 0, MOST)).events]
+
+
+def spread(view: ClusterView) -> list[int]:
+    """How many open lanes each node that has any has, the most first."""
+    return sorted(Counter(view.places.values()).values(), reverse=True)
+
+
+def busy_on(view: ClusterView, node: str) -> int:
+    """Lanes of a node in which something runs."""
+    return sum(
+        each.run is not None and view.places.get(each.lane) == node for each in view.overview.lanes
+    )
+
+
+@contextmanager
+def open_nodes(folder: Path, *cpus: float, **cluster_settings: Any) -> Iterator[Nodes]:
+    """A head of so many CPUs, then nodes; the scheduler and the state folder are on the head."""
+    raylets = Raylets(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": cpus[0],
+            "resources": {STATE_RESOURCE: 1},
+            "include_dashboard": False,
+            "object_store_memory": STORE_BYTES,
+        },
+    )
+    try:
+        for each in cpus[1:]:
+            raylets.add_node(num_cpus=each, object_store_memory=STORE_BYTES)
+        config = load_config(
+            state=folder / "state",
+            cluster={
+                "address": raylets.address,
+                "spare_process": False,
+                "start_timeout_s": 180.0,
+                **cluster_settings,
+            },
+            reuse={"most_gb_per_user": 0.0},
+        )
+        with connect(config) as session:
+            yield Nodes(config, session.gateway, folder, raylets)
+    finally:
+        ray.shutdown()
+        raylets.shutdown()
