@@ -1,5 +1,5 @@
-"""A Ray cluster of several raylets on this machine, to which nodes are added and from which they are
-taken; with the real actor on its head."""
+"""A Ray cluster of several raylets on this machine, whose nodes come and go; with the real actor on
+its head."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Lanes on a real cluster of several raylets: spread, following the nodes, and leaving those that go
-without any loss."""
+"""Lanes on a real cluster of several raylets: spread, following the nodes, leaving without any loss
+those that go."""
 
 from __future__ import annotations
 
