@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from ray._private.state import available_resources_per_node
 from ray.util.placement_group import (
     PlacementGroup,
     get_placement_group,
@@ -97,6 +98,21 @@ def existing_groups(shapes: Mapping[PoolName, PoolSettings]) -> dict[LaneId, Pla
         with contextlib.suppress(ValueError):  # it is of another namespace, or was removed just now
             found[lane] = get_placement_group(lane)
     return found
+
+
+def unused_groups(
+    groups: Mapping[LaneId, PlacementGroup], cpus: Mapping[LaneId, float]
+) -> set[LaneId]:
+    """Those of which nothing is taken: no process is at work in them. Asks Ray: a few ms."""
+    left: dict[str, float] = {}
+    for there in available_resources_per_node().values():
+        left |= there
+    few = 1e-6
+    return {
+        lane
+        for lane, group in groups.items()
+        if left.get(f"CPU_group_0_{group.id.hex()}", 0.0) > cpus[lane] - few
+    }
 
 
 def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:

@@ -30,6 +30,7 @@ from raysched.cluster.groups import (
     options_in,
     pool_of,
     remove_group,
+    unused_groups,
 )
 from raysched.cluster.guard import Kernel, kernel_here
 from raysched.cluster.idling import Idling, lanes_busy, quietest
@@ -46,7 +47,7 @@ from raysched.core.events import (
     LanesCounted,
     NodeResumed,
 )
-from raysched.core.model import LOCAL_USER, MAIN, LaneId, NodeId, PoolCount, PoolName
+from raysched.core.model import LOCAL_USER, MAIN, SOMEWHERE, LaneId, NodeId, PoolCount, PoolName
 from raysched.core.state import State
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ SOON_CHECK_S = 0.05
 PAUSE_S = 5.0
 PAUSE_MAX_S = 300.0
 GREET_S = 20.0
+STRANDED_S = 3.0
+"""For so long nothing is at work in a lane of a node that Ray drains, although a unit was sent
+there: what Ray tells of it may be a second old."""
 
 
 @dataclass(slots=True)
@@ -111,6 +115,7 @@ class Lanes:
         self._opening: dict[LaneId, Opening] = {}
         self._given_up: dict[LaneId, str] = {}
         self._closing: set[LaneId] = set()
+        self._unused: dict[LaneId, float] = {}
         self._paces = {name: Pace() for name in self._shapes}
         self._away: frozenset[NodeId] = frozenset()
         self._told: tuple[int, int, tuple[PoolCount, ...]] = (0, 0, ())
@@ -291,9 +296,23 @@ class Lanes:
                 await asyncio.to_thread(remove_group, lane)
             else:
                 await self._close(lane, "its node is drained")
+        await self._free_stranded(seen)
         living = {each.node for each in seen.nodes}
         for node in [node for node in self._state().drained_nodes if node not in living]:
             await self._report(partial(_resumed, node))
+
+    async def _free_stranded(self, seen: Seen) -> None:
+        """Ray starts nothing on a node that it drains, also not a unit that was sent to a lane
+        there before anybody here knew: it would wait for ever. It runs elsewhere instead."""
+        going = {each.node for each in seen.nodes if each.is_going}
+        left = {x: self._groups[x] for x in self._closing if x in self._groups}
+        left = {x: group for x, group in left.items() if _node(seen, x) in going}
+        now, cpus = asyncio.get_running_loop().time(), {x: self.shape(x).lane_cpus for x in left}
+        unused = await asyncio.to_thread(unused_groups, left, cpus) if left else set()
+        self._unused = {lane: self._unused.get(lane, now) for lane in unused}
+        for lane, since in self._unused.items():
+            if now - since > STRANDED_S and lane not in self._given_up:
+                await self.give_up(lane, "its node is drained")
 
     async def _open(self, lane: LaneId, opening: Opening, group: Group | None) -> None:
         """Go on with one lane, as far as it can go now."""
@@ -404,3 +423,8 @@ def _resumed(node: NodeId, at: float) -> Event:
 def _state(seen: Seen, lane: LaneId) -> str:
     group = seen.groups.get(lane)
     return group.state if group is not None else ""
+
+
+def _node(seen: Seen, lane: LaneId) -> NodeId:
+    group = seen.groups.get(lane)
+    return group.node if group is not None else SOMEWHERE
