@@ -19,10 +19,11 @@ from raysched.cluster.scheduler_actor import STATE_RESOURCE
 from raysched.cluster.session import connect
 from raysched.cluster.sight import ClusterView
 from raysched.config import load_config
-from raysched.core.model import JobId
+from raysched.core.model import JobId, JobState, UserId
+from raysched.core.views import JobView
 
 STORE_BYTES = 80 * 1024**2
-WAIT_S = 240.0
+WAIT_S = 400.0
 MOST = 10_000
 
 
@@ -39,6 +40,10 @@ class Nodes(Cluster):
     def remove(self, node: Any) -> None:
         """A node dies with all that runs there."""
         self.raylets.remove_node(node, allow_graceful=False)
+
+    def finish(self, job: JobId, user: UserId = USER) -> JobView:
+        """Watch a job until it has succeeded: where many raylets are busy that takes long."""
+        return self.until(job, lambda view: view.state is JobState.SUCCEEDED, WAIT_S, user)
 
     def seen(self) -> ClusterView:
         """What an administrator sees now."""
@@ -68,7 +73,8 @@ class Nodes(Cluster):
         return self.kinds(job)["chunk_finished"]
 
     def _story(self, job: JobId) -> list[Any]:
-        return [*asyncio.run(self.gateway.story(USER, job, 0, MOST)).events]
+        story = self.gateway.story(USER, job, after=0, most=MOST)
+        return [*asyncio.run(story).events]
 
 
 def spread(view: ClusterView) -> list[int]:
