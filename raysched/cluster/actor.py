@@ -16,7 +16,8 @@ from dataclasses import replace
 from raysched import __version__
 from raysched.cluster.health import Health
 from raysched.cluster.lanes import wake
-from raysched.cluster.life import Life, failed_unexpectedly
+from raysched.cluster.last_words import failed_unexpectedly
+from raysched.cluster.life import Life
 from raysched.cluster.limiter import Admission, Budget, Limiter, Taken, check_taken, pace_of
 from raysched.cluster.listing import (
     PAGE_MOST,
@@ -33,6 +34,7 @@ from raysched.cluster.past import past_job, past_workflow, workflow_of
 from raysched.cluster.processes import end_with_raylet
 from raysched.cluster.sight import ClusterView, dashboard_address, look
 from raysched.cluster.speeds import Forecast, JobSize, forecast
+from raysched.cluster.stores import object_store
 from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared, submitted
 from raysched.config import Config
@@ -474,6 +476,7 @@ class SchedulerActor:
             events_replayed=events if is_ready else replayed,
             events=events,
             state=str(self._config.state),
+            store=object_store(self._config),
         )
 
     async def close(self) -> None:

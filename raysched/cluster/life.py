@@ -24,6 +24,7 @@ from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
 from raysched.cluster.guard import clear_notes
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.last_words import ending_of
 from raysched.cluster.mailbox import Letter, Mailbox
 from raysched.cluster.meters import meters
 from raysched.cluster.minutes import Minutes, waits_of
@@ -31,6 +32,7 @@ from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
+from raysched.cluster.stores import mark_home, object_store
 from raysched.config import Config
 from raysched.core.commands import (
     Command,
@@ -47,7 +49,7 @@ from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler, Shown
 from raysched.core.state import Job
 from raysched.core.views import JobView
-from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
+from raysched.errors import ClusterError, RayschedError, RequestError
 from raysched.journal.entries import Entry, StoryLine
 from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
@@ -104,7 +106,7 @@ class Life:
         self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report, lambda: self.core.state)
-        self._fences = Fences()
+        self._fences = Fences(object_store(config))
         self._runs = Runs(config, self._lanes, self._fences, self.report)
         self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
@@ -138,6 +140,7 @@ class Life:
         events = len(self._journal)
         told(0, events)
         clear_notes(self._config.notes)  # of runs of an earlier life, which are dead
+        mark_home(self._config.state)
         self.core = recover(self._journal, lambda replayed: told(replayed, events))
         for notice in self._journal.notices:
             log.warning("%s", notice)
@@ -324,7 +327,7 @@ class Life:
             if handled.entries:
                 self._meters.committed(time.monotonic() - begun)
         except BaseException as error:
-            self._over = _ending(error)
+            self._over = ending_of(error)
             for letter in letters:
                 _fail(letter.done, self._over)
             raise
@@ -427,7 +430,7 @@ class Life:
         for letter, named, stopped in handled.cancels:
             task = self._spawn(self._acknowledge(letter, named, stopped))
             # One that is ended before it has begun says nothing by itself.
-            closing = _ending(asyncio.CancelledError())
+            closing = ending_of(asyncio.CancelledError())
             task.add_done_callback(partial(_fail, letter.done, closing))
 
     async def _acknowledge(self, letter: Letter, named: set[JobId], stopped: list[Job]) -> None:
@@ -436,7 +439,7 @@ class Life:
             await self._runs.told(named)
             await self._fences.shut(stopped)
         except BaseException as error:
-            _fail(letter.done, _ending(error))
+            _fail(letter.done, ending_of(error))
             if not isinstance(error, RayschedError):
                 raise
         else:
@@ -471,23 +474,6 @@ class Life:
 
 def _future() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
-
-
-def _ending(error: BaseException) -> RayschedError:
-    """What callers are told of the end of a life."""
-    if isinstance(error, RayschedError):
-        return error
-    if isinstance(error, asyncio.CancelledError):
-        return ClusterError("The scheduler is closing.", remedy="Nothing is lost; ask again later.")
-    return failed_unexpectedly(error)
-
-
-def failed_unexpectedly(error: BaseException) -> InternalError:
-    """A fault of ours, for those who wait; the traceback is in the actor's log."""
-    return InternalError(
-        f"The scheduler failed unexpectedly: {error!r}.",
-        remedy="Report this with the scheduler actor's log; it starts anew by itself.",
-    )
 
 
 def _fail(future: asyncio.Future[None], error: RayschedError, _: object = None) -> None:
