@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psutil
 import ray
 from driving import USER, Cluster
 from ray.cluster_utils import Cluster as Raylets
@@ -25,6 +27,7 @@ from raysched.core.views import JobView
 STORE_BYTES = 80 * 1024**2
 WAIT_S = 400.0
 MOST = 10_000
+STARTS = 4
 
 
 @dataclass
@@ -35,7 +38,8 @@ class Nodes(Cluster):
 
     def add(self, cpus: float) -> Any:
         """One more node; what ``remove`` takes."""
-        return self.raylets.add_node(num_cpus=cpus, object_store_memory=STORE_BYTES)
+        more = partial(self.raylets.add_node, num_cpus=cpus, object_store_memory=STORE_BYTES)
+        return patiently(more)
 
     def remove(self, node: Any) -> None:
         """A node dies with all that runs there."""
@@ -77,6 +81,26 @@ class Nodes(Cluster):
         return [*asyncio.run(story).events]
 
 
+T = TypeVar("T")
+
+
+def patiently(start: Callable[[], T]) -> T:
+    """Start a node. Ray gives up after 30 s, which pass where many tests run at once; what it has
+    started until then is ended."""
+    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    for left in reversed(range(STARTS)):
+        try:
+            return start()
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
+            for each in psutil.Process().children(recursive=True):
+                if each.pid not in before:
+                    with suppress(psutil.NoSuchProcess):
+                        each.kill()
+    raise AssertionError
+
+
 def spread(view: ClusterView) -> list[int]:
     """How many open lanes each node that has any has, the most first."""
     return sorted(Counter(view.places.values()).values(), reverse=True)
@@ -92,18 +116,17 @@ def busy_on(view: ClusterView, node: str) -> int:
 @contextmanager
 def open_nodes(folder: Path, *cpus: float, **cluster_settings: Any) -> Iterator[Nodes]:
     """A head of so many CPUs, then nodes; the scheduler and the state folder are on the head."""
-    raylets = Raylets(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": cpus[0],
-            "resources": {STATE_RESOURCE: 1},
-            "include_dashboard": False,
-            "object_store_memory": STORE_BYTES,
-        },
-    )
+    head = {
+        "num_cpus": cpus[0],
+        "resources": {STATE_RESOURCE: 1},
+        "include_dashboard": False,
+        "object_store_memory": STORE_BYTES,
+    }
+    raylets = patiently(lambda: Raylets(initialize_head=True, head_node_args=head))
     try:
         for each in cpus[1:]:
-            raylets.add_node(num_cpus=each, object_store_memory=STORE_BYTES)
+            more = partial(raylets.add_node, num_cpus=each, object_store_memory=STORE_BYTES)
+            patiently(more)
         config = load_config(
             state=folder / "state",
             cluster={

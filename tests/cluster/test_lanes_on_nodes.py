@@ -49,7 +49,7 @@ def test_a_node_that_comes_takes_part_and_one_that_dies_costs_nothing(
         nodes.remove(added)
         done = nodes.finish(job)
         assert (done.checksum, done.attempt) == (checksum, 1)
-        assert nodes.chunks_accepted(job) == done.chunks
+        assert nodes.chunks_accepted(job) == done.chunks_total
         nodes.until_spread(1)
 
 
@@ -69,11 +69,16 @@ def test_what_runs_on_a_node_that_is_drained_ends_and_then_its_lanes_are_given_b
             assert (seen.node.is_draining, seen.lanes) == (True, 1)
         view = nodes.until_spread(1)
         assert node not in view.places.values()
-        assert [each.is_draining for each in view.nodes if each.node == node] == [True]
+        (seen,) = [each for each in view.nodes if each.node == node]
+        assert seen.is_draining or (who == "ray" and not seen.is_alive)  # Ray lets it go then
         done = nodes.finish(job)
         assert (done.checksum, done.attempt) == (checksum, 1)
         told = nodes.kinds(job)
-        assert (told["chunk_finished"], told["run_lost"], told["lane_lost"]) == (done.chunks, 0, 0)
+        assert (told["chunk_finished"], told["run_lost"], told["lane_lost"]) == (
+            done.chunks_total,
+            0,
+            0,
+        )
         if who == "operator":
             asyncio.run(resume_node(nodes.gateway, LOCAL_USER, node))
             nodes.until_spread(1, 1)
