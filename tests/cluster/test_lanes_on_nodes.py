@@ -74,11 +74,9 @@ def test_what_runs_on_a_node_that_is_drained_ends_and_then_its_lanes_are_given_b
         done = nodes.finish(job)
         assert (done.checksum, done.attempt) == (checksum, 1)
         told = nodes.kinds(job)
-        assert (told["chunk_finished"], told["run_lost"], told["lane_lost"]) == (
-            done.chunks_total,
-            0,
-            0,
-        )
+        assert (told["chunk_finished"], told["lane_lost"]) == (done.chunks_total, 0)
+        # one may have been sent there before anybody knew of Ray's drain; it had not begun
+        assert told["run_lost"] <= int(who == "ray")
         if who == "operator":
             asyncio.run(resume_node(nodes.gateway, LOCAL_USER, node))
             nodes.until_spread(1, 1)
