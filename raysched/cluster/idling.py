@@ -26,14 +26,15 @@ class Idling:
         return [lane for lane, at in since.items() if now - at >= self._long_s]
 
 
-def quietest(lanes: Iterable[LaneId], groups: Mapping[LaneId, Group]) -> list[LaneId]:
+def quietest(lanes: Iterable[LaneId], groups: Mapping[LaneId, Group], home: str) -> list[LaneId]:
     """Lanes in the order in which to give them back: first of nodes with the fewest lanes, so
-    that whole nodes get free."""
+    that whole nodes get free; last of ``home``, which holds the scheduler and stays."""
     on_node: dict[str, int] = {}
     for group in groups.values():
         on_node[group.node] = on_node.get(group.node, 0) + 1
     known = [lane for lane in lanes if lane in groups]
-    return sorted(known, key=lambda lane: (on_node[groups[lane].node], groups[lane].node))
+    nodes = {lane: groups[lane].node for lane in known}
+    return sorted(known, key=lambda x: (nodes[x] == home, on_node[nodes[x]], nodes[x]))
 
 
 def lanes_busy(state: State, name: PoolName) -> int:

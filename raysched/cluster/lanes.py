@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import ray
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup
 
@@ -119,6 +120,7 @@ class Lanes:
         self._paces = {name: Pace() for name in self._shapes}
         self._away: frozenset[NodeId] = frozenset()
         self._told: tuple[int, int, tuple[PoolCount, ...]] = (0, 0, ())
+        self._home = ""
         self._idling = Idling(config.cluster.idle_lane_s)
         self._boots: dict[LaneId, str] = {}
         self._kills: dict[str, int] = {}
@@ -191,6 +193,7 @@ class Lanes:
 
     async def keep(self) -> None:
         """Adopt, open and lose lanes as the cluster changes, until cancelled."""
+        self._home = ray.get_runtime_context().get_node_id()
         found = await asyncio.to_thread(existing_groups, self._shapes)
         now = asyncio.get_running_loop().time()
         self._opening |= {lane: Opening(group, now) for lane, group in found.items()}
@@ -256,7 +259,8 @@ class Lanes:
                 self._opening.pop(lane).forget()
                 await asyncio.to_thread(remove_group, lane)
             idle = self._idling.noted(name, self._state(), now)
-            for lane in quietest(idle, seen.groups)[: max(0, self._open_in(name) - count.wanted)]:
+            beyond = max(0, self._open_in(name) - count.wanted)
+            for lane in quietest(idle, seen.groups, self._home)[:beyond]:
                 await self._close(lane, "nobody needs it")
         elif count.lacks:  # a node that has it would make room
             return

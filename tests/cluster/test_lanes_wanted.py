@@ -147,5 +147,6 @@ def test_a_lane_has_idled_for_long_if_it_was_idle_whenever_it_was_looked_at() ->
 def test_lanes_of_nodes_with_few_go_first_so_that_whole_nodes_get_free() -> None:
     where = {"a": "full", "b": "full", "c": "quiet", "d": "full"}
     groups = {LaneId(x): Group("CREATED", NodeId(on), {}) for x, on in where.items()}
-    assert quietest(map(LaneId, "abc"), groups) == ["c", "a", "b"]
+    assert quietest(map(LaneId, "abc"), groups, "elsewhere") == ["c", "a", "b"]
+    assert quietest(map(LaneId, "abc"), groups, "quiet") == ["a", "b", "c"]
     assert lanes_busy(State(), MAIN) == 0
