@@ -34,7 +34,9 @@ MAY_KNOW = {
     "raysched.imaging": ("raysched.errors", "raysched.imaging"),
     "raysched.results": ("raysched", "raysched.errors", "raysched.imaging", "raysched.results"),
     "raysched.logs": (),
-    "raysched.config": ("raysched.errors", "raysched.core.limits", "raysched.logs"),
+    "raysched.config": (
+        *("raysched.errors", "raysched.core.limits", "raysched.core.model", "raysched.logs"),
+    ),
     "raysched.simulation": (
         "raysched.errors",
         "raysched.core",
@@ -62,6 +64,7 @@ MAY_KNOW["raysched.client"] = (
     *("serve_app.models", "serve_app.account_models", "serve_app.slide_models"),
     *("serve_app.download_models", "serve_app.log_models", "serve_app.report_models"),
     *("serve_app.queue_models", "serve_app.estimate_models", "serve_app.slides.record"),
+    "serve_app.node_models",
 )
 # Third parties that only one place may know; serve_app may use Ray's Serve.
 ONLY_IN = {

@@ -9,21 +9,24 @@ from pathlib import Path
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
 from raysched.cluster.stores import home_mark, needed, object_store
-from raysched.config import Config
+from raysched.config import Config, PoolSettings
 from raysched.core.commands import RunUnit
 from raysched.core.model import Stage, Unit, UserId
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.logs import now_about
 
 
-def order_of(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Order:
-    """With all that the unit needs; ``most_log_bytes``: of what is kept of what it says."""
+def order_of(
+    command: RunUnit, config: Config, shape: PoolSettings, most_log_bytes: int
+) -> tasks.Order:
+    """With all that the unit needs; ``shape``: of its lane; ``most_log_bytes``: of what is kept of
+    what it says."""
     request = read_request(command.kind, command.request)
     if command.mpp is not None:
         request = request.model_copy(update={"mpp": command.mpp})
     shelf = shelf_of(command.user, config)
-    most_bytes = config.cluster.lane_gb * 1e9
-    cpus = math.ceil(config.cluster.lane_cpus)
+    most_bytes = shape.lane_gb * 1e9
+    cpus = math.ceil(shape.lane_cpus)
     level = config.logging.level
     place = LogPlace(config.logs, command.lane, most_log_bytes)
     workflow = now_about().get("workflow")

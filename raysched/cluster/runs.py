@@ -153,7 +153,8 @@ class Runs:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
-        live.order = order = order_of(command, self._config, most_bytes)
+        shape = self._lanes.shape(command.lane)
+        live.order = order = order_of(command, self._config, shape, most_bytes)
         if (ending := await self._before(command, live, order.request)) is not None:
             return ending
         for _ in range(MOST_WORN):
