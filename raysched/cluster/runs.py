@@ -22,7 +22,7 @@ from raysched.cluster.deaths import Died, meaning_of
 from raysched.cluster.fences import Fences
 from raysched.cluster.guard import was_worn
 from raysched.cluster.lanes import Lanes, Report
-from raysched.cluster.orders import order_of, title_of
+from raysched.cluster.orders import Orders, title_of
 from raysched.cluster.run_endings import Lost, event_of, not_begun
 from raysched.config import Config
 from raysched.core.commands import RunUnit
@@ -66,6 +66,7 @@ class Runs:
     def __init__(self, config: Config, lanes: Lanes, fences: Fences, report: Report) -> None:
         self._config = config
         self._settings = config.cluster
+        self._orders = Orders(config)
         self._lanes = lanes
         self._fences = fences
         self._report = report
@@ -152,7 +153,7 @@ class Runs:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
-        live.order = order = order_of(command, self._config, most_bytes)
+        live.order = order = self._orders.order_of(command, most_bytes)
         if (ending := await self._before(command, live, order.request)) is not None:
             return ending
         for _ in range(MOST_WORN):
@@ -196,9 +197,7 @@ class Runs:
         self, command: RunUnit, live: LiveRun, order: tasks.Order
     ) -> tasks.Outcome | Lost:
         """What one process answers. Raises ``RayError`` where it died."""
-        live.ref = tasks.run_unit.options(
-            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
-        ).remote(order)
+        live.ref = self._sent(command, order)
         answer = asyncio.ensure_future(_get(live.ref))
         loop = asyncio.get_running_loop()
         stage, usual_s = command.unit.stage, self._settings.unit_limit_s
@@ -216,6 +215,12 @@ class Runs:
                 ray.cancel(live.ref, force=True)
                 await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
                 return hung(command.unit, most_s)
+
+    def _sent(self, command: RunUnit, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
+        """Have Ray begin it in its lane."""
+        return tasks.run_unit.options(
+            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
+        ).remote(order)
 
     async def _courtesy(self, work: Callable[[tasks.Order], None], order: tasks.Order) -> None:
         """Something about a marker, waited for only for a moment."""

@@ -17,7 +17,7 @@ import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import ray
 
@@ -51,16 +51,17 @@ _warm: set[str] = set()
 """Engines that this process has loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShelfPlace:
+# An order is a tuple of tuples: as dataclasses they take Ray ten times as long to pickle.
+
+
+class ShelfPlace(NamedTuple):
     """Where a user's shelf is, and how much it may hold; 0: nothing is used again."""
 
     folder: Path
     most_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """Whose work it is, and how processes write their logs."""
 
     user: str
@@ -69,8 +70,7 @@ class Names:
     level: str
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One unit to do, with all that it needs.
 
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
