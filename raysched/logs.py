@@ -94,15 +94,24 @@ def exception_of(record: logging.LogRecord) -> str:
 
 
 class _Ours(logging.StreamHandler):  # type: ignore[type-arg]
-    """Told apart from handlers of others."""
+    """Told apart from handlers of others. ``asked``: form, level and stream."""
+
+    asked: tuple[object, ...] = ()
 
 
 def write_logs(form: LogFormat, level: str) -> None:
-    """Have this process write its records to stderr, from that level on; again changes the form."""
+    """Have this process write its records to stderr, from that level on; again changes the form.
+    A lane's process says so before each unit: nothing is done where it is so already, since every
+    logger of every library is told of a change."""
     root = logging.getLogger()
-    for known in [each for each in root.handlers if isinstance(each, _Ours)]:
+    ours = [each for each in root.handlers if isinstance(each, _Ours)]
+    asked = (form, level, sys.stderr)
+    if [each.asked for each in ours] == [asked]:
+        return
+    for known in ours:
         root.removeHandler(known)
     handler = _Ours(sys.stderr)
+    handler.asked = asked
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     root.addHandler(handler)
     handler.setLevel(level.upper())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -166,5 +167,5 @@ def _kind_of(process: psutil.Process) -> str:
         return "actor"
     if title.startswith("ray::"):
         return "lanes"
-    program = os.path.basename(line[0]) if line else ""
+    program = Path(line[0]).name if line else ""
     return {"raylet": "raylets", "gcs_server": "GCS"}.get(program, "other")
