@@ -145,14 +145,16 @@ class LaneLife:
     @contextmanager
     def run(self) -> Iterator[None]:
         """Until it is closed with its lanes; work is done once these have loaded all."""
-        from raysched.cluster.scheduler_actor import close_service
-        from raysched.cluster.session import connect
+        from raysched.cluster.gateway import Gateway
+        from raysched.cluster.scheduler_actor import close_service, ensure_scheduler
 
-        with connect(self.config) as session:
-            self._gateway = session.gateway
+        ensure_scheduler(self.config, keeps=False)
+        self._gateway = Gateway(self.config.cluster.namespace)
+        try:
             until(lambda: asyncio.run(self._gateway.health()).lanes >= self._lanes)
             until(lambda: not titled("ray::start", "ray::warm up"))
             yield
+        finally:
             close_service(self.config)
 
     def work(self, jobs: int, sleep_s: float, seconds: float) -> Span:
@@ -297,7 +299,7 @@ def scaling(slides: Slides, address: str, lanes: int, own_s: float) -> Iterator[
     yield Figure(f"{name}: chunks of 250 ms", per_s, "chunks/s", bare)
     yield Figure(f"{name}: of the ideal", per_s / ideal, "", bare / ideal, gate, "more")
     for kind, cpus in sorted(span.cpus.items()):
-        if cpus >= LEAST_CPUS:
+        if lanes == max(COUNTS) and cpus >= LEAST_CPUS:
             yield Figure(f"{name}: CPU of the {kind}, a chunk", 1e3 * cpus / per_s, "ms")
     yield Figure(f"{name}: CPU of the actor", 100 * span.cpus.get("actor", 0.0), "% of one")
 

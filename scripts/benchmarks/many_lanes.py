@@ -127,6 +127,7 @@ def simulated() -> Iterator[Figure]:
         yield Figure(f"{name}: a lane waits, p50", 1e3 * median(seen.lags_s), "ms")
         yield Figure(f"{name}: a lane waits, p99", 1e3 * p99, "ms")
         yield Figure(f"{name}: CPU of the scheduler", 100 * seen.cpus, "% of one")
+        yield Figure(f"{name}: CPU of an event", 1e6 * seen.cpus / seen.per_s, "us")
     yield Figure("lanes that the scheduler keeps up with", best, "lanes", None, AIM, "more")
     yield Figure("most events", most, "events/s", None, AIM / UNIT_S * KEEPS_UP, "more")
 

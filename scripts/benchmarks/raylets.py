@@ -115,17 +115,20 @@ class Loop:
         return sum(len(gaps) / sum(gaps) for gaps in self._gaps(seconds) if gaps)
 
     def _gaps(self, seconds: float) -> list[list[float]]:
-        """Of each group, the times from one end of a task to the next."""
+        """Of each group, the times from one end of a task to the next, measured for so long from
+        when each has a process."""
         ends: dict[int, float] = {}
         gaps: list[list[float]] = [[] for _ in self._places]
         flying = {self._send(place): number for number, place in enumerate(self._places)}
-        until = time.perf_counter() + seconds
+        until = float("inf")
         while flying:
             (done,), _ = ray.wait(list(flying), num_returns=1)
             ray.get(done)
             now, number = time.perf_counter(), flying.pop(done)
             if number in ends:
                 gaps[number].append(now - ends[number])
+            elif len(ends) == len(self._places) - 1:
+                until = now + seconds
             ends[number] = now
             if now < until:
                 flying[self._send(self._places[number])] = number
