@@ -31,21 +31,26 @@ from raysched.testing.ray_processes import titled
 COUNTS = tuple(map(int, os.environ.get("RAYSCHED_BENCH_LANES", "1,2,4,8,16,64").split(",")))
 CHUNK_S = 0.25
 EFFICIENCY_GATE, OVERHEAD_GATE_MS = 0.95, 1.0
-SIDE_TILES = 24
+SIDE_TILES = 32
 TILE_PX = 64
-MEASURED_S, SETTLE_S = 12.0, 2.0
+MEASURED_S = 12.0
+SETTLE_S, SETTLE_MOST, STEADY = 3.0, 15, 1.05
+"""Looks at how fast chunks come: so far apart, at most so many, until none shows more of a rise."""
 SHORT_S, ROUNDS = 4.0, 3
 """Chunks that do not sleep are measured for so long, so many times in turn with the plain loop."""
 WAIT_S = 600.0
 LEAST_CPUS = 0.005
+REST_CPUS = 0.02
 USER = UserId("bench")
 ENGINE = """
 import time
 import numpy as np
 from pydantic import BaseModel
+from raysched.results import stages
+from raysched.results.outcomes import Receipt
 
 class Params(BaseModel):
-    sleep_s: float = 0.0
+    nap_s: float = 0.0
 
 class Sleeping:
     name, version, Params, target_mpp, halo_um = "sleeping", "1", Params, 0.5, 0.0
@@ -54,13 +59,25 @@ class Sleeping:
         return {}
 
     def segment(self, rgb, mpp, context, params):
-        time.sleep(params.sleep_s)
         return np.zeros(rgb.shape[:2], np.int32)
 
     def optical_density(self, rgb, context):
         nothing = np.zeros(rgb.shape[:2], np.float32)
         return nothing, nothing
+
+segment_chunk = stages.segment_chunk
+
+def napping(request, job, chunk, *rest, **more):
+    nap_s = request.params.get("nap_s")
+    if not nap_s:
+        return segment_chunk(request, job, chunk, *rest, **more)
+    time.sleep(nap_s)
+    return Receipt(chunk, "", 0, 1, (), nap_s, "", "", 0, (0,))
+
+stages.segment_chunk = napping
 """
+"""Finds nothing. With ``nap_s`` a chunk is that sleep and no more: sixty-four lanes that also read,
+write and sync have as many CPUs in life, and would share two of them here."""
 
 
 def measure() -> Iterator[Figure]:
@@ -152,25 +169,34 @@ class LaneLife:
         self._gateway = Gateway(self.config.cluster.namespace)
         try:
             until(lambda: asyncio.run(self._gateway.health()).lanes >= self._lanes)
-            until(lambda: not titled("ray::start", "ray::warm up"))
+            until(self._has_loaded)
             yield
         finally:
             close_service(self.config)
 
-    def work(self, jobs: int, sleep_s: float, seconds: float) -> Span:
+    def _has_loaded(self) -> bool:
+        """Whether the lanes' processes, which load all that a chunk needs, have come to rest."""
+        from raylets import CpuSeconds
+
+        before = CpuSeconds.now()
+        time.sleep(1.0)
+        busy = CpuSeconds.now().since(before).get("lanes", 0.0)
+        return busy < REST_CPUS * (self._lanes + 4) and not titled("ray::start", "ray::warm up")
+
+    def work(self, jobs: int, nap_s: float, seconds: float) -> Span:
         """Have lanes do chunks of as many jobs for a while, then cancel these."""
         from raylets import CpuSeconds
 
         from raysched.cluster.submission import JobRequest, Submission, prepare
 
-        asked = [self._slides.request(sleep_s) for _ in range(jobs)]
+        asked = [self._slides.request(nap_s) for _ in range(jobs)]
         given = [each.model_dump(exclude_defaults=True) for each in asked]
         requests = tuple(JobRequest(branch=f"b{n}", **each) for n, each in enumerate(given))
         key = str(self._slides.number())
         prepared = prepare(Submission(jobs=requests), user=USER, key=key, config=self.config)
         asyncio.run(self._gateway.submit(prepared))
         until(lambda: self._states() <= {JobState.SEGMENTING})
-        time.sleep(SETTLE_S)
+        self._settle()
         before = CpuSeconds.now()
         time.sleep(seconds)
         after = CpuSeconds.now()
@@ -179,6 +205,21 @@ class LaneLife:
         asyncio.run(self._gateway.cancel_all(USER))
         until(lambda: not self._states())
         return Span(before.at, after.at, after.since(before))
+
+    def _settle(self) -> None:
+        """Return when chunks do not come faster any more: the first of a lane's process loads what
+        reads slides."""
+        rate, done = 0.0, self._chunks_done()
+        for _ in range(SETTLE_MOST):
+            time.sleep(SETTLE_S)
+            before, done, earlier = done, self._chunks_done(), rate
+            rate = done - before
+            if 0 < rate <= STEADY * earlier:
+                return
+
+    def _chunks_done(self) -> int:
+        page = asyncio.run(self._gateway.jobs(USER, JobQuery(open=True), most=100))
+        return sum(view.chunks_done for view in page.items)
 
     def _states(self) -> set[JobState]:
         """Those of the jobs that have not ended."""
@@ -207,38 +248,37 @@ class Slides:
         self.made += 1
         return self.made
 
-    def request(self, sleep_s: float) -> SegmentationRequest:
-        """A chunk of it is a tile, in which the engine sleeps."""
+    def request(self, nap_s: float) -> SegmentationRequest:
+        """A chunk of it is a tile, or as long a nap."""
         return SegmentationRequest(
             slide=str(self.slide),
             out=str(self.folder / f"out-{self.number()}"),
             engine="sleeping",
-            params={"sleep_s": sleep_s},
+            params={"nap_s": nap_s} if nap_s else {},
             tile_px=TILE_PX,
             chunk_tiles=1,
         )
 
-    def chunks(self, sleep_s: float) -> Iterator[tuple[SegmentationRequest, int]]:
+    def chunks(self, nap_s: float) -> Iterator[tuple[SegmentationRequest, int]]:
         """Chunks without end for a plain loop, of results that are planned here."""
         from raysched.results import stages
 
         while True:
-            request = self.request(sleep_s)
+            request = self.request(nap_s)
             planned = stages.plan_slide(request, "bare")
             for chunk in range(len(planned.chunk_tiles)):
                 yield request, chunk
 
     def own_s(self) -> float:
-        """Seconds of a chunk that does not sleep, in this process, once all is loaded: the
-        median."""
+        """CPU seconds of a chunk in this process, once all is loaded."""
         from raysched.results import stages
 
-        took = []
-        for request, chunk in islice(self.chunks(0.0), 250):
-            begun = time.perf_counter()
+        begun = 0.0
+        for number, (request, chunk) in enumerate(islice(self.chunks(0.0), 250)):
+            if number == 50:
+                begun = time.process_time()
             stages.segment_chunk(request, "bare", chunk, lambda: False)
-            took.append(time.perf_counter() - begun)
-        return median(took[50:])
+        return (time.process_time() - begun) / 200
 
 
 def real(folder: Path) -> Iterator[Figure]:
@@ -246,12 +286,12 @@ def real(folder: Path) -> Iterator[Figure]:
     from raylets import NODES, raylets
 
     slides = Slides(folder)
-    own_s = slides.own_s()
-    yield Figure("a chunk's own work in its lane, without sleep", 1e3 * own_s, "ms")
+    own_ms = 1e3 * slides.own_s()
+    yield Figure("least that a chunk does itself: CPU", own_ms, "ms")
     with raylets(-(-max(COUNTS) // NODES) + 1, "raysched") as address:
         yield from overhead(slides, address)
         for lanes in COUNTS:
-            yield from scaling(slides, address, lanes, own_s)
+            yield from scaling(slides, address, lanes)
 
 
 def overhead(slides: Slides, address: str) -> Iterator[Figure]:
@@ -266,7 +306,7 @@ def overhead(slides: Slides, address: str) -> Iterator[Figure]:
         plain = Loop(made, lambda at: bare_chunk.options(**at).remote(*next(chunks)))
         nothing = Loop(made, lambda at: nap.options(**at).remote(0.0))
         for _ in range(ROUNDS):
-            spans.append(life.work(jobs=4, sleep_s=0.0, seconds=SHORT_S))
+            spans.append(life.work(jobs=4, nap_s=0.0, seconds=SHORT_S))
             bare.append(plain.cycle_s(SHORT_S))
             empty.append(nothing.cycle_s(SHORT_S / 4))
     seen = Seen.in_journal(life.config.state)
@@ -278,19 +318,21 @@ def overhead(slides: Slides, address: str) -> Iterator[Figure]:
     yield Figure("what raysched adds to a chunk", added, "ms", None, OVERHEAD_GATE_MS)
 
 
-def scaling(slides: Slides, address: str, lanes: int, own_s: float) -> Iterator[Figure]:
-    """Chunks of 250 ms, of which the lane's own work is a part, beside tasks that sleep as long."""
-    from raylets import Loop, groups, nap
+def scaling(slides: Slides, address: str, lanes: int) -> Iterator[Figure]:
+    """Chunks of 250 ms beside tasks that sleep as long."""
+    from raylets import CpuSeconds, Loop, groups, nap
 
-    chunks = lanes * (MEASURED_S + 3 * SETTLE_S) / CHUNK_S
-    jobs = 1 + ceil(chunks / SIDE_TILES**2)
+    chunks = lanes * (MEASURED_S + (SETTLE_MOST + 2) * SETTLE_S) / CHUNK_S
+    jobs = 4 + ceil(chunks / SIDE_TILES**2)
     life = LaneLife(slides, address, lanes)
     with life.run():
-        span = life.work(jobs, CHUNK_S - own_s, MEASURED_S)
+        span = life.work(jobs, CHUNK_S, MEASURED_S)
     seen = Seen.in_journal(life.config.state)
     with groups(lanes) as made:
         plain = Loop(made, lambda at: nap.options(**at).remote(CHUNK_S))
+        before = CpuSeconds.now()
         bare = plain.per_s(MEASURED_S)
+        bare_cpus = CpuSeconds.now().since(before)
     ideal, per_s = lanes / CHUNK_S, seen.per_s(span.begin, span.end)
     gate = EFFICIENCY_GATE if lanes == max(COUNTS) else None
     name = f"{lanes} lane{'s'[: lanes > 1]}"
@@ -300,7 +342,8 @@ def scaling(slides: Slides, address: str, lanes: int, own_s: float) -> Iterator[
     yield Figure(f"{name}: of the ideal", per_s / ideal, "", bare / ideal, gate, "more")
     for kind, cpus in sorted(span.cpus.items()):
         if lanes == max(COUNTS) and cpus >= LEAST_CPUS:
-            yield Figure(f"{name}: CPU of the {kind}, a chunk", 1e3 * cpus / per_s, "ms")
+            plainly = 1e3 * bare_cpus.get(kind, 0.0) / bare
+            yield Figure(f"{name}: CPU of the {kind}, a chunk", 1e3 * cpus / per_s, "ms", plainly)
     yield Figure(f"{name}: CPU of the actor", 100 * span.cpus.get("actor", 0.0), "% of one")
 
 
