@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Literal
 
 import ray
 from ray.exceptions import RayError, TaskCancelledError
@@ -43,7 +45,9 @@ HALT_S = 10.0
 MARKERS_AT_ONCE = 8
 MARKER_S = 5.0
 """How long anybody waits for a marker, which is a courtesy."""
-LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
+LOOK_S = 2.0
+"""A task whose group is gone may never answer: so often the lanes of all runs are looked at, by one
+for all of them, since a timer for each run costs as much as the rest of it."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,11 @@ class LiveRun:
     extent: Extent
     order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
+    answer: asyncio.Future[tasks.Outcome] | None = None
+    due: float = math.inf
+    """When it hangs, in the event loop's time."""
+    given_up: Literal["its lane is gone", "it hangs"] | None = None
+    """Why its answer is waited for no longer."""
     follower: asyncio.Task[None] | None = None
     stopper: asyncio.Task[None] | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -71,6 +80,7 @@ class Runs:
         self._fences = fences
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
+        self._looking: asyncio.Task[None] | None = None
         # The state folder may hang, too: threads of their own keep that from all others.
         self._markers = ThreadPoolExecutor(MARKERS_AT_ONCE, thread_name_prefix="markers")
 
@@ -78,6 +88,8 @@ class Runs:
         """Submit a unit into its lane and follow it to its end."""
         unit = command.unit
         live = self._live[command.run] = LiveRun(command, extent)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
         names = {"user": command.user, "workflow": extent.workflow, "job": unit.job}
         with about(**names, attempt=unit.attempt, run=command.run):
             live.follower = asyncio.create_task(self._follow(command, live))
@@ -110,6 +122,8 @@ class Runs:
 
     async def abandon(self) -> None:
         """Kill what still runs, without reports: the life is over."""
+        if self._looking is not None:
+            self._looking.cancel()
         for live in self._live.values():
             for task in (live.follower, live.stopper):
                 if task is not None:
@@ -197,24 +211,38 @@ class Runs:
         self, command: RunUnit, live: LiveRun, order: tasks.Order
     ) -> tasks.Outcome | Lost:
         """What one process answers. Raises ``RayError`` where it died."""
-        live.ref = self._sent(command, order)
-        answer = asyncio.ensure_future(_get(live.ref))
-        loop = asyncio.get_running_loop()
         stage, usual_s = command.unit.stage, self._settings.unit_limit_s
-        most_s, begun = limit_s(usual_s, stage, order.request, live.extent), loop.time()
+        most_s = limit_s(usual_s, stage, order.request, live.extent)
+        live.due = asyncio.get_running_loop().time() + most_s
+        live.ref = self._sent(command, order)
+        live.answer = asyncio.wrap_future(live.ref.future())
+        try:
+            return await live.answer
+        except asyncio.CancelledError:
+            if live.given_up is None:
+                raise
+        if live.given_up == "it hangs":
+            log.warning("Run %s hangs; its lane is replaced.", command.run)
+            ray.cancel(live.ref, force=True)
+            await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
+            return hung(command.unit, most_s)
+        return Lost(live.given_up)
+
+    async def _look(self) -> None:
+        """Again and again, give up the answers that may never come, until cancelled."""
+        now = asyncio.get_running_loop().time
         while True:
-            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, most_s))
-            if done:
-                return answer.result()
-            if not self._lanes.has(command.lane):
-                answer.cancel()
-                return Lost("its lane is gone")
-            if loop.time() - begun > most_s:
-                log.warning("Run %s hangs; its lane is replaced.", command.run)
-                answer.cancel()
-                ray.cancel(live.ref, force=True)
-                await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
-                return hung(command.unit, most_s)
+            await asyncio.sleep(min(LOOK_S, self._settings.unit_limit_s))
+            for live in self._live.values():
+                if live.answer is None or live.answer.done():
+                    continue
+                if not self._lanes.has(live.command.lane):
+                    live.given_up = "its lane is gone"
+                elif now() > live.due:
+                    live.given_up = "it hangs"
+                else:
+                    continue
+                live.answer.cancel()
 
     def _sent(self, command: RunUnit, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
         """Have Ray begin it in its lane."""
@@ -243,11 +271,6 @@ class Runs:
             ray.cancel(live.ref, force=True)
             await asyncio.sleep(DEAF_S)
             await self._lanes.give_up(live.command.lane)
-
-
-async def _get(ref: ray.ObjectRef[tasks.Outcome]) -> tasks.Outcome:
-    outcome: tasks.Outcome = await ref
-    return outcome
 
 
 # Markers are a courtesy: where none can be placed, the run is interrupted and then killed, and one

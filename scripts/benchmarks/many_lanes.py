@@ -13,7 +13,7 @@ import pickle
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,25 @@ class MadeUpLanes(Lanes):
         await asyncio.Event().wait()
 
 
+class MadeUpRef:
+    """Is awaited as Ray's references are: through a future of threads."""
+
+    def __init__(self) -> None:
+        self._future: Future[tasks.Outcome] = Future()
+
+    def future(self) -> Future[tasks.Outcome]:
+        """As of an ``ObjectRef``."""
+        return self._future
+
+    def __await__(self) -> Any:
+        return asyncio.wrap_future(self._future).__await__()
+
+    def ended(self, said: bytes) -> None:
+        """The answer has come."""
+        if not self._future.cancelled():
+            self._future.set_result(pickle.loads(said))
+
+
 class MadeUpRuns(Runs):
     """Sends units to nobody, who answers in time."""
 
@@ -89,9 +108,8 @@ class MadeUpRuns(Runs):
         loop = asyncio.get_running_loop()
         pickle.dumps(order)
         self.pace.begin(command.lane, loop.time())
-        answer = loop.create_future()
-        said = _ANSWERS[command.unit.stage]
-        loop.call_later(UNIT_S, lambda: answer.done() or answer.set_result(pickle.loads(said)))
+        answer, said = MadeUpRef(), _ANSWERS[command.unit.stage]
+        loop.call_later(UNIT_S, lambda: answer.ended(said))
         return answer
 
     async def abandon(self) -> None:
