@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
+from raysched.cluster.stores import home_mark, needed, object_store
 from raysched.config import Config
 from raysched.core.commands import RunUnit
 from raysched.core.model import Stage, Unit, UserId
@@ -26,16 +27,19 @@ class Orders:
         self._config = config
         self._notes, self._logs = config.notes, config.logs
         self._cpus = math.ceil(config.cluster.lane_cpus)
+        self._store = object_store(config)
         self._shelf_of = lru_cache(KEPT)(lambda user: shelf_of(user, config))
 
     def order_of(self, command: RunUnit, most_log_bytes: int) -> tasks.Order:
         """With all that the unit needs; ``most_log_bytes``: of what is kept of what it says."""
         workflow = now_about().get("workflow")
         logging = self._config.logging
+        request = _asked(command.kind, command.request, command.mpp)
+        store = None if request.stored is None else needed(self._store, command.unit.job)
         return tasks.Order(
             command.run,
             command.unit,
-            _asked(command.kind, command.request, command.mpp),
+            request,
             self._shelf_of(command.user),
             self._config.cluster.lane_gb * 1e9,
             self._notes,
@@ -45,6 +49,8 @@ class Orders:
                 command.user, str(workflow) if workflow else None, logging.format, logging.level
             ),
             command.careful,
+            store,
+            home_mark(self._config.state) if store is not None else "",
         )
 
 
