@@ -19,19 +19,21 @@ usual tiles with a million cells takes a minute."""
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a job is to begin and end with: its tiles, and the cells found so far."""
+    """How much a job is to begin and end with: its chunks, their tiles, and the cells found so
+    far."""
 
     workflow: str | None = None
     tiles: int = 0
     cells: int = 0
+    chunks: int = 0
 
     @classmethod
     def of(cls, job: Job | None) -> Extent:
         """Of a job as the core knows it."""
         if job is None:
             return cls()
-        tiles = sum(job.progress.plan.chunk_tiles) if job.progress is not None else 0
-        return cls(job.workflow, tiles, job.cells)
+        chunk_tiles = job.progress.plan.chunk_tiles if job.progress is not None else ()
+        return cls(job.workflow, sum(chunk_tiles), job.cells, len(chunk_tiles))
 
 
 def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent) -> float:

@@ -197,7 +197,8 @@ class Runs:
     ) -> tasks.Outcome | Lost:
         """What one process answers. Raises ``RayError`` where it died."""
         live.ref = tasks.run_unit.options(
-            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
+            name=title_of(command.unit, order.request, live.extent.chunks),
+            **self._lanes.options(command.lane),
         ).remote(order)
         answer = asyncio.ensure_future(_get(live.ref))
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 from compose_spec import PyCompose
-from composed import COMPOSE, CONFIGS, SERVICES
+from composed import COMPOSE, CONFIGS, SERVICES, of_the_image
 from packaging.requirements import Requirement
 
 from raysched.cluster.scheduler_actor import STATE_RESOURCE
+from raysched.config import set_ray_environment
 
 ROOT = CONFIGS.parent
 
@@ -108,6 +110,23 @@ def test_the_linter_of_images_finds_nothing() -> None:
         [linter, CONFIGS / "Dockerfile"], check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_starts_ray_as_raysched_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And idle processes stay, and nodes that hang are given up, as docs/partitions.md advises."""
+    for name in list(os.environ):
+        if name.startswith("RAY_"):
+            monkeypatch.delenv(name)
+    before = set(os.environ)
+    set_ray_environment()
+    own = {name: os.environ.pop(name) for name in os.environ.keys() - before}
+    assert "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH" in own
+    text = (ROOT / "docs" / "partitions.md").read_text()
+    advised = dict(re.findall(r"(RAY_\w+)=(\w+)", text))
+    assert len(advised) > 5
+    image = of_the_image()
+    assert image.pop("RAYSCHED_STATE") == "/data/raysched"
+    assert image == {**own, **advised}
 
 
 def test_the_image_has_the_locked_versions() -> None:
