@@ -93,7 +93,8 @@ class Kept:
         key = await accounts.first_key()
         token = None if self.again else await accounts.login_token()
         login = f"{url}/login?token={token.text}" if token else None
-        dashboard = f"http://{session.dashboard_url}" if session.dashboard_url else None
+        address = await session.gateway.dashboard()
+        dashboard = f"http://{address}" if address else None
         asks = ASK_FOR_IT if dashboard and auth_mode() == "token" else None
         keys = {"dashboard_token": asks, "login": login, "admin_key": key.text if key else None}
         voice = self.voice

@@ -128,6 +128,15 @@ class Composed:
         """All that a node has said so far."""
         return (self.folder / f"{name}.out").read_text()
 
+    def until_joined(self, name: str) -> None:
+        """One after the other: on one machine they share the folder of Ray's session."""
+
+        def joined() -> bool:
+            assert self.nodes[name].poll() is None, self.said(name)
+            return "Ray runtime started" in self.said(name)
+
+        until(joined, lambda: self.said(name))
+
     def lines(self, what: str) -> list[dict[str, Any]]:
         """What the service has said about something: a line of JSON each."""
         lines = self.said("head").splitlines()
@@ -223,8 +232,10 @@ def composed(folder: Path, slides: Path, workers: int = 2) -> Iterator[Composed]
         own = ["--dashboard-port", str(made.ports["dashboard"]), "--temp-dir", str(temporary)]
         own += ["--ray-client-server-port", str(made.ports["client"])]
         made.start("head", "head", *own, *agents[0])
+        made.until_joined("head")
         for number, agent in enumerate(agents[1:], 1):
             made.start(f"worker-{number}", "worker", *agent)
+            made.until_joined(f"worker-{number}")
         made.where = made.until_up()
 
         def lanes() -> bool:
