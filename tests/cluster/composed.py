@@ -32,6 +32,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 BIN = Path(sys.executable).parent
 WAIT_S = 300.0
 LOOK_S = 0.05
+STARTS = 4
 STORE_BYTES = 100 * 1024**2
 T = TypeVar("T")
 
@@ -97,8 +98,10 @@ class Composed:
         return text
 
     def environment(self, service: str) -> dict[str, str]:
-        """Of a service's processes."""
+        """Of a service's processes. Ray's health checks have its own patience: this machine may be
+        too busy for that of the image, and no node hangs."""
         told = {**of_the_image(), **SERVICES[service]["environment"]}
+        told = {name: value for name, value in told.items() if "_health_check_" not in name}
         own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         return {
             **own,
@@ -111,7 +114,21 @@ class Composed:
         }
 
     def start(self, name: str, service: str, *more: str) -> None:
-        """A node, as the service says."""
+        """A node, as the service says, until it has joined. Ray gives up after 30 s, which pass on
+        a busy machine: then it is started again, as Docker does. One after the other, since on one
+        machine they share the folder of Ray's session."""
+        for _ in range(STARTS):
+            self._start(name, service, *more)
+
+            def joined(process: subprocess.Popen[bytes] = self.nodes[name]) -> bool:
+                return "Ray runtime started" in self.said(name) or process.poll() is not None
+
+            until(joined, lambda: self.said(name))
+            if self.nodes[name].poll() is None:
+                return
+        raise AssertionError(self.said(name))
+
+    def _start(self, name: str, service: str, *more: str) -> None:
         compose = yaml.safe_load(interpolated(TEXT, WORKER_CPUS="1"))
         command = shlex.split(self.here(compose["services"][service]["command"]))
         command += ["--node-ip-address", "127.0.0.1", "--disable-usage-stats", *more]
@@ -127,15 +144,6 @@ class Composed:
     def said(self, name: str) -> str:
         """All that a node has said so far."""
         return (self.folder / f"{name}.out").read_text()
-
-    def until_joined(self, name: str) -> None:
-        """One after the other: on one machine they share the folder of Ray's session."""
-
-        def joined() -> bool:
-            assert self.nodes[name].poll() is None, self.said(name)
-            return "Ray runtime started" in self.said(name)
-
-        until(joined, lambda: self.said(name))
 
     def lines(self, what: str) -> list[dict[str, Any]]:
         """What the service has said about something: a line of JSON each."""
@@ -185,13 +193,14 @@ class Composed:
         return until(ended, lambda: str(self.api("GET", f"/api/v1/jobs/{job}")))
 
     def processes(self) -> list[psutil.Process]:
-        """All that the nodes have started: they have its folder in their environment."""
-        found = []
+        """All that the nodes have started: it has their folder in its environment, or is below what
+        has (titles overwrite the environment)."""
+        found = set()
         for each in psutil.process_iter():
             with suppress(psutil.Error):
                 if each.environ().get("RAY_TMPDIR") == str(self.temporary):
-                    found.append(each)
-        return found
+                    found |= {each, *each.children(recursive=True)}
+        return [*found]
 
     def end(self) -> None:
         """Kill whatever is left."""
@@ -232,10 +241,8 @@ def composed(folder: Path, slides: Path, workers: int = 2) -> Iterator[Composed]
         own = ["--dashboard-port", str(made.ports["dashboard"]), "--temp-dir", str(temporary)]
         own += ["--ray-client-server-port", str(made.ports["client"])]
         made.start("head", "head", *own, *agents[0])
-        made.until_joined("head")
         for number, agent in enumerate(agents[1:], 1):
             made.start(f"worker-{number}", "worker", *agent)
-            made.until_joined(f"worker-{number}")
         made.where = made.until_up()
 
         def lanes() -> bool:
