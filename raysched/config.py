@@ -107,6 +107,16 @@ class LimitSettings(Section):
     stall_s: float = Field(default=60.0, gt=0)
 
 
+class StorageSettings(Section):
+    """An object store between nodes that share no folder, and what a node keeps of it."""
+
+    url: str | None = Field(default=None, pattern=r"^s3://[^/]+(/.*)?$")
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    region: str | None = None
+    slides_gb: float = Field(default=200.0, gt=0)
+    results_gb: float = Field(default=200.0, gt=0)
+
+
 class LoggingSettings(Section):
     """What processes write about themselves, and how much is kept of what jobs say."""
 
@@ -131,6 +141,7 @@ class Config(BaseSettings):
     serve: ServeSettings = ServeSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     reuse: ReuseSettings = ReuseSettings()
+    storage: StorageSettings = StorageSettings()
     limits: LimitSettings = LimitSettings()
     logging: LoggingSettings = LoggingSettings()
 
@@ -251,6 +262,12 @@ def ray_submission() -> str | None:
         return str(said["metadata"]["job_submission_id"])
     except (ValueError, LookupError, TypeError):
         return None
+
+
+def node_cache() -> Path | None:
+    """Where this node keeps copies, if it has been told so."""
+    told = os.environ.get("RAYSCHED_CACHE")
+    return Path(told) if told else None
 
 
 def auth_mode() -> str:

@@ -13,8 +13,10 @@ from ray.serve.config import BackpressureConfig
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.processes import end_with_raylet
 from raysched.cluster.session import connect
+from raysched.cluster.stores import object_store
 from raysched.config import Config, load_config
 from raysched.logs import write_logs
+from serve_app.slides.checking import send_ahead_to
 from serve_app.web import ALL_REQUESTS, create_app
 
 APP_NAME = "raysched"
@@ -51,6 +53,7 @@ class Http:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application; called by Serve once this replica is made."""
+        send_ahead_to(object_store(self._config))
         gateway = Gateway(self._config.cluster.namespace, patience_s=PATIENCE_S)
         return create_app(self._config, gateway)
 

@@ -34,7 +34,7 @@ class TissueAsked(TissueParams):
 async def get_chunks(at: At, job: str, request: Request) -> Response:
     """The grid of tiles over the slide, and how far each chunk of them is; 409 before there is a
     plan, or where there are more than 100,000. Of a job that has ended: how far it came."""
-    view = await at.gateway.job(at.user, JobId(job))
+    view = await at.job(JobId(job))
     scheduled = Scheduled(frozenset(view.chunks_running), view.reused)
     maps: Places = request.app.state.chunk_maps
 
@@ -48,7 +48,7 @@ async def get_chunks(at: At, job: str, request: Request) -> Response:
 async def get_tissue(at: At, job: str) -> Response:
     """What the job took for tissue, as a PNG of the whole slide to be laid over it: glass is clear.
     Its longer side has 2048 px at most."""
-    view = await at.gateway.job(at.user, JobId(job))
+    view = await at.job(JobId(job))
     picture, complete = await asyncio.to_thread(lambda: mask_picture(cells_of(view)))
     headers = PICTURE_KEPT if complete else PICTURE_NOT_KEPT
     headers = {**headers, "X-L0-Per-Px": repr(picture.l0_per_px)}

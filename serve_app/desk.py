@@ -17,6 +17,7 @@ from raysched.cluster.accounts import Accounts
 from raysched.cluster.failed_tiles import digest_of_again, failed_tiles_again, refuse_without
 from raysched.cluster.gateway import Gateway
 from raysched.cluster.health import Health
+from raysched.cluster.stores import at_hand, object_store
 from raysched.cluster.submission import Prepared, digest_of, prepare, workflow_id
 from raysched.config import Config
 from raysched.core.model import LOCAL_USER, JobId, UserId
@@ -157,9 +158,14 @@ class Desk:
             return find_slide(name, self.config), None
         return self.slide_file(self.slides.record(name)), name
 
+    async def job(self, job: JobId) -> JobView:
+        """A job of the caller's, whose cells can be read here. Raises ``NotFound``,
+        ``StorageFailed``."""
+        return await at_hand(await self.gateway.job(self.user, job), object_store(self.config))
+
     async def results(self, job: JobId) -> Path:
         """The results folder of a job. Raises ``NotFound``, ``NotReady``."""
-        return results_of(await self.gateway.job(self.user, job))
+        return results_of(await self.job(job))
 
 
 @asynccontextmanager

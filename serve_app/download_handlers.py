@@ -38,7 +38,7 @@ async def list_results(at: At, job: str) -> Results:
     """The files of a job's results, and the formats that its cells can be exported in, with their
     sizes. Of an unfinished job, and of one that failed or was cancelled: formats of the cells that
     were found."""
-    view = await at.gateway.job(at.user, JobId(job))
+    view = await at.job(JobId(job))
     return await asyncio.to_thread(_listed, job, cells_of(view))
 
 
@@ -78,7 +78,7 @@ async def export_job(
 ) -> Response:
     """The cells in an exchange format, streamed; of an unfinished job what it has so far. The link
     headers name what the format cannot hold, to be asked for as formats of their own."""
-    folder = cells_of(await at.gateway.job(at.user, JobId(job)))
+    folder = cells_of(await at.job(JobId(job)))
     export = await asyncio.to_thread(Export, folder, format)
     if gzip:
         export.check_gzip()

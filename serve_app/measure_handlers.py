@@ -47,7 +47,7 @@ async def get_measure_pair(at: At, job: str, x: Across, y: Up, request: Request)
 async def _of_cells(
     at: At, job: str, request: Request, work_out: Callable[[MeasuredCells], T]
 ) -> T:
-    view = await at.gateway.job(at.user, JobId(job))
+    view = await at.job(JobId(job))
     places: Places = request.app.state.measuring
     with places.taken(at.user):
         return await asyncio.to_thread(lambda: work_out(MeasuredCells(cells_of(view))))

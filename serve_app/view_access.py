@@ -92,7 +92,7 @@ class Looking:
         until, known = self._known.get((at.user, job)) or (0.0, None)
         if known is not None and self._clock() < until:
             return known
-        view = await at.gateway.job(at.user, JobId(job))
+        view = await at.job(JobId(job))
         looked = await asyncio.to_thread(Looked.of, view)
         if looked.folder is not None:  # what has nothing yet may have something the next moment
             keep_s = FINISHED_S if view.state is JobState.SUCCEEDED else RUNNING_S

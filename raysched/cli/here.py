@@ -66,25 +66,29 @@ class Here:
 
     def submit_workflow(self, work: BaseModel, key: str) -> Workflow:
         """See ``Service.submit_workflow``."""
-        from raysched.cluster.submission import Submission, prepare
+        from raysched.cli.wish import Wish
+        from raysched.cluster.submission import Submission
 
-        asked = Submission.model_validate(work)
-        prepare(asked, user=LOCAL_USER, key=key, config=self._config)  # refused before Ray is asked
+        wish = Wish.of(Submission.model_validate(work), key, self._config)
 
         async def submit(gateway: Gateway) -> WorkflowView:
-            config = self._config.at((await gateway.health()).state)
-            return await gateway.submit(prepare(asked, user=LOCAL_USER, key=key, config=config))
+            return await gateway.submit((await wish.at(gateway)).prepared)
 
         return Workflow.of(self._ask(submit))
 
     def estimate_work(self, work: BaseModel) -> Estimate:
         """See ``Service.estimate_work``."""
         from raysched.cli.estimate import estimated
-        from raysched.cluster.submission import Submission, prepare
+        from raysched.cli.wish import Wish
+        from raysched.cluster.submission import Submission
 
-        asked = Submission.model_validate(work)
-        prepared = prepare(asked, user=LOCAL_USER, key=uuid4().hex, config=self._config)
-        return self._ask(lambda gateway: estimated(gateway, prepared, self._config))
+        wish = Wish.of(Submission.model_validate(work), uuid4().hex, self._config)
+
+        async def estimate(gateway: Gateway) -> Estimate:
+            there = await wish.at(gateway)
+            return await estimated(gateway, there.prepared, there.config)
+
+        return self._ask(estimate)
 
     def newest_jobs(self, *, only_open: bool = False) -> Jobs:
         """See ``Service.newest_jobs``."""
@@ -193,10 +197,14 @@ class Here:
     def result(self, job: str) -> Result:
         """See ``Service.result``."""
         from raysched.cli.folder import FolderResult
+        from raysched.cluster.stores import at_hand
         from serve_app.results import cells_of
 
-        view = self._ask(lambda gateway: gateway.job(LOCAL_USER, JobId(job)))
-        return FolderResult(cells_of(view))
+        async def found(gateway: Gateway) -> JobView:
+            view = await gateway.job(LOCAL_USER, JobId(job))
+            return await at_hand(view, await gateway.store())
+
+        return FolderResult(cells_of(self._ask(found)))
 
     def place(self, job: Job) -> str:
         """See ``Service.place``."""

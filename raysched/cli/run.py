@@ -29,7 +29,8 @@ from raysched.cli.ray_job import check_paths, key_of, results_folder
 from raysched.cli.session import settings
 from raysched.cli.summary import Finished, say_finished
 from raysched.cli.voice import Interrupted, Voice
-from raysched.core.model import LOCAL_USER, JobState
+from raysched.cli.wish import Wish
+from raysched.core.model import JobState
 from raysched.errors import (
     InternalError,
     InvalidSetting,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from raysched.cluster.submission import JobRequest, Prepared
     from raysched.config import Config
     from raysched.core.views import JobView
+    from serve_app.estimate_models import Estimate
     from serve_app.models import Job
 
 M = TypeVar("M", bound="BaseModel")
@@ -100,14 +102,18 @@ def run(options: RunOptions, voice: Voice) -> None:
 def _foretell(config: Config, request: JobRequest, name: str, voice: Voice) -> None:
     """Say what the work would be; Ray is started for it where it does not run."""
     from raysched.cli.estimate import estimated, say_estimate
-    from raysched.cluster.submission import Submission, prepare
+    from raysched.cluster.submission import Submission
 
     submission = described(Submission, name=name[:200], jobs=(request,))
-    prepared = prepare(submission, user=LOCAL_USER, key=uuid.uuid4().hex, config=config)
+    wish = Wish.of(submission, uuid.uuid4().hex, config)
     from raysched.cluster.session import connect  # imports ray: after all refusals
 
+    async def foretold(gateway: Gateway) -> Estimate:
+        there = await wish.at(gateway)
+        return await estimated(gateway, there.prepared, there.config)
+
     with connect(config) as session:
-        found = asyncio.run(estimated(session.gateway, prepared, config))
+        found = asyncio.run(foretold(session.gateway))
     say_estimate(found, voice)
 
 
@@ -117,20 +123,17 @@ def segment(config: Config, request: JobRequest, name: str, voice: Voice) -> Fin
     Everything that can be refused without Ray is refused before Ray is started.
     """
     from raysched.cli.progress import progress
-    from raysched.cluster.submission import Submission, prepare
+    from raysched.cluster.submission import Submission
 
     begun = time.monotonic()
     submission = described(Submission, name=name[:200], jobs=(request,))
-    key = key_of(submission.model_dump_json())
-    prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
+    wish = Wish.of(submission, key_of(submission.model_dump_json()), config)
     with progress(voice) as shown:
         shown.say("starting Ray")
         from raysched.cluster.session import connect  # imports ray: after all refusals
 
         with connect(config) as session:
-            if request.out is None:  # the service keeps it, in its own state folder
-                config = config.at(asyncio.run(session.gateway.health()).state)
-                prepared = prepare(submission, user=LOCAL_USER, key=key, config=config)
+            prepared = asyncio.run(wish.at(session.gateway)).prepared
             job = asyncio.run(_carry_through(session.gateway, prepared, shown))
             finished = Finished(job, _out(prepared), time.monotonic() - begun)
             shown.close()
@@ -147,7 +150,9 @@ async def _carry_through(gateway: Gateway, prepared: Prepared, shown: Progress) 
         gateway, prepared, shown.show, lambda: shown.say("stopping: waiting for running tiles")
     )
     if view.state is JobState.SUCCEEDED:
-        return view
+        from raysched.cluster.stores import at_hand
+
+        return await at_hand(view, await gateway.store())
     if view.state is JobState.NEEDS_MPP:
         await give_up(gateway, job)
         raise MppMissing(

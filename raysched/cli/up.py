@@ -36,6 +36,7 @@ class UpOptions(Common):
 def up(options: UpOptions, voice: Voice) -> None:
     """Run the service and keep it up: Ray, the scheduler and HTTP. Ctrl-C stops it in order."""
     from raysched.cli.keeper import keep_up
+    from raysched.cluster.stores import check_store, object_store
     from serve_app.address import claim
 
     config = _configured(options)
@@ -43,6 +44,7 @@ def up(options: UpOptions, voice: Voice) -> None:
     try:
         _clear(config, voice, lock)
         claim(config.serve)
+        check_store(object_store(config))
         code = keep_up(config, voice, lock)
     finally:
         lock.release()

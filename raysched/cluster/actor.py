@@ -33,6 +33,7 @@ from raysched.cluster.past import past_job, past_workflow, workflow_of
 from raysched.cluster.processes import end_with_raylet
 from raysched.cluster.sight import ClusterView, dashboard_address, look
 from raysched.cluster.speeds import Forecast, JobSize, forecast
+from raysched.cluster.stores import object_store
 from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared, submitted
 from raysched.config import Config
@@ -474,6 +475,7 @@ class SchedulerActor:
             events_replayed=events if is_ready else replayed,
             events=events,
             state=str(self._config.state),
+            store=object_store(self._config),
         )
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 from raysched.cluster import processes
 from raysched.cluster.doctor import Check, Finding, Grade, Look
 from raysched.cluster.record import CLUSTER, cluster_of, keeper_of, last_keeper, left_behind
+from raysched.cluster.stores import check_store, object_store
 from raysched.core.model import SUCCEEDED, JobId
 from raysched.errors import Conflict, RayschedError
 from raysched.imaging.catalogue import catalogue
@@ -225,6 +226,18 @@ def engines(look: Look) -> Iterator[Finding]:
             yield Finding(f"the engine {each.name} is not usable: {each.why}", Grade.NOTE)
 
 
+def store(look: Look) -> Iterator[Finding]:
+    """The object store does what publication needs."""
+    place = object_store(look.config)
+    if place is None:
+        return
+    try:
+        check_store(place)
+        yield Finding(f"the object store {place.url} does as told")
+    except RayschedError as error:
+        yield Finding(error.message, Grade.BAD, error.remedy)
+
+
 CHECKS: Final[dict[str, Check]] = {
     "state": state_folder,
     "quarantine": quarantine,
@@ -239,6 +252,7 @@ CHECKS: Final[dict[str, Check]] = {
     "notes": notes,
     "shared memory": shared_memory,
     "engines": engines,
+    "object store": store,
 }
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysched.cluster.stores import hand_over_stored, needed, take_back_stored
 from raysched.core.commands import Retire
 from raysched.core.events import (
     AllCancelRequested,
@@ -31,6 +32,7 @@ from raysched.errors import ClusterError, RayschedError
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.results.fencing import hand_over, take_back
 from raysched.results.folders import staging_folder
+from raysched.results.remote.place import StorePlace
 from raysched.results.storage import DISK, Disk
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,8 @@ class Turn:
 class Fences:
     """The handing over and taking back of one life: one after another for each job."""
 
-    def __init__(self, disk: Disk = DISK) -> None:
+    def __init__(self, store: StorePlace | None = None, disk: Disk = DISK) -> None:
+        self._store = store
         self._disk = disk
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fences")
         self._turns: dict[JobId, Turn] = {}
@@ -70,8 +73,7 @@ class Fences:
 
     async def hand_over(self, user: UserId, request: SlideRequest, job: JobId, run: RunId) -> None:
         """Let one run of publish have the result. Raises ``StorageFailed``, ``StorageFull``."""
-        staging = _staging(request, job)
-        turn = self._take_turn(user, job, lambda: hand_over(staging, run, self._disk), False)
+        turn = self._take_turn(user, job, lambda: self._hand_over(request, job, run), False)
         await asyncio.shield(turn)  # whoever gives up waiting leaves the disk as it is
 
     async def take_back(self, user: UserId, request: SlideRequest, job: JobId) -> None:
@@ -80,8 +82,7 @@ class Fences:
         if last is not None and last.takes_back:  # however many ask, once is enough
             turn = last.task
         else:
-            staging = _staging(request, job)
-            turn = self._take_turn(user, job, lambda: take_back(staging, self._disk), True)
+            turn = self._take_turn(user, job, lambda: self._take_back(request, job), True)
         await asyncio.shield(turn)
 
     async def shut(self, jobs: Iterable[Job]) -> None:
@@ -108,6 +109,18 @@ class Fences:
                 f"It is written down and stops the work, but a result may still appear: {why}",
                 remedy="Check the disk that holds the results folder, then ask once more.",
             ) from error
+
+    def _hand_over(self, request: SlideRequest, job: JobId, run: RunId) -> None:
+        if request.stored is None:
+            hand_over(_staging(request, job), run, self._disk)
+        else:
+            hand_over_stored(needed(self._store, job), job, run)
+
+    def _take_back(self, request: SlideRequest, job: JobId) -> None:
+        if request.stored is None:
+            take_back(_staging(request, job), self._disk)
+        else:
+            take_back_stored(needed(self._store, job), job)
 
     def _take_turn(
         self, user: UserId, job: JobId, work: Callable[[], None], takes_back: bool

@@ -21,6 +21,7 @@ from raysched.cluster.minutes import LastMinutes, RequestsSeen
 from raysched.cluster.news import Mark, News
 from raysched.cluster.sight import ClusterView
 from raysched.cluster.speeds import Forecast, JobSize
+from raysched.cluster.stores import with_slides_stored
 from raysched.cluster.story import Story
 from raysched.cluster.submission import Prepared
 from raysched.core.accounts import AccountView, Caller, KeyView
@@ -30,6 +31,7 @@ from raysched.core.picture import Picture
 from raysched.core.views import JobView, WorkflowView
 from raysched.errors import ClusterUnreachable, RayschedError
 from raysched.journal.usage import Usage, Wanted
+from raysched.results.remote.place import StorePlace
 
 ACTOR_NAME = "scheduler"
 
@@ -41,12 +43,22 @@ class Gateway:
         self._namespace = namespace
         self._patience_s = patience_s
         self._scheduler: Any = None
+        self._store: tuple[StorePlace | None] | None = None
 
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """Make a workflow durable and return it with the first of its jobs; the same key again
         returns the same one."""
+        place = await self.store()
+        if place is not None:
+            prepared = await asyncio.to_thread(with_slides_stored, prepared, place)
         answer: WorkflowView = await self._ask("submit", prepared)
         return answer
+
+    async def store(self) -> StorePlace | None:
+        """The object store that the service's work goes through, if any."""
+        if self._store is None:
+            self._store = ((await self.health()).store,)
+        return self._store[0]
 
     async def job(self, user: UserId, job: JobId) -> JobView:
         """One job. Raises ``NotFound``."""

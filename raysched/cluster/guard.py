@@ -8,7 +8,6 @@ answers for what another's engine has kept. A unit that is done with care gets a
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from raysched.cluster.note_post import NotePost
 from raysched.core.model import Failure, RunId, Unit
 from raysched.errors import WorkTooLarge
 
@@ -43,13 +43,35 @@ _begun = count()
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a unit's process may hold, and where it leaves the reason if it is ended for that."""
+    """What a unit's process may hold, and where it leaves the reason if it is ended for that.
+    ``post``: takes notes from there to the scheduler, where that sees other folders."""
 
     unit: Unit
     run: RunId
     most_bytes: float
     notes: Path
     careful: bool
+    post: NotePost | None = None
+
+    def leave(self, note: Path, said: bytes) -> None:
+        """Leave a note for the scheduler."""
+        try:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_bytes(said)
+        except OSError:
+            log.exception("The reason could not be left in %s.", note)
+            return
+        if self.post is not None:
+            self.post.leave(note)
+
+    def drop(self, note: Path) -> None:
+        """Take a note back, if it was left."""
+        try:
+            note.unlink()
+        except OSError:
+            return
+        if self.post is not None:
+            self.post.drop(note)
 
 
 @contextmanager
@@ -58,7 +80,7 @@ def guarded(watch: Watch) -> Iterator[None]:
     held, is_fresh = held_bytes(), next(_begun) == 0
     if held > WORN_SHARE * watch.most_bytes or (watch.careful and not is_fresh):
         log.warning("This process holds %.1f GB; the next unit goes to another.", held / 1e9)
-        _leave(_worn_of(watch.notes, watch.run), b"")
+        watch.leave(_worn_of(watch.notes, watch.run), b"")
         _end_process()
     over = threading.Event()
     watching = threading.Thread(target=_watch, args=(watch, over), daemon=True)
@@ -68,8 +90,7 @@ def guarded(watch: Watch) -> Iterator[None]:
     finally:
         over.set()
         watching.join()
-        with contextlib.suppress(OSError):
-            _held_of(watch.notes, watch.run).unlink()
+        watch.drop(_held_of(watch.notes, watch.run))
 
 
 def note_of(notes: Path, run: RunId) -> Path:
@@ -149,7 +170,7 @@ def _watch(watch: Watch, over: threading.Event) -> None:
         held = held_bytes()
         if held > NOTED_GROWTH * noted:
             noted = held
-            _leave(_held_of(watch.notes, watch.run), b"%d" % held)
+            watch.leave(_held_of(watch.notes, watch.run), b"%d" % held)
         if held <= watch.most_bytes:
             continue
         failure = too_large(
@@ -158,7 +179,7 @@ def _watch(watch: Watch, over: threading.Event) -> None:
             watch.careful,
         )
         log.error("%s", failure.message)
-        _leave(note_of(watch.notes, watch.run), NOTE.dump_json(failure))
+        watch.leave(note_of(watch.notes, watch.run), NOTE.dump_json(failure))
         _end_process()
 
 
@@ -179,14 +200,6 @@ def _held_of(notes: Path, run: RunId) -> Path:
 
 def _worn_of(notes: Path, run: RunId) -> Path:
     return notes / f"{run}.worn"
-
-
-def _leave(note: Path, said: bytes) -> None:
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_bytes(said)
-    except OSError:
-        log.exception("The reason could not be left in %s.", note)
 
 
 def _end_process() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raysched.results.remote.place import StorePlace
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -29,3 +31,4 @@ class Health:
     events_replayed: int
     events: int
     state: str
+    store: StorePlace | None

@@ -20,6 +20,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from raysched.cluster.stores import log_at_hand
 from raysched.cluster.story import Story, ending, is_parked, told
 from raysched.config import Config
 from raysched.core.model import JobId, JobState, UserId
@@ -108,11 +109,13 @@ async def read_log(
     gateway: Gateway, config: Config, user: UserId, job: JobId, ask: LogAsk
 ) -> LogPage:
     """One page of a job's log. Raises ``NotFound``, also for another user's, ``InvalidSetting``."""
-    cursor, lines = Cursor.read(ask.cursor), list[Line]()
+    cursor, lines, store = Cursor.read(ask.cursor), list[Line](), await gateway.store()
     for _ in range(MOST_ROUNDS):
         left = ask.limit - len(lines)
         story = await gateway.story(user, job, after=cursor.seq, most=left)
-        merging = _Merging(folder_of(config.logs, job), job, story, ask.level)
+        folder = folder_of(config.logs, job)
+        await log_at_hand(job, folder, store)
+        merging = _Merging(folder, job, story, ask.level)
         more, cursor, complete = await asyncio.to_thread(merging.page, cursor, left)
         lines += more
         if complete or len(lines) == ask.limit:

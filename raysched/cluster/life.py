@@ -31,6 +31,7 @@ from raysched.cluster.news import ChangeLog
 from raysched.cluster.removals import Removals
 from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
+from raysched.cluster.stores import mark_home, object_store
 from raysched.config import Config
 from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
@@ -96,7 +97,7 @@ class Life:
         self._reports = Reports()
         self.core = Scheduler(config.scheduling)
         self._lanes = Lanes(config, self.report)
-        self._fences = Fences()
+        self._fences = Fences(object_store(config))
         self._runs = Runs(config, self._lanes, self._fences, self.report)
         self._removals = Removals(config, self.report)
         self.changes = ChangeLog()
@@ -130,6 +131,7 @@ class Life:
         events = len(self._journal)
         told(0, events)
         clear_notes(self._config.notes)  # of runs of an earlier life, which are dead
+        mark_home(self._config.state)
         self.core = recover(self._journal, lambda replayed: told(replayed, events))
         for notice in self._journal.notices:
             log.warning("%s", notice)

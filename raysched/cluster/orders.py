@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
+from raysched.cluster.stores import home_mark, needed, object_store
 from raysched.config import Config
 from raysched.core.commands import RunUnit
 from raysched.core.model import Stage, Unit, UserId
@@ -29,6 +30,7 @@ def order_of(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Ord
     names = tasks.Names(
         command.user, str(workflow) if workflow else None, config.logging.format, level
     )
+    store = None if request.stored is None else needed(object_store(config), command.unit.job)
     return tasks.Order(
         command.run,
         command.unit,
@@ -40,6 +42,8 @@ def order_of(command: RunUnit, config: Config, most_log_bytes: int) -> tasks.Ord
         place,
         names,
         command.careful,
+        store,
+        home_mark(config.state) if store is not None else "",
     )
 
 

@@ -7,6 +7,7 @@ import logging
 
 from raysched.cluster.job_log import delete_logs
 from raysched.cluster.lanes import Report
+from raysched.cluster.stores import object_store, remove_from_store
 from raysched.config import Config
 from raysched.core.commands import RemoveFiles
 from raysched.core.events import FilesRemoved
@@ -23,6 +24,7 @@ class Removals:
     def __init__(self, config: Config, report: Report) -> None:
         self._config = config
         self._results = config.results.absolute()
+        self._store = object_store(config)
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -42,6 +44,7 @@ class Removals:
     def _remove_all(self, job: JobId) -> None:
         from raysched.results.reviews import delete_reviews  # needs much; not for each start
 
+        remove_from_store(job, self._store)
         remove_job_files(self._results, job)
         delete_logs(self._config, job)
         delete_reviews(self._config.reviews, job)

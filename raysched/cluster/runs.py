@@ -22,6 +22,7 @@ from raysched.cluster.deaths import Died, meaning_of
 from raysched.cluster.fences import Fences
 from raysched.cluster.guard import was_worn
 from raysched.cluster.lanes import Lanes, Report
+from raysched.cluster.note_post import notes_at_hand
 from raysched.cluster.orders import order_of, title_of
 from raysched.cluster.run_endings import Lost, event_of, not_begun
 from raysched.config import Config
@@ -161,6 +162,8 @@ class Runs:
             try:
                 return await self._answer(command, live, order)
             except RayError:
+                notes = self._config.notes
+                await asyncio.to_thread(notes_at_hand, order.store, notes, command.run)
                 if not await asyncio.to_thread(was_worn, self._config.notes, command.run):
                     raise
         return Lost("process after process of its lane was too large before it began")

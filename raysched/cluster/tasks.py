@@ -23,7 +23,10 @@ import ray
 
 from raysched.cluster.capture import LogPlace, captured
 from raysched.cluster.guard import Kernel, Watch, guarded, kernel_here
+from raysched.cluster.log_post import Letter, post
+from raysched.cluster.note_post import NotePost
 from raysched.cluster.processes import end_with_raylet
+from raysched.cluster.stores import order_here, stages_of
 from raysched.core.model import Failure, RunId, Stage, Unit
 from raysched.errors import (
     ChunksMissing,
@@ -36,6 +39,7 @@ from raysched.errors import (
 )
 from raysched.logs import LogFormat, about, write_logs
 from raysched.results.outcomes import Assembled, Planned, Published, Receipt, Stopped
+from raysched.results.remote.place import StorePlace
 
 if TYPE_CHECKING:
     from raysched.imaging.request import SlideRequest
@@ -75,6 +79,8 @@ class Order:
 
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
     is ended for that, the reason is among ``notes``, where it also sees that it is to stop.
+    ``store``: through which slide and results go, where the request says so, and ``home`` what is
+    found among the notes by who sees the service's folders (``cluster/stores.py``).
     ``cpus``: those of the lane, which engines that start threads ask for. ``log``: where what is
     said meanwhile goes; ``names``: whose work it is, for this process's own log. ``careful``: in as
     little memory as can be.
@@ -90,6 +96,8 @@ class Order:
     log: LogPlace
     names: Names
     careful: bool = False
+    store: StorePlace | None = None
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,7 @@ def run_unit(order: Order) -> Outcome:
     """Do one unit in this process. Never raises by itself."""
     unit, names = order.unit, order.names
     write_logs(names.form, names.level)
+    order = order_here(order)
     with (
         about(
             user=names.user,
@@ -139,7 +148,10 @@ def run_unit(order: Order) -> Outcome:
         ),
         captured(unit, order.run, order.log),
     ):
-        return _ending(order)
+        outcome = _ending(order)
+    if order.store is not None and not order.home:
+        post(Letter(order.store, unit.job, order.log))
+    return outcome
 
 
 def _ending(order: Order) -> Outcome:
@@ -153,7 +165,9 @@ def _ending(order: Order) -> Outcome:
     _settle_in()
     processors.give(order.cpus)
     try:
-        watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful)
+        away = order.store if order.store is not None and not order.home else None
+        notes = NotePost(away) if away is not None else None
+        watch = Watch(order.unit, order.run, order.most_bytes, order.notes, order.careful, notes)
         with guarded(watch), careful(order.careful):
             return _said(order, _do(order))
     except Stopped:
@@ -245,25 +259,25 @@ def _may_pass(error: RayschedError, stage: Stage) -> bool:
 
 
 def _do(order: Order) -> Outcome:
-    from raysched.results import stages
     from raysched.results.shelf import Shelf
 
     request, job = order.request, order.unit.job
     should_stop = stop_marker(order).exists
     shelf = Shelf(order.shelf.folder, order.shelf.most_bytes)
+    work = stages_of(order.store)
     match order.unit.stage:
         case Stage.PLAN:
-            return stages.plan_slide(request, job, should_stop, shelf=shelf)
+            return work.plan_slide(request, job, should_stop, shelf=shelf)
         case Stage.SEGMENT:
-            return stages.segment_chunk(request, job, order.unit.chunk, should_stop, shelf=shelf)
+            return work.segment_chunk(request, job, order.unit.chunk, should_stop, shelf=shelf)
         case Stage.ASSEMBLE:
             _release_memory()
             try:
-                return stages.assemble(request, job, should_stop, shelf=shelf)
+                return work.assemble(request, job, should_stop, shelf=shelf)
             finally:
                 _release_memory()
         case Stage.PUBLISH:
-            return stages.publish(request, job, order.run, shelf=shelf)
+            return work.publish(request, job, order.run, shelf=shelf)
 
 
 def _release_memory() -> None:

@@ -59,7 +59,8 @@ class SlideRequest(Asked):
 
     ``slide`` and ``out`` are absolute paths on storage that every node sees. ``out`` is the
     results folder that appears by one atomic rename when the job has succeeded. ``slide_id``: what
-    the slide goes by where it is a user's own.
+    the slide goes by where it is a user's own. ``stored``: the slide's key in the object store
+    through which the work goes; then both paths are the service's, not seen by every node.
     """
 
     slide: str
@@ -67,6 +68,7 @@ class SlideRequest(Asked):
     out: str
     mpp: float | None = Field(default=None, ge=0.08, le=2.0, description="um per level-0 px")
     tissue: TissueParams = TissueParams()
+    stored: str | None = None
 
 
 class SegmentationRequest(SlideRequest):

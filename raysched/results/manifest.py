@@ -164,13 +164,13 @@ class TissueManifest(Provenance):
     mask_mpp: float
 
 
-_ANY: TypeAdapter[Manifest | TissueManifest] = TypeAdapter(Manifest | TissueManifest)
+ANY_MANIFEST: TypeAdapter[Manifest | TissueManifest] = TypeAdapter(Manifest | TissueManifest)
 
 
 def read_provenance(folder: Path) -> Manifest | TissueManifest | None:
     """The manifest of a results folder of any kind; None where there is none that can be read."""
     try:
-        return _ANY.validate_json((folder / MANIFEST).read_bytes())
+        return ANY_MANIFEST.validate_json((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 

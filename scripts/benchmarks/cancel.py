@@ -21,7 +21,7 @@ from raysched.core.model import JobId, JobState, UserId
 from raysched.core.views import JobView
 from raysched.errors import Conflict
 from raysched.imaging.samples import SAMPLE_NAME
-from raysched.testing.ray_processes import UNITS, titled
+from raysched.testing.ray_processes import UNITS, title_of, titled
 
 USER = UserId("bench")
 ACK_GATE_S, SLACK_S, FORCED_GATE_S = 0.25, 0.25, 3.0
@@ -263,7 +263,8 @@ def _free_after(pids: list[int]) -> float:
         since = next(busy, last[0])  # when they were last seen to have used more since
         if now[0] - since[0] >= STILL_S:
             return since[0]
-    raise SystemExit("the CPU was not free after 30 s")
+    there = {each.pid: (title_of(each), each.cpu_times().user) for each in titled("")}
+    raise SystemExit(f"the CPU was not free after 30 s: {pids} of {there}, ticks {last[-5:]}")
 
 
 def _ticks(pids: list[int]) -> int | None:

@@ -19,11 +19,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pydantic import TypeAdapter
 
 from raysched.core.model import UserId
-from raysched.errors import MppMissing, NotFound, RayschedError, UploadRefused
+from raysched.errors import ClusterError, MppMissing, NotFound, RayschedError, UploadRefused
 from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.slide import Rgb, Slide, open_slide, slide_sha256
+from raysched.results.remote.place import StorePlace
 from raysched.results.storage import DISK
 from serve_app.slides.archives import SlideZip
 from serve_app.slides.names import check_beginning, suffix_of
@@ -48,10 +50,19 @@ STRIP_PX = 16_000_000
 THUMBNAIL_FROM_PX = 1_000_000_000
 """A slide whose smallest fitting level is larger gets no thumbnail."""
 CHECK = "check.lock"
+PLACE = TypeAdapter(StorePlace)
 
 _begun: set[Path] = set()
 """The checks that this process has begun and not seen the end of."""
 _beginning = threading.Lock()
+_sends_to: StorePlace | None = None
+
+
+def send_ahead_to(place: StorePlace | None) -> None:
+    """From now on this process has slides that are ready sent to the object store, if there is one:
+    so that nobody waits for it who submits a job."""
+    global _sends_to  # noqa: PLW0603 - of the whole process, as the checks are
+    _sends_to = place
 
 
 def ensure_checked(store: SlideStore, record: SlideRecord) -> None:
@@ -75,7 +86,8 @@ def _threads() -> FairThreads:
 
 
 def _in_a_process(folder: Path) -> None:
-    command = [sys.executable, "-m", "serve_app.slides.checking", str(folder)]
+    told = [] if _sends_to is None else [PLACE.dump_json(_sends_to).decode()]
+    command = [sys.executable, "-m", "serve_app.slides.checking", str(folder), *told]
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command, capture_output=True, text=True, timeout=MOST_S, check=False
@@ -105,6 +117,18 @@ def check(store: SlideStore, slide: str) -> None:
             trouble = Trouble.of(error, mine)
             store.change(slide, lambda r: r.refused(trouble))
             _remove_content(folder)
+
+
+def send_ahead(store: SlideStore, slide: str, place: StorePlace) -> None:
+    """Have a slide that is ready in the object store. What fails here is done, or fails, when a job
+    is submitted."""
+    from raysched.results.remote.bucket import Bucket
+    from raysched.results.remote.slides import keep_slide
+
+    with suppress(FileNotFoundError, NotFound, ClusterError):
+        record = store.record(slide)
+        if record.state is SlideState.READY:
+            keep_slide(store.path(record), Bucket(place), place)
 
 
 def _look(store: SlideStore, record: SlideRecord) -> None:
@@ -232,5 +256,8 @@ def _ends_the_check(record: SlideRecord) -> UploadRefused:
 
 if __name__ == "__main__":
     os.nice(10)  # nobody waits for it as for an answer
-    place = Path(sys.argv[1])
-    check(SlideStore(place.parent), place.name)
+    slide = Path(sys.argv[1])
+    slides = SlideStore(slide.parent)
+    check(slides, slide.name)
+    for told in sys.argv[2:]:
+        send_ahead(slides, slide.name, PLACE.validate_json(told))

@@ -1,7 +1,7 @@
 """Submits a job to a cluster and says how it goes, a line of JSON for each change.
 
-``python driver.py ADDRESS STATE SLIDE OUT LANES``; asked again with the same it goes on with the
-same job.
+``python driver.py ADDRESS STATE SLIDE OUT LANES [TILE_PX]``; asked again with the same it
+goes on with the same job.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ USER = UserId("ann")
 
 def main() -> None:
     """Until the job has ended, or forever if it never does."""
-    address, state, slide, out, lanes = sys.argv[1:]
+    address, state, slide, out, lanes, *tile = sys.argv[1:]
     config = load_config(
         state=Path(state),
         cluster={"address": address, "lanes": int(lanes), "start_timeout_s": 120.0},
         reuse={"most_gb_per_user": 0.0},
     )
-    request = JobRequest(slide=slide, out=out, tile_px=64, chunk_tiles=1)
+    request = JobRequest(slide=slide, out=out, tile_px=int(tile[0]) if tile else 64, chunk_tiles=1)
     prepared = prepare(Submission(jobs=(request,)), user=USER, key=out, config=config)
     with connect(config) as session:
         say(what="connected")

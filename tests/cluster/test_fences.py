@@ -234,7 +234,7 @@ def test_a_cancel_is_answered_with_what_is_durable(config: Config, tmp_path: Pat
 
     async def work(life: Life) -> None:
         disk = Hanging(tmp_path)
-        life._fences = Fences(disk)
+        life._fences = Fences(disk=disk)
         asked = asyncio.create_task(life.post(JobCancelRequested(life.now(), ANN, A)))
         while not disk.asked:
             await asyncio.sleep(0.001)
@@ -260,7 +260,7 @@ def test_the_storage_of_one_user_that_hangs_keeps_no_other_waiting(
     hanging: Hanging, tmp_path: Path
 ) -> None:
     async def live() -> None:
-        fences = Fences(hanging)
+        fences = Fences(disk=hanging)
         stuck = [
             asyncio.create_task(
                 fences.hand_over(
@@ -288,7 +288,7 @@ def test_however_many_ask_while_a_disk_hangs_one_taking_back_waits_for_it(
     hanging: Hanging, tmp_path: Path
 ) -> None:
     async def live() -> None:
-        fences = Fences(hanging)
+        fences = Fences(disk=hanging)
         request = complete(tmp_path / "slow", "a", "publish.1-1")
         asked = [asyncio.create_task(fences.take_back(ANN, request, A)) for _ in range(100)]
         while not hanging.asked:
@@ -309,7 +309,7 @@ def test_a_run_that_is_told_to_stop_does_not_hold_its_lane_for_a_disk_that_hangs
     hanging: Hanging, config: Config, tmp_path: Path
 ) -> None:
     async def live() -> None:
-        fences = Fences(hanging)
+        fences = Fences(disk=hanging)
         runs = Runs(config, Lanes(config, _no_report), fences, _no_report)
         request = complete(tmp_path / "slow", "a")
         unit = Unit(A, 1, Stage.PUBLISH)

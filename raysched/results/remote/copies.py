@@ -1,0 +1,174 @@
+"""What readers at the service have of an object store, at the paths where a service with shared
+folders has it: results whole or not at all, and of unfinished jobs what they have so far.
+
+Copies of results below the service's own folder are kept up to a bound, and fetched again; what a
+person named as results folder is theirs and stays.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from raysched.imaging.request import SlideRequest
+from raysched.imaging.slide import file_state
+from raysched.results.folders import staging_folder
+from raysched.results.manifest import MANIFEST, read_provenance
+from raysched.results.remote.bucket import Bucket
+from raysched.results.remote.door import Door
+from raysched.results.remote.place import StorePlace
+from raysched.results.remote.units import ANY_PLAN, jobs_folder, result_folder
+from raysched.results.staging import PICTURE, PLAN, PLANNED, TISSUE, PlanReceipt, read_receipt
+from raysched.results.storage import DISK, size_of, storage
+
+log = logging.getLogger(__name__)
+
+LOGS = "logs"
+RECENT_S = 3600.0
+"""A copy that was asked for so lately may still be read: it does not go."""
+
+
+class Copies:
+    """Everything here runs in threads; of two that ask for the same, one waits."""
+
+    def __init__(self, place: StorePlace) -> None:
+        self._bucket = Bucket(place)
+        self._place = place
+
+    def result(self, request: SlideRequest, job: str) -> bool:
+        """Have the published result of a job at ``request.out``; whether there is one.
+
+        Raises ``StorageFailed``, ``StorageFull``.
+        """
+        out = Path(request.out)
+        if self._has(out, job):
+            return True
+        with self._one_at_a_time(job), storage(out):
+            if self._has(out, job):
+                return True
+            stands = Door(self._bucket, job).standing()
+            if stands is None or not stands.published:
+                return False
+            self._trim(out)
+            coming = staging_folder(out, job).with_suffix(".coming")
+            shutil.rmtree(coming, ignore_errors=True)
+            folder = result_folder(job, stands)
+            self._bucket.fetch_all(folder, self._bucket.sizes(folder), coming)
+            DISK.rename(coming, out)
+            DISK.remove_tree(staging_folder(out, job))
+        return True
+
+    def so_far(self, request: SlideRequest, job: str) -> None:
+        """Have what an unfinished job has so far in its staging folder. Raises ``StorageFailed``,
+        ``StorageFull``."""
+        staging, folder = staging_folder(Path(request.out), job), jobs_folder(job)
+        with self._one_at_a_time(job), storage(staging):
+            if not self._plan(Path(request.slide), staging, folder):
+                return
+            there = self._bucket.sizes(folder)
+            missing = sorted(
+                name
+                for name, size in there.items()
+                if "/" in name or name == PICTURE
+                if not _is_there(staging / name, size)
+            )
+            vouching = [name for name in missing if name.endswith(".json")]
+            self._bucket.fetch_all(folder, set(missing) - set(vouching), staging)
+            self._bucket.fetch_all(folder, vouching, staging)  # last: each file before its receipt
+
+    def log(self, job: str, into: Path) -> None:
+        """Have what was said on other nodes in the folder of a job's log. Raises as above."""
+        with self._one_at_a_time(job), storage(into):
+            folder = f"{LOGS}/{job}"
+            for name, size in self._bucket.sizes(folder).items():
+                if not _is_there(into / name, size):
+                    self._bucket.fetch(f"{folder}/{name}", into / name)
+
+    def _plan(self, slide: Path, staging: Path, folder: str) -> bool:
+        """Have the plan, with the slide as the service has it; whether there is one."""
+        try:
+            told = PlanReceipt.model_validate_json(self._bucket.read(f"{folder}/{PLANNED}") or b"")
+            here = read_receipt(staging)
+            if here is not None and here.created_at == told.created_at:
+                return True
+            plan = ANY_PLAN.validate_json(self._bucket.read(f"{folder}/{PLAN}") or b"")
+        except ValidationError:  # not planned yet, or just now again
+            return False
+        staging.mkdir(parents=True, exist_ok=True)
+        self._bucket.fetch(f"{folder}/{TISSUE}", staging / TISSUE)
+        facts = plan.slide.model_copy(update={"path": str(slide)})
+        planned_here = plan.model_copy(update={"slide": facts})
+        DISK.write(staging / PLAN, planned_here.model_dump_json().encode())
+        state = file_state(slide) if slide.exists() else ""
+        receipt = told.model_copy(update={"slide_state": state})
+        DISK.write(staging / PLANNED, receipt.model_dump_json().encode())
+        return True
+
+    def _has(self, out: Path, job: str) -> bool:
+        manifest = read_provenance(out)
+        if manifest is None or manifest.job != job:
+            return False
+        if self._is_ours(out):
+            os.utime(out)  # it was used just now
+        return True
+
+    def _is_ours(self, out: Path) -> bool:
+        return out.parent == self._place.results
+
+    def _trim(self, coming: Path) -> None:
+        """Before another copy comes: remove those that were not used for longest."""
+        if not self._is_ours(coming) or not coming.parent.exists():
+            return
+        kept = [
+            (path.stat().st_mtime, size_of(path), path)
+            for path in coming.parent.iterdir()
+            if not path.name.startswith(".") and (path / MANIFEST).exists()
+        ]
+        total = sum(size for _, size, _ in kept)
+        for used, size, path in sorted(kept):
+            if total <= self._place.results_bytes or used > time.time() - RECENT_S:
+                return
+            if Door(self._bucket, path.name).is_published():
+                log.info("The copy of %s goes from this node; the object store has it.", path.name)
+                aside = path.with_name(f".{path.name}.0.removed")
+                DISK.rename(path, aside)
+                DISK.remove_tree(aside)
+                total -= size
+
+    @contextmanager
+    def _one_at_a_time(self, job: str) -> Iterator[None]:
+        folder = self._place.folder / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{hash_of(job)}").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def send_log(place: StorePlace, job: str, folder: Path, names: list[str]) -> None:
+    """Send what was said on this node of a job. Raises ``StorageFailed``."""
+    Bucket(place).send_all(folder, names, f"{LOGS}/{job}")
+
+
+def remove_stored(place: StorePlace, job: str) -> None:
+    """Remove all that the store has of a job. Raises ``StorageFailed``."""
+    bucket = Bucket(place)
+    bucket.drop([f"results/{job}/result.json"])  # first: nothing is published any more
+    for folder in (f"results/{job}", jobs_folder(job), f"{LOGS}/{job}"):
+        bucket.remove(folder)
+
+
+def hash_of(job: str) -> int:
+    """A few lock files serve all jobs: they are never removed."""
+    return sum(job.encode()) % 256
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size

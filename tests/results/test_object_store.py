@@ -1,0 +1,396 @@
+"""The stages through a real S3-compatible server: two nodes that share nothing else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+
+import pytest
+import s3_server
+
+from raysched.errors import SlideMissing, StorageFailed
+from raysched.imaging.request import SlideRequest
+from raysched.imaging.slide import slide_sha256
+from raysched.results.chunks import RECEIPT
+from raysched.results.folders import staging_folder
+from raysched.results.manifest import read_manifest
+from raysched.results.outcomes import Receipt
+from raysched.results.remote.bucket import Bucket
+from raysched.results.remote.copies import Copies, remove_stored
+from raysched.results.remote.door import Door
+from raysched.results.remote.place import StorePlace
+from raysched.results.remote.slides import NodeSlides, keep_slide
+from raysched.results.remote.units import RemoteStages
+from tests.results.conftest import Attempt, crop_attempt
+
+JOB = "job-1"
+names = count()
+
+
+def go_on() -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[s3_server.S3Server]:
+    with s3_server.running() as started:
+        yield started
+
+
+@pytest.fixture
+def place(
+    server: s3_server.S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StorePlace:
+    """A new bucket, and the service's own node."""
+    for name, value in s3_server.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    url = f"{server.bucket(f'bucket-{next(names)}')}/lab"
+    return StorePlace(
+        url=url,
+        endpoint=server.endpoint,
+        region=s3_server.REGION,
+        folder=tmp_path / "head",
+        slides_bytes=10**9,
+        results=tmp_path / "results",
+        results_bytes=10**9,
+    )
+
+
+class _Heedless(BaseHTTPRequestHandler):
+    """A way to the server on which conditions are lost, as with stores that do not know them."""
+
+    endpoint: str
+
+    def do_any(self) -> None:
+        size = int(self.headers.get("Content-Length", 0))
+        kept = {k: v for k, v in self.headers.items() if not k.lower().startswith("if-")}
+        kept["Content-Type"] = "application/octet-stream"
+        ask = urllib.request.Request(
+            self.endpoint + self.path, self.rfile.read(size), kept, method=self.command
+        )
+        try:
+            answer = urllib.request.urlopen(ask)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            content = answer.read()
+            self.send_response(answer.status)
+            for name in ("ETag", "Last-Modified", "Content-Type"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_any  # noqa: N815 - the library's names
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def heedless(server: s3_server.S3Server) -> Iterator[str]:
+    handler = type("Handler", (_Heedless,), {"endpoint": server.endpoint})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as between:
+        threading.Thread(target=between.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{between.server_port}"
+        between.shutdown()
+
+
+def node(place: StorePlace, name: str) -> StorePlace:
+    return replace(place, folder=place.folder.with_name(name))
+
+
+@dataclass
+class Job:
+    """A job whose slide is in the store, and nodes to run its units on."""
+
+    place: StorePlace
+    request: SlideRequest
+
+    def on(self, name: str) -> RemoteStages:
+        return RemoteStages(node(self.place, name))
+
+    def plan(self, name: str = "a") -> int:
+        return len(self.on(name).plan_slide(self.request, JOB, go_on).chunk_tiles)
+
+    def segment(self, chunk: int, name: str = "b") -> Receipt:
+        return self.on(name).segment_chunk(self.request, JOB, chunk, go_on)
+
+    def assemble(self, name: str = "c") -> None:
+        self.on(name).assemble(self.request, JOB, go_on)
+
+    @property
+    def door(self) -> Door:
+        return Door(self.bucket, JOB)
+
+    @property
+    def bucket(self) -> Bucket:
+        return Bucket(self.place)
+
+    @property
+    def out(self) -> Path:
+        return Path(self.request.out)
+
+
+@pytest.fixture
+def usual(crop: Path, tmp_path: Path) -> Attempt:
+    """The same work in one folder: what must come out."""
+    made = crop_attempt(crop, tmp_path / "usual", 4)
+    attempt = Attempt(made.request.model_copy(update={"tile_px": 96}))
+    attempt.run()
+    return attempt
+
+
+@pytest.fixture
+def job(place: StorePlace, crop: Path) -> Job:
+    request = crop_attempt(crop, place.results / JOB, 4).request
+    stored = keep_slide(crop, Bucket(place), place)
+    return Job(place, request.model_copy(update={"tile_px": 96, "stored": stored}))
+
+
+def finish(job: Job) -> str:
+    """From the plan to the copy at the service; the result's checksum."""
+    for chunk in range(job.plan()):
+        job.segment(chunk, "ab"[chunk % 2])
+    job.assemble()
+    return publish(job)
+
+
+def publish(job: Job, run: str = "run-1") -> str:
+    job.door.hand_over(run)
+    published = job.on("b").publish(job.request, JOB, run)
+    assert Copies(job.place).result(job.request, JOB)
+    manifest = read_manifest(job.out)
+    assert manifest is not None
+    assert manifest.checksum == published.checksum
+    return published.checksum
+
+
+def test_nodes_that_share_no_folder_make_what_one_folder_makes(job: Job, usual: Attempt) -> None:
+    expected = read_manifest(usual.out)
+    assert expected is not None
+    assert finish(job) == expected.checksum
+    made = {str(path.relative_to(job.out)) for path in job.out.rglob("*") if path.is_file()}
+    assert made == {
+        str(path.relative_to(usual.out)) for path in usual.out.rglob("*") if path.is_file()
+    }
+
+
+def test_of_a_published_job_the_store_keeps_the_result_alone(job: Job) -> None:
+    finish(job)
+    assert job.bucket.sizes(f"jobs/{JOB}") == {}
+    kept = {name.split("/")[0] for name in job.bucket.sizes(f"results/{JOB}")}
+    stands = job.door.standing()
+    assert stands is not None
+    assert kept == {"result.json", stands.folder}
+    assert not [*job.place.folder.parent.glob("*/units/*")], "what a unit worked in stays"
+
+
+def test_a_chunk_that_is_done_is_not_done_again_on_another_node(job: Job) -> None:
+    job.plan()
+    first = job.segment(1, "a")
+    assert job.segment(1, "b") == first, "its seconds would differ"
+
+
+def test_a_receipt_without_its_file_does_not_count(job: Job) -> None:
+    job.plan()
+    first = job.segment(1)
+    job.bucket.drop([f"jobs/{JOB}/{first.file}"])
+    assert job.segment(1).seconds != first.seconds
+    assert job.bucket.size(f"jobs/{JOB}/{first.file}") == first.size_bytes
+
+
+def test_a_result_that_was_taken_back_is_not_published(job: Job) -> None:
+    for chunk in range(job.plan()):
+        job.segment(chunk)
+    job.assemble()
+    job.door.hand_over("run-1")
+    job.door.take_back()
+    with pytest.raises(StorageFailed, match="for this run"):
+        job.on("b").publish(job.request, JOB, "run-1")
+    assert not Copies(job.place).result(job.request, JOB)
+    assert publish(job, "run-2")
+
+
+def test_a_late_run_cannot_publish_what_another_has_in_its_hands(job: Job) -> None:
+    for chunk in range(job.plan()):
+        job.segment(chunk)
+    job.assemble()
+    job.door.hand_over("run-1")
+    job.door.hand_over("run-2")
+    with pytest.raises(StorageFailed, match="for this run"):
+        job.on("a").publish(job.request, JOB, "run-1")
+    job.on("b").publish(job.request, JOB, "run-2")
+    job.door.take_back()
+    assert job.door.is_published(), "what is published stays so"
+    assert job.on("a").publish(job.request, JOB, "run-1").checksum, "it answers what is there"
+
+
+def test_a_late_assembly_changes_nothing_once_the_job_has_gone_on(job: Job) -> None:
+    for chunk in range(job.plan()):
+        job.segment(chunk)
+    job.assemble()
+    job.door.hand_over("run-1")
+    before = job.door.standing()
+    job.assemble("late")
+    assert job.door.standing() == before
+    folders = {name.split("/")[0] for name in job.bucket.sizes(f"results/{JOB}")}
+    assert before is not None
+    assert folders == {"result.json", before.folder}, "what it made is left behind"
+
+
+def test_what_a_twin_assembled_of_an_older_plan_is_not_published(job: Job) -> None:
+    for chunk in range(job.plan()):
+        job.segment(chunk)
+    job.assemble()
+    wider = job.request.model_copy(update={"tile_px": 128})
+    job.on("a").plan_slide(wider, JOB, go_on)
+    job.door.hand_over("run-1")
+    with pytest.raises(StorageFailed, match="not of this plan"):
+        job.on("a").publish(wider, JOB, "run-1")
+
+
+def test_every_step_of_a_published_job_answers_from_the_result(job: Job) -> None:
+    finish(job)
+    first = job.door.standing()
+    chunks = job.plan("late")
+    assert job.segment(chunks - 1, "late").chunk == chunks - 1
+    job.assemble("late")
+    assert job.door.standing() == first
+    assert job.bucket.sizes(f"jobs/{JOB}") == {}, "a late plan is in the way of nobody"
+
+
+def test_readers_see_what_an_unfinished_job_has_so_far(job: Job) -> None:
+    assert job.plan() > 2
+    job.segment(0)
+    copies = Copies(job.place)
+    copies.so_far(job.request, JOB)
+    staging = staging_folder(job.out, JOB)
+    assert [receipt.chunk for receipt in receipts(staging)] == [0]
+    job.segment(2)
+    copies.so_far(job.request, JOB)
+    assert [receipt.chunk for receipt in receipts(staging)] == [0, 2]
+    assert all(
+        (staging / receipt.file).stat().st_size == receipt.size_bytes
+        for receipt in receipts(staging)
+    )
+
+
+def receipts(staging: Path) -> list[Receipt]:
+    return [
+        RECEIPT.validate_json(path.read_bytes()) for path in sorted(staging.glob("chunks-*/*.json"))
+    ]
+
+
+def test_a_slide_comes_onto_a_node_once(job: Job, crop: Path) -> None:
+    here = node(job.place, "a")
+    slides = NodeSlides(job.bucket, here)
+    assert job.request.stored is not None
+    with slides.held(job.request.stored, lambda: None) as first:
+        assert slide_sha256(first) == slide_sha256(crop)
+        inode = first.stat().st_ino
+    job.bucket.remove("slides")
+    with slides.held(job.request.stored, lambda: None) as again:
+        assert again.stat().st_ino == inode
+
+
+def test_a_node_keeps_slides_up_to_its_bound_and_none_in_use_goes(job: Job, crop: Path) -> None:
+    size = crop.stat().st_size
+    here = replace(node(job.place, "a"), slides_bytes=2 * size + size // 2)
+    slides = NodeSlides(job.bucket, here)
+    keys = [keep_slide(edited(crop, number), job.bucket, job.place) for number in range(4)]
+    with slides.held(keys[0], lambda: None) as first:
+        for key in keys[1:]:
+            with slides.held(key, lambda: None):
+                pass
+        assert first.exists(), "it is in use"
+    there = {path.parent.parent.name for path in (here.folder / "slides").glob("*/all/*")}
+    assert there == {keys[0].split("/")[1], keys[3].split("/")[1]}
+
+
+def edited(crop: Path, number: int) -> Path:
+    """Another slide: the same with a few bytes more."""
+    path = crop.with_name(f"slide-{number}{crop.suffix}")
+    path.write_bytes(crop.read_bytes() + bytes([number]))
+    return path
+
+
+def test_a_slide_that_arrives_damaged_is_refused(job: Job) -> None:
+    assert job.request.stored is not None
+    content = job.bucket.read(job.request.stored)
+    assert content is not None
+    job.bucket.write(job.request.stored, content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(StorageFailed, match="has not arrived"):
+        job.plan()
+
+
+def test_a_slide_that_has_left_the_store_is_said_to_be_missing(job: Job) -> None:
+    job.bucket.remove("slides")
+    with pytest.raises(SlideMissing, match="no longer in the object store"):
+        job.plan()
+
+
+def test_a_store_that_does_not_do_as_told_is_said_so_in_one_line(job: Job) -> None:
+    with pytest.raises(StorageFailed) as refused:
+        Bucket(replace(job.place, url="s3://no-such-bucket/lab")).write("x", b"")
+    assert refused.value.message == (
+        "The object store has not done as told with s3://no-such-bucket/lab/x: "
+        "there is no such bucket or object."
+    )
+    assert "storage.url" in refused.value.remedy
+
+
+def test_a_store_that_is_not_there_is_said_so(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysched.results.remote.bucket.PATIENCE", timedelta(0))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and never listens
+        gone = replace(job.place, endpoint=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(StorageFailed, match="it does not answer"):
+            RemoteStages(gone).plan_slide(job.request, JOB, go_on)
+
+
+def test_a_store_that_does_all_that_it_must_passes(place: StorePlace) -> None:
+    Bucket(place).check()
+    assert Bucket(place).sizes("checks") == {}
+
+
+def test_a_store_that_replaces_whatever_is_there_is_refused(
+    place: StorePlace, heedless: str
+) -> None:
+    with pytest.raises(StorageFailed, match="does not heed If-Match and If-None-Match"):
+        Bucket(replace(place, endpoint=heedless)).check()
+
+
+def test_removing_a_job_leaves_nothing_of_it(job: Job) -> None:
+    finish(job)
+    remove_stored(job.place, JOB)
+    assert not [name for name in job.bucket.sizes("results") if name.startswith(JOB)]
+    assert not job.door.is_published()
+
+
+def test_copies_at_the_service_go_when_they_are_too_many_and_come_again(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(job)
+    monkeypatch.setattr("raysched.results.remote.copies.RECENT_S", -1.0)
+    small = replace(job.place, results_bytes=1)
+    second = Job(small, job.request.model_copy(update={"out": str(small.results / "job-2")}))
+    copies = Copies(small)
+    stages = second.on("a")
+    for chunk in range(len(stages.plan_slide(second.request, "job-2", go_on).chunk_tiles)):
+        stages.segment_chunk(second.request, "job-2", chunk, go_on)
+    stages.assemble(second.request, "job-2", go_on)
+    stages.publish(second.request, "job-2")
+    assert copies.result(second.request, "job-2")
+    assert not job.out.exists(), "the older copy is too much"
+    assert copies.result(job.request, JOB)
+    assert job.out.exists()
