@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 REACH_S: Final = 5.0
 ANSWER_S: Final = 20.0
+MOST_LANES: Final = 10_000
+"""All of them: one that the scheduler does not tell of would count as unknown to it."""
 LOOK_AGAIN_S: Final = 5.0
 """A lane that is just being opened is known to Ray before the scheduler reports it."""
 
@@ -118,7 +120,7 @@ def leave() -> None:
 
 def _strange(look: Look) -> dict[LaneId, str] | None:
     """Lanes of Ray that the scheduler has not; None: it cannot say."""
-    view = _ask(look, "cluster", ClusterView, 1)
+    view = _ask(look, "cluster", ClusterView, MOST_LANES)
     if view is None and find_scheduler(look.config.cluster.namespace) is not None:
         return None  # it is starting: it adopts what it finds
     known = view.places if view else {}

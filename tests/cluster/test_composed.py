@@ -3,6 +3,7 @@ what Ray's dashboard shows of it."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -105,9 +106,31 @@ def test_a_ray_job_is_listed_with_what_it_ran(cluster: Composed, sample_slide: P
     assert (shown["status"], shown["entrypoint"]) == ("SUCCEEDED", " ".join(entry))
 
 
-def test_own_numbers_are_among_those_that_ray_collects(cluster: Composed) -> None:
+def verb(cluster: Composed, *words: str) -> list[dict[str, Any]]:
+    """What a verb says on the head, as `docker compose exec head raysched ...` runs it."""
+    done = subprocess.run(
+        ["raysched", *words, "--json"],
+        env=cluster.environment("head"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_operator_finds_everything_well_on_the_head(cluster: Composed) -> None:
+    assert verb(cluster, "cluster")[0]["cluster"]["nodes_alive"] == 3
+    verb(cluster, "doctor")
+
+
+def test_prometheus_gets_own_numbers_and_those_of_ray_with_a_key_that_may_only_read(
+    cluster: Composed,
+) -> None:
+    (made,) = verb(cluster, "user", "key", "local", "--role", "read-only", "--name", "prometheus")
+
     def metrics() -> str:
-        headers = {"Authorization": f"Bearer {cluster.where['admin_key']}"}
+        headers = {"Authorization": f"Bearer {made['key']['key']}"}
         url = f"{cluster.where['url']}/metrics?all=1"
         return httpx.get(url, headers=headers, timeout=60).raise_for_status().text
 
