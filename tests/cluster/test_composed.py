@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from composed import BIN, WAIT_S, Composed, composed, stopped_in_order, until
+from composed import BIN, SERVICES, WAIT_S, Composed, composed, stopped_in_order, until
 
 from raysched.testing.ray_processes import title_of
 
@@ -226,12 +226,20 @@ def test_the_dashboard_tells_a_stranger_nothing(
     assert cluster.ray(path).status_code == 200
 
 
-def test_whether_a_node_is_well_is_told_without_a_token(cluster: Composed) -> None:
-    """As the health checks of the file ask."""
-    for name, port in cluster.ports.items():
-        if name.startswith("agent"):
-            answer = httpx.get(f"http://127.0.0.1:{port}/api/local_raylet_healthz", timeout=60)
-            assert (answer.status_code, answer.text) == (200, "success")
+def test_health_is_told_without_a_token(cluster: Composed) -> None:
+    """As the file's own health checks ask, and the probes on Kubernetes."""
+    service = int(cluster.where["url"].rpartition(":")[2])
+    checks = [("head", 8000, service)]
+    agents = [port for name, port in cluster.ports.items() if name.startswith("agent")]
+    checks += [("worker", 52365, port) for port in agents]
+    for name, there, here in checks:
+        _, *command = SERVICES[name]["healthcheck"]["test"]
+        assert f":{there}/" in command[-1]
+        command[-1] = command[-1].replace(f":{there}/", f":{here}/")
+        done = subprocess.run(command, env=cluster.environment(name), check=False)
+        assert done.returncode == 0, command
+    assert cluster.ray("/api/gcs_healthz", headers={}).status_code == 200
+    assert httpx.get(f"{cluster.where['url']}/-/healthz", timeout=60).status_code == 200
 
 
 # --- last: it is ended ----------------------------------------------------------------------------
