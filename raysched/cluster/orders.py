@@ -67,11 +67,12 @@ def shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
     return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))
 
 
-def title_of(unit: Unit, request: SlideRequest) -> str:
-    """How the task is called in the Ray dashboard."""
+def title_of(unit: Unit, request: SlideRequest, chunks: int) -> str:
+    """How the task is called in the Ray dashboard; chunks have the numbers, from 0, that they have
+    in the job's log."""
     slide = _stem(request.slide)
     if unit.stage is Stage.SEGMENT:
-        return f"segment {slide} chunk {unit.chunk}"
+        return f"segment {slide} chunk {unit.chunk}/{chunks}"
     return f"{unit.stage} {slide}"
 
 

@@ -218,7 +218,7 @@ class Runs:
         stage, usual_s = command.unit.stage, self._settings.unit_limit_s
         most_s = limit_s(usual_s, stage, order.request, live.extent)
         live.due = asyncio.get_running_loop().time() + most_s
-        live.ref = self._sent(command, order)
+        live.ref = self._sent(live, order)
         live.answer = asyncio.wrap_future(live.ref.future())
         try:
             return await live.answer
@@ -248,10 +248,12 @@ class Runs:
                     continue
                 live.answer.cancel()
 
-    def _sent(self, command: RunUnit, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
+    def _sent(self, live: LiveRun, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
         """Have Ray begin it in its lane."""
+        command = live.command
         return tasks.run_unit.options(
-            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
+            name=title_of(command.unit, order.request, len(live.extent.chunk_tiles)),
+            **self._lanes.options(command.lane),
         ).remote(order)
 
     async def _courtesy(self, work: Callable[[tasks.Order], None], order: tasks.Order) -> None:
