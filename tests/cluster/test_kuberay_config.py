@@ -123,6 +123,26 @@ def test_the_autoscaler_of_ray_reads_what_was_meant(name: str) -> None:
 
 
 @BOTH
+def test_waiting_work_asks_for_as_many_lanes_as_the_workers_may_have(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the lanes of a worker may hold no more memory than it has."""
+    (limits,) = (each["template"]["spec"]["containers"] for each in groups(name)[1:])
+    gib = int(limits[0]["resources"]["limits"]["memory"].removesuffix("Gi"))
+    types = _derive_autoscaling_config_from_ray_cr(ray_cluster(name))["available_node_types"]
+    cpus = types["cpu"]["resources"]["CPU"]
+    told = [group["template"]["spec"]["containers"][0].get("env") for group in groups(name)]
+    told = [env for env in told if env]
+    assert len(told) == (1 if name == "raycluster.yaml" else 2)
+    for env in told:
+        for variable in env:
+            monkeypatch.setenv(variable["name"], variable["value"])
+        cluster = load_config().cluster
+        assert cluster.most_lanes == types["cpu"]["max_workers"] * cpus
+        assert cluster.lane_gb * 1e9 * cpus <= gib * 2**30
+
+
+@BOTH
 def test_ray_is_of_the_version_that_the_image_has_and_asks_for_a_token(name: str) -> None:
     spec = ray_cluster(name)["spec"]
     assert spec["rayVersion"] == ray.__version__
