@@ -10,8 +10,6 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -32,14 +30,20 @@ def redacted(text: str) -> str:
     return _SECRET.sub(r"\1_\2_...", text) if "rs" in text else text
 
 
-@contextmanager
-def about(**named: object) -> Iterator[None]:
+class about:  # noqa: N801 - used as a verb; a function with contextmanager takes twice as long
     """Say what the work inside is about; what is None is left out."""
-    token = _ABOUT.set({**now_about(), **{k: v for k, v in named.items() if v is not None}})
-    try:
-        yield
-    finally:
-        _ABOUT.reset(token)
+
+    __slots__ = ("_named", "_token")
+
+    def __init__(self, **named: object) -> None:
+        self._named = named
+
+    def __enter__(self) -> None:
+        said = {k: v for k, v in self._named.items() if v is not None}
+        self._token = _ABOUT.set({**now_about(), **said})
+
+    def __exit__(self, *_: object) -> None:
+        _ABOUT.reset(self._token)
 
 
 def now_about() -> dict[str, object]:
@@ -94,15 +98,24 @@ def exception_of(record: logging.LogRecord) -> str:
 
 
 class _Ours(logging.StreamHandler):  # type: ignore[type-arg]
-    """Told apart from handlers of others."""
+    """Told apart from handlers of others. ``asked``: form, level and stream."""
+
+    asked: tuple[object, ...] = ()
 
 
 def write_logs(form: LogFormat, level: str) -> None:
-    """Have this process write its records to stderr, from that level on; again changes the form."""
+    """Have this process write its records to stderr, from that level on; again changes the form.
+    A lane's process says so before each unit: nothing is done where it is so already, since every
+    logger of every library is told of a change."""
     root = logging.getLogger()
-    for known in [each for each in root.handlers if isinstance(each, _Ours)]:
+    ours = [each for each in root.handlers if isinstance(each, _Ours)]
+    asked = (form, level, sys.stderr)
+    if [each.asked for each in ours] == [asked]:
+        return
+    for known in ours:
         root.removeHandler(known)
     handler = _Ours(sys.stderr)
+    handler.asked = asked
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     root.addHandler(handler)
     handler.setLevel(level.upper())

@@ -354,7 +354,8 @@ def test_documented_variables_exist_in_the_settings() -> None:
     known = {"RAYSCHED_CONFIG", *(f"RAYSCHED_{name.upper()}" for name in settings)}
     for test in (ROOT / "tests").rglob("*.py"):
         known |= set(re.findall(r'os\.environ\.get\("(\w+)"\)', test.read_text()))
-    documents = [*ROOT.glob("*.md"), *(ROOT / "configs").glob("*")]
+    configs = [path for path in (ROOT / "configs").rglob("*") if path.is_file()]
+    documents = [*ROOT.glob("*.md"), *configs]
     said = {
         name.split("__")[0]
         for path in documents

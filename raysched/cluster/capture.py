@@ -16,9 +16,8 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from raysched.core.model import RunId, Stage, Unit
 from raysched.logs import exception_of, message_of, redacted
@@ -34,8 +33,7 @@ LEVEL = logging.INFO
 """From where on records are kept: below, libraries speak about themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogPlace:
+class LogPlace(NamedTuple):
     """Where what is said goes: the folder of all jobs' logs, who writes, how much."""
 
     logs: Path

@@ -19,10 +19,10 @@ usual tiles with a million cells takes a minute."""
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a job is to begin and end with: its tiles, and the cells found so far."""
+    """How much a job is to begin and end with: its tiles by chunk, and the cells found so far."""
 
     workflow: str | None = None
-    tiles: int = 0
+    chunk_tiles: tuple[int, ...] = ()
     cells: int = 0
 
     @classmethod
@@ -30,8 +30,8 @@ class Extent:
         """Of a job as the core knows it."""
         if job is None:
             return cls()
-        tiles = sum(job.progress.plan.chunk_tiles) if job.progress is not None else 0
-        return cls(job.workflow, tiles, job.cells)
+        chunk_tiles = job.progress.plan.chunk_tiles if job.progress is not None else ()
+        return cls(job.workflow, chunk_tiles, job.cells)
 
 
 def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent) -> float:
@@ -39,7 +39,8 @@ def limit_s(usual_s: float, stage: Stage, request: SlideRequest, extent: Extent)
     than usual."""
     if stage not in USUAL_PX or not isinstance(request, SegmentationRequest):
         return usual_s
-    tiles = request.chunk_tiles if stage is Stage.SEGMENT else extent.tiles
+    # All tiles are added up for the two units that do them all, not for each of the chunks.
+    tiles = request.chunk_tiles if stage is Stage.SEGMENT else sum(extent.chunk_tiles)
     cells = 0 if stage is Stage.SEGMENT else extent.cells
     much = max(tiles * request.tile_px**2 / USUAL_PX[stage], cells / USUAL_CELLS)
     return usual_s * max(1.0, much)

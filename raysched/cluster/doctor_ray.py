@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 REACH_S: Final = 5.0
 ANSWER_S: Final = 20.0
-MOST_LANES = 10_000
+MOST_LANES: Final = 10_000
+"""All of them: one that the scheduler does not tell of would count as unknown to it."""
 LOOK_AGAIN_S: Final = 5.0
 """A lane that is just being opened is known to Ray before the scheduler reports it."""
 

@@ -1,7 +1,8 @@
 """What waits for the core: events in the order of their coming, requests no more than so many.
 
 Reports (what becomes of runs, lanes and timers) are always taken in: there are never more of them
-than lanes and jobs, and a lost one would hold a lane for ever. Requests are as many as people send.
+than lanes and jobs, and a lost one would hold a lane for ever. Requests are as many as people send;
+they are counted apart, so that a thousand lanes that report at once keep nobody out.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ class Letter:
 
 
 class Mailbox:
-    """A queue of letters for one reader, in one event loop. ``most_events`` and ``most_jobs``: what
-    may wait in it before requests are refused; one that comes alone is never too large."""
+    """A queue of letters for one reader, in one event loop. ``most_events`` and ``most_jobs``: the
+    requests, and their jobs, that may wait in it before others are refused; one that comes alone
+    is never too large."""
 
     def __init__(self, most_events: int, most_jobs: int) -> None:
         self._most_events = most_events
         self._most_jobs = most_jobs
-        self._letters: deque[Letter] = deque()
+        self._letters: deque[tuple[Letter, bool]] = deque()
+        self._requests = 0
         self._jobs = 0
         self._came = asyncio.Event()
 
@@ -46,20 +49,24 @@ class Mailbox:
 
     def put(self, letter: Letter) -> None:
         """Take in a report, however many wait."""
-        self._letters.append(letter)
-        self._jobs += letter.jobs
-        self._came.set()
+        self._put(letter, False)
 
     def put_request(self, letter: Letter) -> None:
         """Take in a request. Raises ``Busy`` where too many wait; then nothing of it is kept."""
         is_crowded = self._jobs > 0 and self._jobs + letter.jobs > self._most_jobs
-        if len(self) >= self._most_events or (letter.jobs and is_crowded):
+        if self._requests >= self._most_events or (letter.jobs and is_crowded):
             raise Busy(
-                f"{len(self)} changes with {self._jobs} jobs wait to be written down already.",
+                f"{self._requests} changes with {self._jobs} jobs wait to be written down already.",
                 remedy="Nothing of this one was done: send it again in a moment.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        self.put(letter)
+        self._put(letter, True)
+
+    def _put(self, letter: Letter, is_request: bool) -> None:
+        self._letters.append((letter, is_request))
+        self._requests += is_request
+        self._jobs += letter.jobs
+        self._came.set()
 
     async def take(self, most_events: int, most_jobs: int) -> list[Letter]:
         """The next letters, in order: wait for one, then as many as there are, up to so many
@@ -75,7 +82,8 @@ class Mailbox:
         taken: list[Letter] = []
         jobs = 0
         while self._letters and len(taken) < most_events and jobs < most_jobs:
-            letter = self._letters.popleft()
+            letter, is_request = self._letters.popleft()
+            self._requests -= is_request
             taken.append(letter)
             jobs += letter.jobs
         self._jobs -= jobs
@@ -83,6 +91,7 @@ class Mailbox:
 
     def empty(self) -> list[Letter]:
         """All that waits; nothing does any more."""
-        left, self._jobs = [*self._letters], 0
+        left = [letter for letter, _ in self._letters]
         self._letters.clear()
+        self._requests = self._jobs = 0
         return left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 from pathlib import Path
 
 from raysched.cluster import tasks
@@ -15,39 +16,49 @@ from raysched.core.model import Stage, Unit, UserId
 from raysched.imaging.request import SlideRequest, read_request
 from raysched.logs import now_about
 
+KEPT = 1000
+"""Requests, slides' names and shelves that are made once: a job has thousands of chunks."""
 
-def order_of(
-    command: RunUnit, config: Config, shape: PoolSettings, most_log_bytes: int
-) -> tasks.Order:
-    """With all that the unit needs; ``shape``: of its lane; ``most_log_bytes``: of what is kept of
-    what it says."""
-    request = read_request(command.kind, command.request)
-    if command.mpp is not None:
-        request = request.model_copy(update={"mpp": command.mpp})
-    shelf = shelf_of(command.user, config)
-    most_bytes = shape.lane_gb * 1e9
-    cpus = math.ceil(shape.lane_cpus)
-    level = config.logging.level
-    place = LogPlace(config.logs, command.lane, most_log_bytes)
-    workflow = now_about().get("workflow")
-    names = tasks.Names(
-        command.user, str(workflow) if workflow else None, config.logging.format, level
-    )
-    store = None if request.stored is None else needed(object_store(config), command.unit.job)
-    return tasks.Order(
-        command.run,
-        command.unit,
-        request,
-        shelf,
-        most_bytes,
-        config.notes,
-        cpus,
-        place,
-        names,
-        command.careful,
-        store,
-        home_mark(config.state) if store is not None else "",
-    )
+
+class Orders:
+    """Makes the orders of one life. What is the same for all units of a job is made once."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._notes, self._logs = config.notes, config.logs
+        self._store = object_store(config)
+        self._shelf_of = lru_cache(KEPT)(lambda user: shelf_of(user, config))
+
+    def order_of(self, command: RunUnit, shape: PoolSettings, most_log_bytes: int) -> tasks.Order:
+        """With all that the unit needs; ``shape``: of its lane; ``most_log_bytes``: of what is kept
+        of what it says."""
+        workflow = now_about().get("workflow")
+        logging = self._config.logging
+        request = _asked(command.kind, command.request, command.mpp)
+        store = None if request.stored is None else needed(self._store, command.unit.job)
+        return tasks.Order(
+            command.run,
+            command.unit,
+            request,
+            self._shelf_of(command.user),
+            shape.lane_gb * 1e9,
+            self._notes,
+            math.ceil(shape.lane_cpus),
+            LogPlace(self._logs, command.lane, most_log_bytes),
+            tasks.Names(
+                command.user, str(workflow) if workflow else None, logging.format, logging.level
+            ),
+            command.careful,
+            store,
+            home_mark(self._config.state) if store is not None else "",
+        )
+
+
+@lru_cache(KEPT)
+def _asked(kind: str, text: str, mpp: float | None) -> SlideRequest:
+    """A job's request, with the user's answer where one was given."""
+    request = read_request(kind, text)
+    return request if mpp is None else request.model_copy(update={"mpp": mpp})
 
 
 def shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
@@ -56,9 +67,15 @@ def shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
     return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))
 
 
-def title_of(unit: Unit, request: SlideRequest) -> str:
-    """How the task is called in the Ray dashboard."""
-    slide = Path(request.slide).stem
+def title_of(unit: Unit, request: SlideRequest, chunks: int) -> str:
+    """How the task is called in the Ray dashboard; chunks have the numbers, from 0, that they have
+    in the job's log."""
+    slide = _stem(request.slide)
     if unit.stage is Stage.SEGMENT:
-        return f"segment {slide} chunk {unit.chunk}"
+        return f"segment {slide} chunk {unit.chunk}/{chunks}"
     return f"{unit.stage} {slide}"
+
+
+@lru_cache(KEPT)
+def _stem(slide: str) -> str:
+    return Path(slide).stem

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Literal
 
 import ray
 from ray.exceptions import RayError, TaskCancelledError
@@ -23,7 +25,7 @@ from raysched.cluster.fences import Fences
 from raysched.cluster.guard import was_worn
 from raysched.cluster.lanes import Lanes, Report
 from raysched.cluster.note_post import notes_at_hand
-from raysched.cluster.orders import order_of, title_of
+from raysched.cluster.orders import Orders, title_of
 from raysched.cluster.run_endings import Lost, event_of, not_begun
 from raysched.config import Config
 from raysched.core.commands import RunUnit
@@ -44,7 +46,9 @@ HALT_S = 10.0
 MARKERS_AT_ONCE = 8
 MARKER_S = 5.0
 """How long anybody waits for a marker, which is a courtesy."""
-LANE_CHECK_S = 2.0  # a task whose group is gone may never answer: look at the lane meanwhile
+LOOK_S = 2.0
+"""A task whose group is gone may never answer: so often the lanes of all runs are looked at, by one
+for all of them, since a timer for each run costs as much as the rest of it."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,11 @@ class LiveRun:
     extent: Extent
     order: tasks.Order | None = None
     ref: ray.ObjectRef[tasks.Outcome] | None = None
+    answer: asyncio.Future[tasks.Outcome] | None = None
+    due: float = math.inf
+    """When it hangs, in the event loop's time."""
+    given_up: Literal["its lane is gone", "it hangs"] | None = None
+    """Why its answer is waited for no longer."""
     follower: asyncio.Task[None] | None = None
     stopper: asyncio.Task[None] | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,10 +76,12 @@ class Runs:
     def __init__(self, config: Config, lanes: Lanes, fences: Fences, report: Report) -> None:
         self._config = config
         self._settings = config.cluster
+        self._orders = Orders(config)
         self._lanes = lanes
         self._fences = fences
         self._report = report
         self._live: dict[RunId, LiveRun] = {}
+        self._looking: asyncio.Task[None] | None = None
         # The state folder may hang, too: threads of their own keep that from all others.
         self._markers = ThreadPoolExecutor(MARKERS_AT_ONCE, thread_name_prefix="markers")
 
@@ -78,6 +89,8 @@ class Runs:
         """Submit a unit into its lane and follow it to its end."""
         unit = command.unit
         live = self._live[command.run] = LiveRun(command, extent)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
         names = {"user": command.user, "workflow": extent.workflow, "job": unit.job}
         with about(**names, attempt=unit.attempt, run=command.run):
             live.follower = asyncio.create_task(self._follow(command, live))
@@ -110,6 +123,8 @@ class Runs:
 
     async def abandon(self) -> None:
         """Kill what still runs, without reports: the life is over."""
+        if self._looking is not None:
+            self._looking.cancel()
         for live in self._live.values():
             for task in (live.follower, live.stopper):
                 if task is not None:
@@ -154,7 +169,7 @@ class Runs:
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
         shape = self._lanes.shape(command.lane)
-        live.order = order = order_of(command, self._config, shape, most_bytes)
+        live.order = order = self._orders.order_of(command, shape, most_bytes)
         if (ending := await self._before(command, live, order.request)) is not None:
             return ending
         for _ in range(MOST_WORN):
@@ -200,26 +215,46 @@ class Runs:
         self, command: RunUnit, live: LiveRun, order: tasks.Order
     ) -> tasks.Outcome | Lost:
         """What one process answers. Raises ``RayError`` where it died."""
-        live.ref = tasks.run_unit.options(
-            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
-        ).remote(order)
-        answer = asyncio.ensure_future(_get(live.ref))
-        loop = asyncio.get_running_loop()
         stage, usual_s = command.unit.stage, self._settings.unit_limit_s
-        most_s, begun = limit_s(usual_s, stage, order.request, live.extent), loop.time()
+        most_s = limit_s(usual_s, stage, order.request, live.extent)
+        live.due = asyncio.get_running_loop().time() + most_s
+        live.ref = self._sent(live, order)
+        live.answer = asyncio.wrap_future(live.ref.future())
+        try:
+            return await live.answer
+        except asyncio.CancelledError:
+            if live.given_up is None:
+                raise
+        if live.given_up == "it hangs":
+            log.warning("Run %s hangs; its lane is replaced.", command.run)
+            ray.cancel(live.ref, force=True)
+            await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
+            return hung(command.unit, most_s)
+        return Lost(live.given_up)
+
+    async def _look(self) -> None:
+        """Again and again, give up the answers that may never come, until cancelled."""
+        now = asyncio.get_running_loop().time
         while True:
-            done, _ = await asyncio.wait({answer}, timeout=min(LANE_CHECK_S, most_s))
-            if done:
-                return answer.result()
-            if not self._lanes.has(command.lane):
-                answer.cancel()
-                return Lost("its lane is gone")
-            if loop.time() - begun > most_s:
-                log.warning("Run %s hangs; its lane is replaced.", command.run)
-                answer.cancel()
-                ray.cancel(live.ref, force=True)
-                await self._lanes.give_up(command.lane)  # whatever hangs in there, also before it
-                return hung(command.unit, most_s)
+            await asyncio.sleep(min(LOOK_S, self._settings.unit_limit_s))
+            for live in self._live.values():
+                if live.answer is None or live.answer.done():
+                    continue
+                if not self._lanes.has(live.command.lane):
+                    live.given_up = "its lane is gone"
+                elif now() > live.due:
+                    live.given_up = "it hangs"
+                else:
+                    continue
+                live.answer.cancel()
+
+    def _sent(self, live: LiveRun, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
+        """Have Ray begin it in its lane."""
+        command = live.command
+        return tasks.run_unit.options(
+            name=title_of(command.unit, order.request, len(live.extent.chunk_tiles)),
+            **self._lanes.options(command.lane),
+        ).remote(order)
 
     async def _courtesy(self, work: Callable[[tasks.Order], None], order: tasks.Order) -> None:
         """Something about a marker, waited for only for a moment."""
@@ -242,11 +277,6 @@ class Runs:
             ray.cancel(live.ref, force=True)
             await asyncio.sleep(DEAF_S)
             await self._lanes.give_up(live.command.lane)
-
-
-async def _get(ref: ray.ObjectRef[tasks.Outcome]) -> tasks.Outcome:
-    outcome: tasks.Outcome = await ref
-    return outcome
 
 
 # Markers are a courtesy: where none can be placed, the run is interrupted and then killed, and one

@@ -179,17 +179,16 @@ def order_here(order: Order) -> Order:
     if (own := node_cache()) is not None:
         store = dataclasses.replace(store, folder=own.absolute() / "node")
     if home_mark(order.notes.parent) == order.home:
-        return dataclasses.replace(order, store=store)
+        return order._replace(store=store)
     import ray  # the command line asks for a store without it
 
     shelf = store.folder / "shelf" / order.shelf.folder.name
     lane = f"{order.log.lane}-{ray.get_runtime_context().get_node_id()[:8]}"
-    return dataclasses.replace(
-        order,
+    return order._replace(
         store=store,
         notes=store.folder / "notes",
-        shelf=dataclasses.replace(order.shelf, folder=shelf),
-        log=dataclasses.replace(order.log, logs=store.folder / "logs", lane=lane),
+        shelf=order.shelf._replace(folder=shelf),
+        log=order.log._replace(logs=store.folder / "logs", lane=lane),
         home="",
     )
 

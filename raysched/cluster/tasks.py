@@ -16,8 +16,9 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import ray
 
@@ -55,16 +56,17 @@ _warm: set[str] = set()
 """Engines that this process has loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShelfPlace:
+# An order is a tuple of tuples: as dataclasses they take Ray ten times as long to pickle.
+
+
+class ShelfPlace(NamedTuple):
     """Where a user's shelf is, and how much it may hold; 0: nothing is used again."""
 
     folder: Path
     most_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """Whose work it is, and how processes write their logs."""
 
     user: str
@@ -73,8 +75,7 @@ class Names:
     level: str
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One unit to do, with all that it needs.
 
     ``shelf``: what the user's jobs have left. ``most_bytes`` is what the process may hold; if it
@@ -243,11 +244,15 @@ def _settle_in() -> None:
     raylet, or as soon as that says so. When the scheduler dies its raylet ends what it had under
     way, and gives a lane's CPUs back when that is gone. Ray's own handler for it never runs while
     a process waits for work; the raylet then kills it after 5 s, in which the lane stands still."""
-    end_with_raylet()
+    _end_with_raylet()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Linux keeps this for each thread; threads that this one starts have it from it.
     os.setpriority(os.PRIO_PROCESS, 0, max(LANE_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+_end_with_raylet = cache(end_with_raylet)
+"""Once for each process: the kernel keeps it, and who the parent is costs half a millisecond."""
 
 
 def _may_pass(error: RayschedError, stage: Stage) -> bool:

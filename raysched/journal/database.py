@@ -217,13 +217,18 @@ def log_of(path: Path) -> Path:
 def _insert(db: duckdb.DuckDBPyConnection, group: Group) -> None:
     """One transaction. (As Arrow the columns would go over faster, but to take them DuckDB imports
     pandas wherever that is installed: 0.6 s and 60 MB in every process that writes.)"""
-    names = ("ats", "kinds", "versions", "jobs", "bodies", "decided")
-    columns = _columns(names, group.rows) | {"first": group.first, "epoch": group.epoch}
+    append = sql(Statement.APPEND_ONE if len(group.rows) == 1 else Statement.APPEND)
+    columns = {"first": group.first, "epoch": group.epoch}
+    if len(group.rows) == 1:
+        columns |= group.rows[0]._asdict()
+    else:
+        names = ("ats", "kinds", "versions", "jobs", "bodies", "decided")
+        columns |= _columns(names, group.rows)
     if not group.archived:
-        db.execute(sql(Statement.APPEND), columns)
+        db.execute(append, columns)
         return
     db.execute("BEGIN")
-    db.execute(sql(Statement.APPEND), columns)
+    db.execute(append, columns)
     db.execute(sql(Statement.APPEND_ARCHIVE), _columns(ArchiveRow._fields, group.archived))
     db.execute("COMMIT")
 

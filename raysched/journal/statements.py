@@ -14,6 +14,7 @@ class Statement(StrEnum):
     WHERE_IT_ENDS = "where_it_ends"
     NEXT_EPOCH = "next_epoch"
     APPEND = "append"
+    APPEND_ONE = "append_one"
     APPEND_ARCHIVE = "append_archive"
     REPLAY = "replay"
     REPLAY_FORMAT_1 = "replay_format_1"

@@ -12,7 +12,7 @@ from raysched.errors import EngineFailed, SlideUnreadable
 from raysched.imaging.engine import Engine, Labels, Rgb, batch_of, engine_code, load_engine
 from raysched.imaging.geometry import Tile
 from raysched.imaging.plan import SlidePlan
-from raysched.imaging.planning import content_hash, plan_work
+from raysched.imaging.planning import content_hash
 from raysched.imaging.segment import find_labels, measure_tile
 from raysched.imaging.slide import Slide, open_slide
 from raysched.results.care import is_careful
@@ -28,11 +28,12 @@ class ChunkLabels:
     """The labels of a chunk's tiles: what an earlier job of the user found under a plan that finds
     the same, else what the engine finds now."""
 
-    def __init__(self, plan: SlidePlan, chunk: int, engine: Engine, shelf: Shelf) -> None:
+    def __init__(self, staged: Staged[SlidePlan], chunk: int, engine: Engine, shelf: Shelf) -> None:
         self.engine = engine
-        self._plan = plan
+        self._plan = staged.plan
         self._shelf = shelf
-        self._key = f"{content_hash([plan_work(plan), engine_code(plan.engine)])}/{chunk:06d}"
+        work = content_hash([staged.work, engine_code(staged.plan.engine)])
+        self._key = f"{work}/{chunk:06d}"
         content = shelf.take(LABELS, self._key)
         self._packed: dict[int, PackedLabels] = unpack_tiles(content) if content else {}
         self.all_known = bool(content)
@@ -91,7 +92,7 @@ def write_chunk(
     raise. Raises ``EngineFailed``.
     """
     engine = planned_engine(staged.plan)
-    labels = ChunkLabels(staged.plan, chunk, engine, shelf)
+    labels = ChunkLabels(staged, chunk, engine, shelf)
     indices = staged.plan.chunks[chunk]
     wanted = [index for index in indices if earlier is None or not earlier.has(index)]
     tiles = [staged.plan.tile(index) for index in wanted]

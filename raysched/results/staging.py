@@ -18,8 +18,10 @@ import hashlib
 import io
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,13 +31,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raysched.errors import SlideChanged, StorageFailed
 from raysched.imaging.plan import SlidePlan, TissuePlan
-from raysched.imaging.planning import plan_fingerprint
+from raysched.imaging.planning import plan_fingerprint, plan_work
 from raysched.imaging.slide import file_state, slide_sha256
 from raysched.imaging.tissue import TissueMask
 from raysched.results.chunks import ChunkStore
 from raysched.results.storage import Disk
 
 PLAN, TISSUE, PICTURE, PLANNED = "plan.json", "tissue.npz", "tissue.png", "planned.json"
+PLANS_KEPT = 4
+"""Plans that a process holds ready: a lane does chunks of as many jobs in turn, and reading a plan
+anew for each of n chunks takes time that grows with n squared."""
 
 
 P = TypeVar("P", SlidePlan, TissuePlan)
@@ -59,12 +64,13 @@ class PlanReceipt(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Staged(Generic[P]):
-    """A plan read back from its staging folder."""
+    """A plan read back from its staging folder. ``work``: see ``plan_work``; "" of tissue."""
 
     folder: Path
     receipt: PlanReceipt
     plan: P
     tissue: TissueMask
+    work: str
 
     def chunks(self, disk: Disk) -> ChunkStore:
         """The finished chunks of this plan."""
@@ -146,16 +152,34 @@ def load_any_plan(folder: Path, kind: type[P]) -> Staged[P]:
     or its parts do not belong together (a new plan is being written).
     """
     try:
-        receipt = PlanReceipt.model_validate_json((folder / PLANNED).read_bytes())
-        plan = kind.model_validate_json((folder / PLAN).read_bytes())
-        packed = (folder / TISSUE).read_bytes()
+        files = [(folder / name).read_bytes() for name in (PLANNED, PLAN, TISSUE)]
+        receipt, plan, tissue, work = _understood(kind, *files)
     except (FileNotFoundError, ValidationError) as error:
         raise _unplanned(folder, "is missing or incomplete") from error
+    except _NotOne as error:
+        raise _unplanned(folder, str(error)) from error
+    # Engines are given the context: what one of them changes there stays with this reading.
+    own = {"context": deepcopy(plan.context)} if isinstance(plan, SlidePlan) else {}
+    return Staged(folder, receipt, plan.model_copy(update=own), tissue, work)
+
+
+class _NotOne(Exception):
+    """The parts do not belong together."""
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _understood(
+    kind: type[P], planned: bytes, text: bytes, packed: bytes
+) -> tuple[PlanReceipt, P, TissueMask, str]:
+    """What the bytes of a staging folder's files say: always the same, so it is kept."""
+    receipt = PlanReceipt.model_validate_json(planned)
+    plan = kind.model_validate_json(text)
     if plan_fingerprint(plan) != receipt.fingerprint:
-        raise _unplanned(folder, "does not match its receipt")
+        raise _NotOne("does not match its receipt")
     if hashlib.sha256(packed).hexdigest() != receipt.tissue_sha256:
-        raise _unplanned(folder, "has another tissue mask than its receipt says")
-    return Staged(folder, receipt, plan, unpack_tissue(packed))
+        raise _NotOne("has another tissue mask than its receipt says")
+    work = plan_work(plan) if isinstance(plan, SlidePlan) else ""
+    return receipt, plan, unpack_tissue(packed), work
 
 
 def _unplanned(folder: Path, what: str) -> StorageFailed:

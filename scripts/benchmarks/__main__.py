@@ -9,11 +9,18 @@ from pathlib import Path
 
 from figures import HEADER
 
-NAMES = sorted(
-    path.stem
-    for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"__main__", "figures", "driver", "slides", "made_up", "looked_at"}
-)
+HELPERS = {
+    "__main__",
+    "bench_engines",
+    "driver",
+    "figures",
+    "looked_at",
+    "made_up",
+    "many_lanes",
+    "raylets",
+    "slides",
+}
+NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in HELPERS)
 
 
 def main() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from bench_engines import installed
 from figures import Figure
 
 from raysched.config import Config, load_config
@@ -67,7 +66,11 @@ NAMES = ("holding", "spinning", "preparing", "raising")
 
 def measure() -> Iterator[Figure]:
     """Each state on a warm cluster of one lane, beside bare Ray. About three minutes."""
-    with tempfile.TemporaryDirectory() as name, _engines(Path(name) / "engines"):
+    engines = {each: each.capitalize() for each in NAMES}
+    with (
+        tempfile.TemporaryDirectory() as name,
+        installed(Path(name) / "engines", "spinning_engines", ENGINES, engines),
+    ):
         folder = Path(name)
         config = load_config(
             state=folder / "state",
@@ -302,22 +305,3 @@ def _bare(loop: str, *, force: bool) -> float:
     time.sleep(3.0)  # it is compiled first
     ray.cancel(ref, force=force)
     return _free_after(pids)
-
-
-@contextmanager
-def _engines(folder: Path) -> Iterator[None]:
-    """Installs the engines as a package, for this process and those that it starts."""
-    info = folder / "spinning-1.dist-info"
-    info.mkdir(parents=True)
-    (folder / "spinning_engines.py").write_text(ENGINES)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: spinning\nVersion: 1\n")
-    points = [f"{name} = spinning_engines:{name.capitalize()}" for name in NAMES]
-    (info / "entry_points.txt").write_text("\n".join(["[raysched.engines]", *points]))
-    sys.path.insert(0, str(folder))
-    known = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (str(folder), known) if part)
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        os.environ["PYTHONPATH"] = known

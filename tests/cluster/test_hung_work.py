@@ -57,7 +57,7 @@ def test_a_unit_has_time_for_what_it_has_to_do(
     request = SegmentationRequest(
         slide="/s.svs", out="/out", chunk_tiles=chunk_tiles, tile_px=tile_px
     )
-    assert limit_s(600.0, stage, request, Extent(None, tiles, cells)) == 600.0 * times
+    assert limit_s(600.0, stage, request, Extent(None, (tiles,), cells)) == 600.0 * times
     mask = TissueRequest(slide="/s.svs", out="/out")
     assert limit_s(600.0, stage, mask, Extent()) == 600.0
 

@@ -49,6 +49,21 @@ def test_a_request_beyond_the_limit_is_refused_and_a_report_never_is() -> None:
     asyncio.run(work())
 
 
+def test_reports_that_wait_keep_no_request_out() -> None:
+    async def work() -> None:
+        box = Mailbox(1, 100)
+        reports = [TimePassed(float(n)) for n in range(3)]
+        for each in reports:
+            box.put(letter(each))
+        request = workflow("a")
+        box.put_request(letter(request))
+        with pytest.raises(Busy):
+            box.put_request(letter(workflow("b")))
+        assert await taken(box) == [*reports, request]
+
+    asyncio.run(work())
+
+
 def test_workflows_are_bounded_by_their_jobs_and_one_alone_is_never_too_large() -> None:
     async def work() -> None:
         box = Mailbox(100, 10)

@@ -154,6 +154,21 @@ def test_a_kill_between_any_two_changes_while_planning_loses_nothing(attempt: At
         assert np.array_equal(again.tissue.mask, staged.tissue.mask)
 
 
+def test_a_plan_is_understood_once_and_what_an_engine_does_to_its_context_is_forgotten(
+    attempt: Attempt,
+) -> None:
+    attempt.plan()
+    first = load_plan(attempt.staging)
+    context = {**first.plan.context}
+    first.plan.context["spoilt"] = True
+    again = load_plan(attempt.staging)
+    assert again.plan.chunks is first.plan.chunks
+    assert again.plan.context == context
+    other = first.plan.model_copy(update={"chunks": first.plan.chunks[:1], "context": context})
+    save_plan(attempt.staging, FreshPlan(attempt.job, other, first.tissue, None, 1.0, ""), Disk())
+    assert load_plan(attempt.staging).plan == other
+
+
 def test_a_plan_that_is_not_whole_is_refused(attempt: Attempt) -> None:
     attempt.plan()
     (attempt.staging / "tissue.npz").write_bytes(b"")
