@@ -12,18 +12,17 @@ from raysched.core.state import State
 class Idling:
     """Remembers since when each lane was idle whenever it was looked at."""
 
-    def __init__(self, long_s: float) -> None:
-        self._long_s = long_s
+    def __init__(self) -> None:
         self._since: dict[PoolName, dict[LaneId, float]] = {}
 
-    def noted(self, name: PoolName, state: State, now: float) -> list[LaneId]:
-        """The lanes of a pool that are idle now and have been for long. The core gives work to
-        the one used last: those that are not needed are never used in between."""
+    def noted(self, name: PoolName, state: State, now: float) -> dict[LaneId, float]:
+        """The lanes of a pool that are idle now, with how long they were, in seconds. The core
+        gives work to the one used last: those that nobody needs are never used in between."""
         pool = state.pools.get(name)
         before = self._since.get(name, {})
         idle = pool.idle if pool is not None else {}
         since = self._since[name] = {lane: before.get(lane, now) for lane in idle}
-        return [lane for lane, at in since.items() if now - at >= self._long_s]
+        return {lane: now - at for lane, at in since.items()}
 
 
 def quietest(lanes: Iterable[LaneId], groups: Mapping[LaneId, Group], home: str) -> list[LaneId]:

@@ -121,7 +121,7 @@ class Lanes:
         self._away: frozenset[NodeId] = frozenset()
         self._told: tuple[int, int, tuple[PoolCount, ...]] = (0, 0, ())
         self._home = ""
-        self._idling = Idling(config.cluster.idle_lane_s)
+        self._idling = Idling()
         self._boots: dict[LaneId, str] = {}
         self._kills: dict[str, int] = {}
         self._spares = Spares(config, self._lasting_places)
@@ -261,7 +261,8 @@ class Lanes:
             idle = self._idling.noted(name, self._state(), now)
             beyond = max(0, self._open_in(name) - count.wanted)
             for lane in quietest(idle, seen.groups, self._home)[:beyond]:
-                await self._close(lane, "nobody needs it")
+                if idle[lane] >= self._settings.idle_lane_s:
+                    await self._close(lane, "nobody needs it")
         elif count.lacks:  # a node that has it would make room
             return
         if now < pace.asks_again_at:

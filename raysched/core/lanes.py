@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from raysched.core.commands import ReleaseLane
 from raysched.core.events import LaneClosing, LaneLost, LaneOpened, LanesCounted, RunLost
-from raysched.core.locality import forget_node
+from raysched.core.locality import forget_nodes
 from raysched.core.model import MAIN, PoolCount
 from raysched.core.reports import apply_lost
 from raysched.core.state import Site, State
@@ -58,7 +58,7 @@ def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
     del state.lanes[event.lane]
     site = state.sites.pop(event.lane)
     state.pools[site.pool].idle.pop(event.lane, None)
-    forget_node(state, site.node)
+    forget_nodes(state)
 
 
 def check_counted(state: State, event: LanesCounted) -> bool:

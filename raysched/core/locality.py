@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from raysched.core.model import SOMEWHERE, LaneId, NodeId
+from raysched.core.model import SOMEWHERE, LaneId
 from raysched.core.state import Job, Pool, State
 
 MOST_SLIDES = 1000
@@ -32,13 +32,14 @@ def note_staged(state: State, job: Job, lane: LaneId) -> None:
     nodes[node] = None
 
 
-def forget_node(state: State, node: NodeId) -> None:
-    """A node has lost its last lane: nobody will look for anything there."""
-    if any(site.node == node for site in state.sites.values()):
-        return
-    for slide in [slide for slide, nodes in state.staged.items() if node in nodes]:
-        del state.staged[slide][node]
-        if not state.staged[slide]:
+def forget_nodes(state: State) -> None:
+    """A lane was lost. Of nodes without lanes, also those that went while no scheduler lived,
+    nobody will look for anything."""
+    there = {site.node for site in state.sites.values()}
+    for slide, nodes in list(state.staged.items()):
+        for node in [node for node in nodes if node not in there]:
+            del nodes[node]
+        if not nodes:
             del state.staged[slide]
 
 

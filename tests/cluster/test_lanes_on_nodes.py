@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from autoscaled import open_autoscaled
 from driving import USER
 from many_nodes import Nodes, busy_on, open_nodes, spread
 from ray._raylet import GcsClient
@@ -137,6 +138,22 @@ def test_waiting_work_asks_for_lanes_and_idle_ones_are_given_back(
         view = nodes.until_spread(1)
         assert added.node_id not in view.places.values()
         assert pending_groups() == 0
+
+
+def test_waiting_work_has_ray_s_autoscaler_start_a_node_and_idle_lanes_let_it_go(
+    tmp_path: Path, sample_slide: Path
+) -> None:
+    with open_autoscaled(tmp_path, 1, most_lanes=2, idle_lane_s=2.0) as nodes:
+        nodes.until_spread(1)
+        assert nodes.seen().nodes_alive == 1
+        job = nodes.submit(sample_slide, tile_px=64, chunk_tiles=1).job
+        view = nodes.until_spread(1, 1)
+        (started,) = [each.node for each in view.nodes if not each.holds_state]
+        nodes.until_seen(lambda view: busy_on(view, started) == 1)
+        asyncio.run(nodes.gateway.cancel(USER, job))
+        view = nodes.until_spread(1)
+        assert started not in view.places.values()
+        nodes.until_seen(lambda view: view.nodes_alive == 1)
 
 
 def pending_groups() -> int:

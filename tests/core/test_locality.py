@@ -79,6 +79,17 @@ def test_a_node_without_lanes_is_forgotten() -> None:
     assert c.core.state.staged == {}
 
 
+def test_a_node_that_went_while_no_scheduler_lived_is_forgotten_with_the_next_lane() -> None:
+    c = two_nodes(lanes=1)
+    c.submit("ann", of_slide("a", "lung"))
+    c.run()
+    c.restart()
+    for number in range(2):
+        c.tell(LaneOpened(c.now, LaneId(f"left {number}"), NodeId("left")))
+    c.tell(LaneLost(c.now, LaneId("left 1"), "given back"))
+    assert c.core.state.staged == {"lung": {NodeId("left"): None}}
+
+
 def test_the_slides_worked_on_last_are_remembered_and_no_more() -> None:
     c = two_nodes(lanes=1)
     c.after_event = lambda _: None

@@ -134,10 +134,8 @@ LANES = (
         "a_dead_node_has_slides",
         "A node that is gone is remembered for each slide that was ever there.",
         "locality.py",
-        "        del state.staged[slide][node]\n"
-        "        if not state.staged[slide]:\n"
-        "            del state.staged[slide]\n",
-        "        pass\n",
+        "            del nodes[node]\n        if not nodes:\n",
+        "            pass\n        if not nodes:\n",
         "test_locality.py::test_a_node_without_lanes_is_forgotten",
     ),
 )
