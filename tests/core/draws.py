@@ -88,7 +88,7 @@ TO_BE_MET = {
 
 NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 SETTINGS = settings(
-    max_examples=20_000 if NIGHTLY else 300,
+    max_examples=20_000 if NIGHTLY else 400,
     stateful_step_count=200 if NIGHTLY else 80,
     derandomize=not NIGHTLY,
     deadline=None,

@@ -342,7 +342,10 @@ class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
     def try_all_again(self) -> None:
         for name, job in list(self.model.jobs.items()):
             if job.state is JobState.FAILED:
-                self.tell(JobRetryRequested(self.now, UserId(job.user), JobId(name)))
+                key = self.name("key")
+                asked = JobRetryRequested(self.now, UserId(job.user), JobId(name), key)
+                if self.tell(asked):
+                    self.tell(asked)  # the person clicks twice
 
     def go_on(self, seconds: float) -> bool:
         """The next run ends well, or a person answers, or time passes to the wake-up; if any."""
