@@ -26,6 +26,7 @@ from raysched.cluster import tasks
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.life import Life
 from raysched.cluster.news import Mark, news_of
+from raysched.cluster.processes import collect_seldom
 from raysched.cluster.runs import Runs
 from raysched.config import Config, load_config
 from raysched.core.commands import RunUnit
@@ -130,6 +131,7 @@ class MadeUpLife(Life):
 
 def simulated() -> Iterator[Figure]:
     """More and more lanes, until they wait. The best that kept up is told last."""
+    collect_seldom()  # as the actor does
     best, most = 0, 0.0
     for lanes in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
@@ -181,10 +183,10 @@ async def _measured(folder: Path, lanes: int) -> Measured:
     seconds = time.perf_counter() - begun
     events, cpu = life.events - events, time.process_time() - cpu
     lags_s = [*pace.lags_s]
-    watching.cancel()
-    living.cancel()
-    with suppress(asyncio.CancelledError):
-        await living
+    for each in (watching, living):
+        each.cancel()
+        with suppress(asyncio.CancelledError):
+            await each
     return Measured(events / seconds, lags_s, cpu / seconds)
 
 
