@@ -51,8 +51,8 @@ def end_with_raylet() -> None:
 
 
 def collect_seldom() -> None:
-    """Have Python look for cycles once in fifty thousand new objects, not in 700: of the scheduler's
-    many thousand that wait none is one, and looking at them took a sixth of its CPU time."""
+    """Have Python look for cycles once in fifty thousand new objects, not in 700: the scheduler has
+    many thousand that wait, and looking at them took a sixth of its CPU time."""
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
 
 
