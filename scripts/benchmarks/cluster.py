@@ -126,7 +126,8 @@ class Seen:
         return total
 
     def cycle_s(self, begin: float, end: float) -> float:
-        """Seconds from one end of a chunk in a lane to the next: of the fastest tenth the slowest."""
+        """Seconds from one end of a chunk in a lane to the next: the slowest of the fastest
+        tenth."""
         gaps = [
             later - earlier
             for ends in self.ends.values()

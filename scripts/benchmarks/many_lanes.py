@@ -68,12 +68,14 @@ class Pace:
 
 
 class MadeUpLanes(Lanes):
-    """Names that are open from the start."""
+    """Names that are open once there is work for all of them."""
 
     many = 0
+    work_is_there = asyncio.Event()
 
     async def keep(self) -> None:
         """Report them, and no more."""
+        await self.work_is_there.wait()
         names = [LaneId(f"raysched-lane-{n}") for n in range(self.many)]
         await self._report(lambda at: LanesCounted(at, self.many, self.many))
         self._groups |= dict.fromkeys(names)  # type: ignore[arg-type]
@@ -162,17 +164,24 @@ class Measured:
 
 
 async def _measured(folder: Path, lanes: int) -> Measured:
-    MadeUpLanes.many, MadeUpRuns.pace = lanes, (pace := Pace())
+    MadeUpLanes.many, MadeUpLanes.work_is_there = lanes, asyncio.Event()
+    MadeUpRuns.pace = pace = Pace()
     config = load_config(
         state=folder,
         cluster={"address": None, "spare_process": False},
-        scheduling={"max_running_jobs": 64, "max_active_users": USERS, "max_jobs_per_user": 1000},
+        scheduling={
+            "max_running_jobs": 64,
+            "max_active_users": USERS,
+            "max_jobs_per_user": 1000,
+            "first_tile_estimate_s": UNIT_S / 4,  # turns are fair from the first chunk on
+        },
     )
     life = await MadeUpLife.begin(config, lambda *_: None)
     living = asyncio.create_task(life.run(asyncio.Event()))
     watching = asyncio.create_task(_watch(life))
     for number in range(USERS):
         await life.post(_workflow(number))
+    MadeUpLanes.work_is_there.set()
     deadline = time.monotonic() + 60
     while len(pace.due) < lanes and time.monotonic() < deadline:
         await asyncio.sleep(0.1)

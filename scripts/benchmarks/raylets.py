@@ -47,7 +47,7 @@ def raylets(cpus: int, namespace: str) -> Iterator[str]:
 
     ensure_token_if_auth_enabled(None, create_token_if_missing=True)
     before = os.environ.get("RAY_TMPDIR")
-    # Of its own, so that nobody else on the machine finds this cluster by chance; short, for sockets.
+    # Of its own, so that nobody on the machine finds this cluster by chance; short, for sockets.
     own = os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rs-", dir="/tmp")
     head = {
         "num_cpus": 0,
@@ -116,7 +116,7 @@ class Loop:
         ]
 
     def cycle_s(self, seconds: float) -> float:
-        """Seconds from one end of a task in a group to the next: of the fastest tenth the slowest,
+        """Seconds from one end of a task in a group to the next: the slowest of the fastest tenth,
         which is what it takes where nothing else is in the way."""
         return quantiles([gap for gaps in self._gaps(seconds) for gap in gaps], n=10)[0]
 
