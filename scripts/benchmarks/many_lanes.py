@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from statistics import median, quantiles
 from typing import Any
 
@@ -38,6 +39,8 @@ from raysched.results.outcomes import Planned, Receipt
 COUNTS = (64, 250, 500, 1000, 1500, 2000, 4000)
 AIM = 1000
 UNIT_S = 0.25
+SPREAD = 0.6, 1.4
+"""Of that, the quickest and the slowest."""
 KEEPS_UP = 0.95
 """Of the ideal: a lane waits for 13 ms then between two chunks."""
 USERS, JOBS_EACH, CHUNKS = 10, 4, 20_000
@@ -53,13 +56,17 @@ class Pace:
     due: dict[LaneId, float] = field(default_factory=dict)
     lags_s: list[float] = field(default_factory=list)
     sent: int = 0
+    chance: Random = field(default_factory=lambda: Random(0))
 
-    def begin(self, lane: LaneId, now: float) -> None:
-        """A unit was sent to a lane."""
+    def begin(self, lane: LaneId, now: float) -> float:
+        """A unit was sent to a lane; how long it takes there. Units differ, as tiles do: else all
+        lanes would end at once, again and again."""
         if (due := self.due.get(lane)) is not None:
             self.lags_s.append(now - due)
-        self.due[lane] = now + UNIT_S
+        seconds = UNIT_S * self.chance.uniform(*SPREAD)
+        self.due[lane] = now + seconds
         self.sent += 1
+        return seconds
 
     def forget(self) -> None:
         """What was before is not measured."""
@@ -110,9 +117,9 @@ class MadeUpRuns(Runs):
     def _sent(self, command: RunUnit, order: tasks.Order) -> Any:
         loop = asyncio.get_running_loop()
         pickle.dumps(order)
-        self.pace.begin(command.lane, loop.time())
+        seconds = self.pace.begin(command.lane, loop.time())
         answer, said = MadeUpRef(), _ANSWERS[command.unit.stage]
-        loop.call_later(UNIT_S, lambda: answer.ended(said))
+        loop.call_later(seconds, lambda: answer.ended(said))
         return answer
 
     async def abandon(self) -> None:
