@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,6 +31,7 @@ from pydantic_settings import (
 )
 
 from raysched.core.limits import Limits
+from raysched.core.model import MAIN, PoolName
 from raysched.errors import InvalidSetting, faults_in_words
 from raysched.logs import LogFormat
 
@@ -33,15 +42,37 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ClusterSettings(Section):
-    """How Ray is used."""
+class PoolSettings(Section):
+    """Lanes of one shape, and how many of them. ``most_lanes``: up to so many are asked for while
+    work waits, also where there is no room yet, and given back when idle, but for ``lanes``."""
 
-    address: str | None = None
-    namespace: str = "raysched"
     lanes: int | None = Field(default=None, ge=1, le=4096)
+    most_lanes: int | None = Field(default=None, ge=1, le=4096)
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
     lane_gpus: float = Field(default=0.0, ge=0, le=8)
     lane_gb: float = Field(default=8.0, ge=1.5)
+
+    @model_validator(mode="after")
+    def _no_fewer_than_kept(self) -> PoolSettings:
+        if self.most_lanes is not None and self.most_lanes < (self.lanes or 1):
+            raise ValueError("most_lanes: must be at least lanes, which are always kept")
+        return self
+
+
+class EnginePool(PoolSettings):
+    """Lanes for some engines alone. Its name is part of its lanes' names."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    engines: tuple[str, ...] = Field(min_length=1)
+
+
+class ClusterSettings(PoolSettings):
+    """How Ray is used. Its own lanes are those of all engines that no pool names."""
+
+    address: str | None = None
+    namespace: str = "raysched"
+    pools: tuple[EnginePool, ...] = ()
+    idle_lane_s: float = Field(default=60.0, ge=1)
     spare_process: bool | None = None
     unit_limit_s: float = Field(default=600.0, gt=0)
     lane_ready_s: float = Field(default=120.0, gt=0)
@@ -52,6 +83,27 @@ class ClusterSettings(Section):
     max_watchers: int = Field(default=2000, ge=1)
     max_waiting_events: int = Field(default=1000, ge=1)
     max_waiting_jobs: int = Field(default=20_000, ge=1)
+
+    @field_validator("pools")
+    @classmethod
+    def _told_apart(cls, pools: tuple[EnginePool, ...]) -> tuple[EnginePool, ...]:
+        for what, used in (
+            ("name", [pool.name for pool in pools]),
+            ("engine", [engine for pool in pools for engine in pool.engines]),
+        ):
+            if twice := next((each for each in used if used.count(each) > 1), None):
+                raise ValueError(f"{what} {twice!r} is in two pools")
+        return pools
+
+    def shapes(self) -> dict[PoolName, PoolSettings]:
+        """All pools in the order in which they take room: the main one has what is left."""
+        named: dict[PoolName, PoolSettings] = {PoolName(pool.name): pool for pool in self.pools}
+        return named | {MAIN: self}
+
+    def pool_of(self, engine: str | None) -> PoolName:
+        """Where the work of an engine runs; None: of work without one."""
+        pools = (pool.name for pool in self.pools if engine in pool.engines)
+        return PoolName(next(pools, MAIN))
 
 
 class ServeSettings(Section):

@@ -283,6 +283,12 @@ class ClusterUnreachable(ClusterError):
     code = "cluster_unreachable"
 
 
+class ClusterRefused(ClusterUnreachable):
+    """The Ray cluster at the address wants a token that this process has not."""
+
+    code = "cluster_refused"
+
+
 class OtherVersion(ClusterError):
     """The scheduler that runs is of another version."""
 

@@ -119,7 +119,7 @@ class Job(Shown):
         folders = () if in_full else (Path(request.slide).parent, Path(request.out).parent)
         return cls(
             **{name: getattr(view, name) for name in AS_IN_THE_VIEW},
-            **request.model_dump(exclude={"slide", "out"}),
+            **request.model_dump(exclude={"slide", "out", "stored"}),
             id=view.job,
             slide=Path(request.slide).name,
             why=Why.of(view.explanation, folders),

@@ -114,12 +114,14 @@ def harmless(value: object) -> object:
 
 class Node(Shown):
     """A machine of the cluster; ``id`` is the beginning of Ray's. ``holds_state``: the scheduler
-    and its state folder are on it."""
+    and its state folder are on it. ``is_draining``: by Ray or by the operator; what runs there
+    ends, and no new work goes there."""
 
     id: str
     host: str
     is_alive: bool
     holds_state: bool
+    is_draining: bool
     cpus: float
     gpus: float
     memory_bytes: int
@@ -127,7 +129,7 @@ class Node(Shown):
     @classmethod
     def of(cls, view: NodeView) -> Node:
         """A node as Ray tells."""
-        same = ("host", "is_alive", "holds_state", "cpus", "gpus", "memory_bytes")
+        same = ("host", "is_alive", "holds_state", "is_draining", "cpus", "gpus", "memory_bytes")
         return cls(id=view.node[:NODE_ID], **{name: getattr(view, name) for name in same})
 
 

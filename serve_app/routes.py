@@ -18,6 +18,7 @@ from serve_app import download_handlers as out
 from serve_app import handlers as do
 from serve_app import log_handlers as logs
 from serve_app import measure_handlers as measures
+from serve_app import node_handlers as nodes
 from serve_app import queue_handlers as queue
 from serve_app import report_handlers as reports
 from serve_app import review_handlers as reviews
@@ -184,6 +185,8 @@ ROUTES = (
     Route("POST", "/cluster/pause", ADMIN, work.pause_cluster, tag="cluster"),
     Route("POST", "/cluster/drain", ADMIN, work.drain_cluster, tag="cluster"),
     Route("POST", "/cluster/resume", ADMIN, work.resume_cluster, tag="cluster"),
+    Route("POST", "/cluster/nodes/{node}/drain", ADMIN, nodes.drain_cluster_node, tag="cluster"),
+    Route("POST", "/cluster/nodes/{node}/resume", ADMIN, nodes.resume_cluster_node, tag="cluster"),
     Route("POST", "/login", OPEN, accounts.log_in, tag="sessions", body_bytes=MAX_LOGIN_BYTES),
     Route("POST", "/logout", READ, accounts.log_out, 204, "sessions"),
     Route("GET", "/me", READ, accounts.get_me, tag="me"),

@@ -34,7 +34,9 @@ MAY_KNOW = {
     "raysched.imaging": ("raysched.errors", "raysched.imaging"),
     "raysched.results": ("raysched", "raysched.errors", "raysched.imaging", "raysched.results"),
     "raysched.logs": (),
-    "raysched.config": ("raysched.errors", "raysched.core.limits", "raysched.logs"),
+    "raysched.config": (
+        *("raysched.errors", "raysched.core.limits", "raysched.core.model", "raysched.logs"),
+    ),
     "raysched.simulation": (
         "raysched.errors",
         "raysched.core",
@@ -62,6 +64,7 @@ MAY_KNOW["raysched.client"] = (
     *("serve_app.models", "serve_app.account_models", "serve_app.slide_models"),
     *("serve_app.download_models", "serve_app.log_models", "serve_app.report_models"),
     *("serve_app.queue_models", "serve_app.estimate_models", "serve_app.slides.record"),
+    "serve_app.node_models",
 )
 # Third parties that only one place may know; serve_app may use Ray's Serve.
 ONLY_IN = {
@@ -351,7 +354,8 @@ def test_documented_variables_exist_in_the_settings() -> None:
     known = {"RAYSCHED_CONFIG", *(f"RAYSCHED_{name.upper()}" for name in settings)}
     for test in (ROOT / "tests").rglob("*.py"):
         known |= set(re.findall(r'os\.environ\.get\("(\w+)"\)', test.read_text()))
-    documents = [*ROOT.glob("*.md"), *(ROOT / "configs").glob("*")]
+    configs = [path for path in (ROOT / "configs").rglob("*") if path.is_file()]
+    documents = [*ROOT.glob("*.md"), *configs]
     said = {
         name.split("__")[0]
         for path in documents

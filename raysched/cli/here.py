@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from raysched.cluster.health import Health
     from serve_app.estimate_models import Estimate
     from serve_app.log_models import LogLine
+    from serve_app.node_models import NodeLanes
     from serve_app.report_models import Cluster, UsageReport
 
 T = TypeVar("T")
@@ -193,6 +194,20 @@ class Here:
     def resume(self) -> Gates:
         """See ``Service.resume``."""
         return self._hold(ClusterResumed(0.0, LOCAL_USER))
+
+    def drain_node(self, node: str) -> NodeLanes:
+        """See ``Service.drain_node``."""
+        from raysched.cluster.node_drains import drain_node
+        from serve_app.node_models import NodeLanes
+
+        return NodeLanes.of(self._ask(lambda gateway: drain_node(gateway, LOCAL_USER, node)))
+
+    def resume_node(self, node: str) -> NodeLanes:
+        """See ``Service.resume_node``."""
+        from raysched.cluster.node_drains import resume_node
+        from serve_app.node_models import NodeLanes
+
+        return NodeLanes.of(self._ask(lambda gateway: resume_node(gateway, LOCAL_USER, node)))
 
     def result(self, job: str) -> Result:
         """See ``Service.result``."""

@@ -12,7 +12,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 import typer
 
@@ -20,13 +20,17 @@ from raysched.cli.keeper import BROKEN_EXIT_CODE
 from raysched.cli.link import Link
 from raysched.cli.voice import Voice, lasting, reporting
 from raysched.cluster import processes
-from raysched.config import Config, load_config
+from raysched.config import Config, auth_mode, load_config
 from raysched.core.model import LOCAL_USER
 from raysched.errors import Conflict, RayschedError
 from raysched.logs import write_logs
 
 if TYPE_CHECKING:
     from raysched.cluster.session import Session
+
+
+ASK_FOR_IT: Final = "ray get-auth-token"
+"""Prints the token that Ray's dashboard asks for, where the operator has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,10 @@ class Kept:
         key = await accounts.first_key()
         token = None if self.again else await accounts.login_token()
         login = f"{url}/login?token={token.text}" if token else None
-        dashboard = f"http://{session.dashboard_url}" if session.dashboard_url else None
-        keys = {"login": login, "admin_key": key.text if key else None}
+        address = await session.gateway.dashboard()
+        dashboard = f"http://{address}" if address else None
+        asks = ASK_FOR_IT if dashboard and auth_mode() == "token" else None
+        keys = {"dashboard_token": asks, "login": login, "admin_key": key.text if key else None}
         voice = self.voice
         voice.emit(up={"url": url, "dashboard": dashboard, "jobs_open": jobs_open, **keys})
         if self.again:
@@ -103,7 +109,7 @@ class Kept:
         if key:
             voice.say(f"admin key, shown this once, keep it: {key.text}")
         if dashboard:
-            voice.say(f"Ray dashboard: {dashboard}  (its token: ~/.ray/auth_token)")
+            voice.say(f"Ray dashboard: {dashboard}" + (f"  (its token: `{asks}`)" if asks else ""))
         if login:
             voice.say("Ctrl-C stops it; what was submitted is kept.")
 

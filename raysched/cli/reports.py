@@ -14,7 +14,7 @@ from raysched.cli.voice import Voice, say_table
 from raysched.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from serve_app.report_models import BusyUser, Cluster, UsageDay
+    from serve_app.report_models import BusyUser, Cluster, Node, UsageDay
 
 
 SHOWN = ("day", "user", "jobs", "done", "failed", "ended otherwise", "cells", "tiles")
@@ -86,6 +86,14 @@ def cluster(options: ClusterOptions, voice: Voice) -> None:
     _say_tables(shown, voice)
 
 
+def _role_of(node: Node) -> str:
+    """What is special about a node."""
+    if not node.is_alive:
+        return "dead"
+    special = (("state", node.holds_state), ("draining", node.is_draining))
+    return ", ".join(word for word, holds in special if holds)
+
+
 def _say_tables(shown: Cluster, voice: Voice) -> None:
     say_table(
         voice,
@@ -95,7 +103,7 @@ def _say_tables(shown: Cluster, voice: Voice) -> None:
             (
                 node.id,
                 node.host,
-                "dead" if not node.is_alive else "state" if node.holds_state else "",
+                _role_of(node),
                 f"{node.cpus:g}",
                 f"{node.gpus:g}",
                 f"{node.memory_bytes / 1e9:.1f} GB",

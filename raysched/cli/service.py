@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from serve_app.estimate_models import Estimate
     from serve_app.log_models import LogLine
     from serve_app.models import Engines, Gates, Job, Jobs, Why, Workflow
+    from serve_app.node_models import NodeLanes
     from serve_app.report_models import Cluster, UsageReport
 
 Show = Callable[["Job"], None]
@@ -175,6 +176,12 @@ class Service(Users, Protocol):
 
     def resume(self) -> Gates:
         """End a pause and a drain."""
+
+    def drain_node(self, node: str) -> NodeLanes:
+        """Empty one node."""
+
+    def resume_node(self, node: str) -> NodeLanes:
+        """End the drain of a node."""
 
     def result(self, job: str) -> Result:
         """The result of a job."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from raysched.client.wire import Call, Wire
 from serve_app.models import Gates
+from serve_app.node_models import NodeLanes
 from serve_app.queue_models import ClusterMinutes
 from serve_app.report_models import Cluster
 
@@ -32,3 +35,16 @@ class ClusterVerbs:
     def resume(self) -> Gates:
         """End a pause and a drain."""
         return self._wire.ask(Gates, Call(method="POST", path="/cluster/resume"))
+
+    def drain_node(self, node: str) -> NodeLanes:
+        """Empty one node, named by its id, the beginning of it, or its host: what runs in its
+        lanes ends, nothing new starts there. It may go once it has no lanes."""
+        return self._about(node, "drain")
+
+    def resume_node(self, node: str) -> NodeLanes:
+        """End the drain of a node."""
+        return self._about(node, "resume")
+
+    def _about(self, node: str, verb: str) -> NodeLanes:
+        path = f"/cluster/nodes/{quote(node, safe='')}/{verb}"
+        return self._wire.ask(NodeLanes, Call(method="POST", path=path))

@@ -16,7 +16,8 @@ from dataclasses import replace
 from raysched import __version__
 from raysched.cluster.health import Health
 from raysched.cluster.lanes import wake
-from raysched.cluster.life import Life, failed_unexpectedly
+from raysched.cluster.last_words import failed_unexpectedly
+from raysched.cluster.life import Life
 from raysched.cluster.limiter import Admission, Budget, Limiter, Taken, check_taken, pace_of
 from raysched.cluster.listing import (
     PAGE_MOST,
@@ -159,7 +160,7 @@ class SchedulerActor:
     async def submit(self, prepared: Prepared) -> WorkflowView:
         """See ``Gateway.submit``."""
         life = await self._current()
-        await life.post(submitted(prepared, life.now()))
+        await life.post(submitted(prepared, self._config.cluster, life.now()))
         known = life.core.workflow_for_key(prepared.user, prepared.key)
         if known is not None:
             return life.core.workflow_view(prepared.user, known, life.now(), slice(PAGE_MOST))
@@ -452,7 +453,7 @@ class SchedulerActor:
         life = await self._current()
         await life.settled()
         now = life.now()
-        return forecast(life.core.state, submitted(prepared, now), sizes, now)
+        return forecast(life.core.state, submitted(prepared, self._config.cluster, now), sizes, now)
 
     async def health(self) -> Health:
         """See ``Gateway.health``."""

@@ -12,8 +12,8 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from raysched import __version__
 from raysched.cluster.doctor import Check, Finding, Grade, Look
+from raysched.cluster.groups import lane_groups, remove_lanes
 from raysched.cluster.health import Health
-from raysched.cluster.lanes import lane_states, remove_lanes
 from raysched.cluster.record import cluster_of
 from raysched.cluster.scheduler_actor import find_scheduler
 from raysched.cluster.session import join
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 REACH_S: Final = 5.0
 ANSWER_S: Final = 20.0
+MOST_LANES: Final = 10_000
+"""All of them: one that the scheduler does not tell of would count as unknown to it."""
 LOOK_AGAIN_S: Final = 5.0
 """A lane that is just being opened is known to Ray before the scheduler reports it."""
 
@@ -118,11 +120,11 @@ def leave() -> None:
 
 def _strange(look: Look) -> dict[LaneId, str] | None:
     """Lanes of Ray that the scheduler has not; None: it cannot say."""
-    view = _ask(look, "cluster", ClusterView, 1)
+    view = _ask(look, "cluster", ClusterView, MOST_LANES)
     if view is None and find_scheduler(look.config.cluster.namespace) is not None:
         return None  # it is starting: it adopts what it finds
     known = view.places if view else {}
-    return {lane: state for lane, state in lane_states().items() if lane not in known}
+    return {lane: group.state for lane, group in lane_groups().items() if lane not in known}
 
 
 def _removing(lane: LaneId) -> Callable[[], str]:

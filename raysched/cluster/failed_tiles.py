@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from raysched.cluster.submission import Prepared, job_id, refuse_taken, workflow_id
+from raysched.cluster.submission import Prepared, job_id, refuse_taken, slide_name, workflow_id
 from raysched.config import Config
 from raysched.core.model import JobId, JobSpec, JobState
 from raysched.core.views import JobView
@@ -40,9 +40,12 @@ def failed_tiles_again(view: JobView, *, key: str, config: Config) -> Prepared:
     refuse_taken(out, name)
     mpp = request.mpp if view.mpp is None else view.mpp
     again = request.model_copy(update={"out": str(out), "mpp": mpp})
-    spec = JobSpec(name, view.branch, view.kind, again.model_dump_json())
+    slide = slide_name(request.slide)
+    spec = JobSpec(name, view.branch, view.kind, again.model_dump_json(), slide=slide)
     workflow, title = workflow_id(view.user, key), title_of(view.job, request)
-    return Prepared(view.user, key, workflow, title, (spec,), digest_of_again(view.job))
+    engine = request.engine if isinstance(request, SegmentationRequest) else ""
+    digest = digest_of_again(view.job)
+    return Prepared(view.user, key, workflow, title, (spec,), digest, (engine,))
 
 
 def refuse_without(view: JobView) -> None:

@@ -24,6 +24,7 @@ from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
 from raysched.cluster.guard import clear_notes
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
+from raysched.cluster.last_words import ending_of
 from raysched.cluster.mailbox import Letter, Mailbox
 from raysched.cluster.meters import meters
 from raysched.cluster.minutes import Minutes, waits_of
@@ -33,14 +34,22 @@ from raysched.cluster.reports import Reports
 from raysched.cluster.runs import Runs
 from raysched.cluster.stores import mark_home, object_store
 from raysched.config import Config
-from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import (
+    Command,
+    ReleaseLane,
+    RemoveFiles,
+    Retire,
+    RunUnit,
+    StopRun,
+    WakeAt,
+)
 from raysched.core.events import Event, LaneLost, SchedulerStarted, TimePassed
-from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, UserId
+from raysched.core.model import FAILED, SUCCEEDED, JobId, LaneId, NodeId, UserId
 from raysched.core.reports import Report
 from raysched.core.scheduler import Scheduler, Shown
 from raysched.core.state import Job
 from raysched.core.views import JobView
-from raysched.errors import ClusterError, InternalError, RayschedError, RequestError
+from raysched.errors import ClusterError, RayschedError, RequestError
 from raysched.journal.entries import Entry, StoryLine
 from raysched.journal.journal import Journal
 from raysched.journal.recovery import recover
@@ -96,7 +105,7 @@ class Life:
         self._unsaved = False
         self._reports = Reports()
         self.core = Scheduler(config.scheduling)
-        self._lanes = Lanes(config, self.report)
+        self._lanes = Lanes(config, self.report, lambda: self.core.state)
         self._fences = Fences(object_store(config))
         self._runs = Runs(config, self._lanes, self._fences, self.report)
         self._removals = Removals(config, self.report)
@@ -268,7 +277,7 @@ class Life:
         """Durable events."""
         return len(self._journal)
 
-    def places(self) -> dict[LaneId, str]:
+    def places(self) -> dict[LaneId, NodeId]:
         """The open lanes, each with the id of its node."""
         return self._lanes.places()
 
@@ -318,7 +327,7 @@ class Life:
             if handled.entries:
                 self._meters.committed(time.monotonic() - begun)
         except BaseException as error:
-            self._over = _ending(error)
+            self._over = ending_of(error)
             for letter in letters:
                 _fail(letter.done, self._over)
             raise
@@ -405,6 +414,8 @@ class Life:
                 self._runs.start(command, Extent.of(self.core.state.jobs.get(command.unit.job)))
             case StopRun():
                 self._runs.stop(command.run)
+            case ReleaseLane():
+                self._spawn(self._lanes.release(command.lane))
             case WakeAt():
                 self._wake_at(command.at)
             case RemoveFiles():
@@ -419,7 +430,7 @@ class Life:
         for letter, named, stopped in handled.cancels:
             task = self._spawn(self._acknowledge(letter, named, stopped))
             # One that is ended before it has begun says nothing by itself.
-            closing = _ending(asyncio.CancelledError())
+            closing = ending_of(asyncio.CancelledError())
             task.add_done_callback(partial(_fail, letter.done, closing))
 
     async def _acknowledge(self, letter: Letter, named: set[JobId], stopped: list[Job]) -> None:
@@ -428,7 +439,7 @@ class Life:
             await self._runs.told(named)
             await self._fences.shut(stopped)
         except BaseException as error:
-            _fail(letter.done, _ending(error))
+            _fail(letter.done, ending_of(error))
             if not isinstance(error, RayschedError):
                 raise
         else:
@@ -463,23 +474,6 @@ class Life:
 
 def _future() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
-
-
-def _ending(error: BaseException) -> RayschedError:
-    """What callers are told of the end of a life."""
-    if isinstance(error, RayschedError):
-        return error
-    if isinstance(error, asyncio.CancelledError):
-        return ClusterError("The scheduler is closing.", remedy="Nothing is lost; ask again later.")
-    return failed_unexpectedly(error)
-
-
-def failed_unexpectedly(error: BaseException) -> InternalError:
-    """A fault of ours, for those who wait; the traceback is in the actor's log."""
-    return InternalError(
-        f"The scheduler failed unexpectedly: {error!r}.",
-        remedy="Report this with the scheduler actor's log; it starts anew by itself.",
-    )
 
 
 def _fail(future: asyncio.Future[None], error: RayschedError, _: object = None) -> None:

@@ -123,11 +123,11 @@ class Meters:
     def _values(self, state: State, now: float) -> dict[str, float]:
         totals = state.totals
         jobs_open = sum(len(user.open) for user in state.users.values())
-        busy = len(state.lanes) - len(state.idle)
+        busy = len(state.runs)
         rates = self._rates(state, now)
         return {
-            "queue_depth": jobs_open - len(state.running),
-            "worker_active_jobs": len(state.running),
+            "queue_depth": jobs_open - state.jobs_running(),
+            "worker_active_jobs": state.jobs_running(),
             "active_users": len(state.slots),
             "waiting_users": len(state.queue),
             "tiles_total": totals.tiles,

@@ -199,12 +199,12 @@ class Minutes:
                 depth = self._last.queue_depth
                 self._last = self._minute(self._last.number + 1)
                 self._last.queue_depth = depth
-        self._lanes = (len(state.lanes) - len(state.idle), len(state.lanes))
+        self._lanes = (len(state.runs), len(state.lanes))
 
     def count_depth(self, state: State) -> None:
         """Say how deep the queue is. Costs what there are users."""
         jobs_open = sum(len(user.open) for user in state.users.values())
-        self._last.queue_depth = jobs_open - len(state.running)
+        self._last.queue_depth = jobs_open - state.jobs_running()
 
     def answered(self, seen: RequestsSeen) -> None:
         """A replica has answered requests; the same replica's later word on a minute counts."""

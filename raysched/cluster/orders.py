@@ -10,7 +10,7 @@ from pathlib import Path
 from raysched.cluster import tasks
 from raysched.cluster.capture import LogPlace
 from raysched.cluster.stores import home_mark, needed, object_store
-from raysched.config import Config
+from raysched.config import Config, PoolSettings
 from raysched.core.commands import RunUnit
 from raysched.core.model import Stage, Unit, UserId
 from raysched.imaging.request import SlideRequest, read_request
@@ -26,12 +26,12 @@ class Orders:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._notes, self._logs = config.notes, config.logs
-        self._cpus = math.ceil(config.cluster.lane_cpus)
         self._store = object_store(config)
         self._shelf_of = lru_cache(KEPT)(lambda user: shelf_of(user, config))
 
-    def order_of(self, command: RunUnit, most_log_bytes: int) -> tasks.Order:
-        """With all that the unit needs; ``most_log_bytes``: of what is kept of what it says."""
+    def order_of(self, command: RunUnit, shape: PoolSettings, most_log_bytes: int) -> tasks.Order:
+        """With all that the unit needs; ``shape``: of its lane; ``most_log_bytes``: of what is kept
+        of what it says."""
         workflow = now_about().get("workflow")
         logging = self._config.logging
         request = _asked(command.kind, command.request, command.mpp)
@@ -41,9 +41,9 @@ class Orders:
             command.unit,
             request,
             self._shelf_of(command.user),
-            self._config.cluster.lane_gb * 1e9,
+            shape.lane_gb * 1e9,
             self._notes,
-            self._cpus,
+            math.ceil(shape.lane_cpus),
             LogPlace(self._logs, command.lane, most_log_bytes),
             tasks.Names(
                 command.user, str(workflow) if workflow else None, logging.format, logging.level
@@ -67,11 +67,12 @@ def shelf_of(user: UserId, config: Config) -> tasks.ShelfPlace:
     return tasks.ShelfPlace(config.shelf / name, round(config.reuse.most_gb_per_user * 1e9))
 
 
-def title_of(unit: Unit, request: SlideRequest) -> str:
-    """How the task is called in the Ray dashboard."""
+def title_of(unit: Unit, request: SlideRequest, chunks: int) -> str:
+    """How the task is called in the Ray dashboard; chunks have the numbers, from 0, that they have
+    in the job's log."""
     slide = _stem(request.slide)
     if unit.stage is Stage.SEGMENT:
-        return f"segment {slide} chunk {unit.chunk}"
+        return f"segment {slide} chunk {unit.chunk}/{chunks}"
     return f"{unit.stage} {slide}"
 
 

@@ -168,7 +168,8 @@ class Runs:
         if not self._lanes.has(command.lane):
             return Lost("its lane was gone before it began")
         most_bytes = int(self._config.logging.most_mb_per_job * 1e6 / max(1, len(self._lanes)))
-        live.order = order = self._orders.order_of(command, most_bytes)
+        shape = self._lanes.shape(command.lane)
+        live.order = order = self._orders.order_of(command, shape, most_bytes)
         if (ending := await self._before(command, live, order.request)) is not None:
             return ending
         for _ in range(MOST_WORN):
@@ -217,7 +218,7 @@ class Runs:
         stage, usual_s = command.unit.stage, self._settings.unit_limit_s
         most_s = limit_s(usual_s, stage, order.request, live.extent)
         live.due = asyncio.get_running_loop().time() + most_s
-        live.ref = self._sent(command, order)
+        live.ref = self._sent(live, order)
         live.answer = asyncio.wrap_future(live.ref.future())
         try:
             return await live.answer
@@ -247,10 +248,12 @@ class Runs:
                     continue
                 live.answer.cancel()
 
-    def _sent(self, command: RunUnit, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
+    def _sent(self, live: LiveRun, order: tasks.Order) -> ray.ObjectRef[tasks.Outcome]:
         """Have Ray begin it in its lane."""
+        command = live.command
         return tasks.run_unit.options(
-            name=title_of(command.unit, order.request), **self._lanes.options(command.lane)
+            name=title_of(command.unit, order.request, len(live.extent.chunk_tiles)),
+            **self._lanes.options(command.lane),
         ).remote(order)
 
     async def _courtesy(self, work: Callable[[tasks.Order], None], order: tasks.Order) -> None:

@@ -14,8 +14,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysched import __version__
 from raysched.cluster.actor import SchedulerActor
 from raysched.cluster.gateway import ACTOR_NAME
+from raysched.cluster.groups import remove_lanes
 from raysched.cluster.health import Health
-from raysched.cluster.lanes import remove_lanes
 from raysched.cluster.listing import JobQuery
 from raysched.cluster.versions import is_newer, other_version
 from raysched.config import ClusterSettings, Config

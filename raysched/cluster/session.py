@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import AuthenticationError, RayError
 
 from raysched.cluster import processes
 from raysched.cluster.gateway import Gateway
@@ -31,7 +31,7 @@ from raysched.cluster.record import (
 )
 from raysched.cluster.scheduler_actor import STATE_RESOURCE, ensure_scheduler, leave_scheduler
 from raysched.config import Config
-from raysched.errors import ClusterUnreachable
+from raysched.errors import ClusterRefused, ClusterUnreachable
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ class Session:
     gateway: Gateway
     address: str
     owned: bool
-    dashboard_url: str | None
     replaced: str | None = None
 
 
@@ -118,7 +117,7 @@ def _join(config: Config) -> Session | None:
             return None
         address = found.address
     try:
-        context = ray.init(
+        ray.init(
             address=address,
             namespace=config.cluster.namespace,
             ignore_reinit_error=True,
@@ -126,20 +125,34 @@ def _join(config: Config) -> Session | None:
             logging_level=logging.WARNING,
         )
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        if _wants_a_token(error):
+            raise ClusterRefused(
+                f"The Ray cluster at {address!r} lets nobody in without its token.",
+                remedy="Set RAY_AUTH_MODE=token, and put the token into ~/.ray/auth_token: "
+                "`ray get-auth-token` prints it on the head.",
+            ) from error
         if config.cluster.address is None:
             return None
         raise ClusterUnreachable(
             f"No Ray cluster answers at {address!r}.",
             remedy="Check --address, RAY_ADDRESS and RAY_AUTH_MODE, or start one here without.",
         ) from error
-    url = context.dashboard_url or None
-    return Session(Gateway(config.cluster.namespace), address or "", owned=False, dashboard_url=url)
+    return Session(Gateway(config.cluster.namespace), address or "", owned=False)
+
+
+def _wants_a_token(error: BaseException | None) -> bool:
+    """Whether Ray was not let in, or had no token to try; it says so somewhere in its errors."""
+    while error is not None:
+        if isinstance(error, AuthenticationError) or AuthenticationError.__name__ in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _start(config: Config, record: Path, *, keeps: bool) -> Session:
     if not keeps and (keeper := keeper_of(config.state)):
         raise being_started(keeper)
-    context = ray.init(
+    ray.init(
         address="local",
         namespace=config.cluster.namespace,
         include_dashboard=keeps,
@@ -156,8 +169,7 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
     owner = os.getpid()
     said = ClusterRecord(address=address, pid=owner, mark=processes.mark(owner))
     record.write_text(said.model_dump_json())
-    url = context.dashboard_url or None
-    return Session(Gateway(config.cluster.namespace), address, owned=True, dashboard_url=url)
+    return Session(Gateway(config.cluster.namespace), address, owned=True)
 
 
 def _spared(config: Config, of_service: bool) -> Config:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private.services import get_webui_url_from_internal_kv
+from ray._private.state import state as ray_state
 
 from raysched import __version__
 from raysched.cluster.life import Life
@@ -20,7 +22,7 @@ from raysched.journal.disk import size_bytes
 @dataclass(frozen=True, slots=True)
 class NodeView:
     """A machine of the Ray cluster. ``holds_state``: the scheduler and the state folder are on
-    it."""
+    it. ``is_draining``: by Ray or by the operator; no new work goes there."""
 
     node: str
     host: str
@@ -29,6 +31,7 @@ class NodeView:
     cpus: float
     gpus: float
     memory_bytes: int
+    is_draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class ClusterView:
     journal_bytes: int
     nodes: tuple[NodeView, ...]
     nodes_alive: int
-    places: dict[LaneId, str]
+    places: Mapping[LaneId, str]
     overview: Overview
 
 
@@ -54,6 +57,8 @@ async def look(life: Life, state_folder: Path, most: int) -> ClusterView:
     nodes, places, size = await asyncio.to_thread(_outside, life, state_folder)
     await life.settled()
     seen = overview(life.core.state, most)
+    drained = life.core.state.drained_nodes
+    nodes = [replace(each, is_draining=each.is_draining or each.node in drained) for each in nodes]
     shown = {each.lane: places.get(each.lane, "") for each in seen.lanes}
     return ClusterView(
         version=__version__,
@@ -78,15 +83,16 @@ def dashboard_address() -> str | None:
     return address or None
 
 
-def _outside(life: Life, folder: Path) -> tuple[list[NodeView], dict[LaneId, str], int]:
+def _outside(life: Life, folder: Path) -> tuple[list[NodeView], Mapping[LaneId, str], int]:
     """What takes a moment to ask for; runs in a thread. Nodes that live come first."""
     here = ray.get_runtime_context().get_node_id()
-    nodes = [_node(row, here) for row in ray.nodes()]
+    going = ray_state.get_draining_nodes()
+    nodes = [_node(row, here, row["NodeID"] in going) for row in ray.nodes()]
     nodes.sort(key=lambda node: (not node.is_alive, not node.holds_state, node.node))
     return nodes, life.places(), size_bytes(folder)
 
 
-def _node(row: dict[str, Any], here: str) -> NodeView:
+def _node(row: dict[str, Any], here: str, is_draining: bool) -> NodeView:
     there = row.get("Resources", {})
     return NodeView(
         node=row["NodeID"],
@@ -96,4 +102,5 @@ def _node(row: dict[str, Any], here: str) -> NodeView:
         cpus=float(there.get("CPU", 0.0)),
         gpus=float(there.get("GPU", 0.0)),
         memory_bytes=int(there.get("memory", 0)),
+        is_draining=is_draining,
     )

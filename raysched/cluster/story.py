@@ -49,7 +49,7 @@ def told(event: StoryLine, job: str, parked_at: int) -> list[Line]:
 
 def is_parked(event: StoryLine, job: str) -> bool:
     """Whether a job was parked after an event."""
-    return event.decision is not None and event.decision.parking == job
+    return event.decision is not None and job in event.decision.parking
 
 
 def ending(view: JobView) -> Line | None:

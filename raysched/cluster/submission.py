@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from base64 import b32encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from raysched.cluster.sweeps import expanded, jobs_of
-from raysched.config import Config
+from raysched.config import ClusterSettings, Config
 from raysched.core.events import WorkflowSubmitted
 from raysched.core.model import BranchName, JobId, JobSpec, UserId, WorkflowId
 from raysched.errors import (
@@ -95,17 +96,23 @@ class Prepared:
     jobs: tuple[JobSpec, ...]
     digest: str
     """Names what was asked for, by value: see ``digest_of``."""
+    engines: tuple[str, ...] = ()
+    """The engine of each job, "" where it has none; nothing: its pool is known."""
 
 
-def submitted(prepared: Prepared, at: float) -> WorkflowSubmitted:
-    """The event that a submission becomes, at a time."""
+def submitted(prepared: Prepared, cluster: ClusterSettings, at: float) -> WorkflowSubmitted:
+    """The event that a submission becomes, at a time. Pools are as the service is set that takes it
+    in: whoever asks may know of none."""
+    pools = map(cluster.pool_of, prepared.engines)
+    placed = (replace(job, pool=pool) for job, pool in zip(prepared.jobs, pools, strict=True))
+    jobs = tuple(placed) if prepared.engines else prepared.jobs
     return WorkflowSubmitted(
         at,
         prepared.user,
         prepared.key,
         prepared.workflow,
         prepared.name,
-        prepared.jobs,
+        jobs,
         prepared.digest,
     )
 
@@ -133,7 +140,8 @@ def prepare(submission: Submission, *, user: str, key: str, config: Config) -> P
             pass
     specs = tuple(_spec(job, ids[name], ids, config) for name, job in zip(names, jobs, strict=True))
     workflow, digest = workflow_id(user, key), digest_of(submission)
-    return Prepared(UserId(user), key, workflow, submission.name, specs, digest)
+    engines = tuple(_engine(job, config) for job in jobs)
+    return Prepared(UserId(user), key, workflow, submission.name, specs, digest, engines)
 
 
 def workflow_id(user: str, key: str) -> WorkflowId:
@@ -209,7 +217,19 @@ def _spec(job: JobRequest, id_: JobId, ids: dict[str, JobId], config: Config) ->
         kind=job.kind,
         request=_request(job, id_, config).model_dump_json(),
         depends_on=tuple(ids[name] for name in job.depends_on),
+        slide=slide_name(_path(job.slide, "slide")),
     )
+
+
+def slide_name(path: str | Path) -> str:
+    """A short name of a slide's file, by which the scheduler knows where it is staged."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def _engine(job: JobRequest, config: Config) -> str:
+    if job.kind == "tissue_mask":
+        return ""
+    return config.segmentation.engine if job.engine is None else job.engine
 
 
 def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
@@ -226,8 +246,7 @@ def _request(job: JobRequest, id_: JobId, config: Config) -> SlideRequest:
         return TissueRequest(
             slide=str(slide), slide_id=job.slide_id, out=str(out), mpp=job.mpp, tissue=tissue
         )
-    defaults = config.segmentation
-    engine = defaults.engine if job.engine is None else job.engine
+    defaults, engine = config.segmentation, _engine(job, config)
     from raysched.imaging.engine import engine_params
 
     params = engine_params(engine, job.params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raysched.core.fairness import FairQueue
 from raysched.core.model import BranchName, UserId
 from raysched.core.state import State
 
@@ -13,18 +14,35 @@ def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
     head = None if branch is None else branch.current or branch.line.first()
     if head is None:
         user.branches.pop(branch_name, None)
-        user.turns.forget(branch_name)
-    elif state.jobs[head].has_unit() and not state.is_held(state.jobs[head]):
-        if branch_name not in user.turns.ready:
-            user.turns.wake(branch_name)
-    else:
-        user.turns.sleep(branch_name)
+        for turns in user.turns.values():
+            turns.forget(branch_name)
+        return
+    job = state.jobs[head]
+    pool = job.spec.pool
+    own = user.turns.get(pool)
+    if not job.has_unit() or state.is_held(job):
+        if own is not None:
+            own.sleep(branch_name)
+    elif own is None:
+        state.pool(pool)
+        own = user.turns[pool] = FairQueue()
+        own.wake(branch_name)
+    elif branch_name not in own.ready:
+        own.wake(branch_name)
+    if len(user.turns) > 1:  # the last job of the branch may have been of another pool
+        for turns in user.turns.values():
+            if turns is not own:
+                turns.sleep(branch_name)
 
 
 def settle_user(state: State, name: UserId) -> None:
     """Give up a slot that is of no use, join or leave the queue, be ready or not."""
     user = state.users[name]
-    eligible = bool(user.turns.ready)
+    eligible = False
+    for own in user.turns.values():
+        if own.ready:
+            eligible = True
+            break
     if name in state.slots:
         if not eligible and not user.runs:
             del state.slots[name]
@@ -36,12 +54,15 @@ def settle_user(state: State, name: UserId) -> None:
 
 
 def settle_turn(state: State, name: UserId) -> None:
-    """Let a user take part in dispatch: with a slot, with a ready branch, and not yielding."""
-    if state.users[name].turns.ready and name in state.slots and name not in state.yielding:
-        if name not in state.turns.ready:
-            state.turns.wake(name)
-    else:
-        state.turns.sleep(name)
+    """Let a user take part in dispatch: with a slot, not yielding, and with a branch that is ready
+    in that pool."""
+    may_go = name in state.slots and name not in state.yielding
+    for pool, own in state.users[name].turns.items():
+        turns = state.pools[pool].turns
+        if not (may_go and own.ready):
+            turns.sleep(name)
+        elif name not in turns.ready:
+            turns.wake(name)
 
 
 def admit(state: State) -> None:

@@ -36,6 +36,13 @@ class StopRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseLane:
+    """Give a lane back that was to close: nothing runs in it any more. Answer with ``LaneLost``."""
+
+    lane: LaneId
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Send ``TimePassed`` at this time; a later ``WakeAt`` replaces an earlier one."""
 
@@ -63,4 +70,4 @@ class RemoveFiles:
     jobs: tuple[JobId, ...]
 
 
-Command = RunUnit | StopRun | WakeAt | Retire | RemoveFiles
+Command = RunUnit | StopRun | ReleaseLane | WakeAt | Retire | RemoveFiles

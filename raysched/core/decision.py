@@ -18,16 +18,16 @@ Dispatch = tuple[JobId, Stage, int, LaneId]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The units that got a lane, in order, and the job that is parked from then on."""
+    """The units that got a lane, in order, and the job of each pool that is parked from then on."""
 
     dispatches: tuple[Dispatch, ...] = ()
-    parking: JobId | None = None
+    parking: tuple[JobId, ...] = ()
 
 
 NOTHING = Decision()
 
 
-def decision_of(commands: Sequence[Command], parking: JobId | None) -> Decision:
+def decision_of(commands: Sequence[Command], parking: tuple[JobId, ...]) -> Decision:
     """The decision that led to these commands."""
     dispatches = tuple(
         (command.unit.job, command.unit.stage, command.unit.chunk, command.lane)

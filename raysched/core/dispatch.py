@@ -13,8 +13,10 @@ from raysched.core.admission import (
 from raysched.core.commands import RunUnit, WakeAt
 from raysched.core.decision import Decision
 from raysched.core.lifecycle import begin_new_attempt
+from raysched.core.locality import take_lane
 from raysched.core.model import (
     CANCELLING,
+    MAIN,
     SEGMENT,
     WAITING,
     JobId,
@@ -24,7 +26,7 @@ from raysched.core.model import (
     Unit,
 )
 from raysched.core.retirement import retire_ended
-from raysched.core.state import Job, Run, State
+from raysched.core.state import Job, Pool, Run, State
 from raysched.core.step import Step
 from raysched.core.transitions import Cause, move
 from raysched.errors import IllegalMove
@@ -60,21 +62,24 @@ def cycle(state: State, step: Step, decision: Decision | None = None) -> None:
 
 def decide(state: State, step: Step) -> None:
     """Give idle lanes away until none is left or nobody may have one; none while paused."""
-    if state.paused_at is not None:
-        state.parking = None
-        return
-    while state.idle:
-        job = choose(state)
-        if job is None:
-            break
-        dispatch(state, job, step)
+    is_paused = state.paused_at is not None
+    for pool in state.pools.values():
+        if is_paused:
+            pool.parking = None
+            continue
+        while pool.idle:
+            job = choose(state, pool)
+            if job is None:
+                break
+            dispatch(state, pool, job, step)
 
 
 def repeat(state: State, decision: Decision, step: Step) -> None:
     """Dispatch what was dispatched before. Raises ``IllegalMove`` when that cannot have been."""
     for name, stage, chunk, lane in decision.dispatches:
         job = state.jobs.get(name)
-        fits = job is not None and lane in state.idle and job.has_unit() and job.stage is stage
+        pool = state.pool(job.spec.pool if job is not None else MAIN)
+        fits = job is not None and lane in pool.idle and job.has_unit() and job.stage is stage
         if job is None or not fits or (stage is SEGMENT and chunk not in _pending(job)):
             raise IllegalMove(
                 f"Job {name} cannot have been given lane {lane} for its {stage} unit {chunk}.",
@@ -82,12 +87,15 @@ def repeat(state: State, decision: Decision, step: Step) -> None:
                 job=name,
                 lane=lane,
             )
-        dispatch(state, job, step, again=(chunk, lane))
-    state.parking = decision.parking
+        dispatch(state, pool, job, step, again=(chunk, lane))
+    for pool in state.pools.values():
+        pool.parking = None
+    for name in decision.parking:
+        state.pools[state.jobs[name].spec.pool].parking = name
 
 
-def choose(state: State) -> Job | None:
-    """The job whose unit goes to the next idle lane, if any may go.
+def choose(state: State, pool: Pool) -> Job | None:
+    """The job whose unit goes to the next idle lane of a pool, if any may go.
 
     It is the fair choice, unless ``max_running_jobs`` keeps that out. Then a running job furthest
     ahead of its share is parked (no new chunk, so that it leaves the cap within one chunk), and
@@ -95,43 +103,43 @@ def choose(state: State) -> Job | None:
     no other running job has a unit, each of them leaves the cap or has units again once its runs
     end: until then the lane goes to the parked job, rather than to nobody.
     """
-    fair = _fair_choice(state)
-    cap_is_free = len(state.running) < state.limits.max_running_jobs
+    fair = _fair_choice(state, pool)
+    cap_is_free = len(pool.running) < state.limits.max_running_jobs
     if fair is None or cap_is_free:
-        state.parking = None
+        pool.parking = None
         return fair
-    if fair.id == state.parking:
-        state.parking = None
+    if fair.id == pool.parking:
+        pool.parking = None
     if fair.runs:
         return fair
-    running = [state.jobs[name] for name in state.running]
-    if state.parking not in state.running:
-        state.parking = _whom_to_park(state, running)
-    able = [job for job in running if job.has_unit() and job.user in state.turns.ready]
-    others = [job for job in able if job.id != state.parking]
+    running = [state.jobs[name] for name in pool.running]
+    if pool.parking not in pool.running:
+        pool.parking = _whom_to_park(state, pool, running)
+    able = [job for job in running if job.has_unit() and job.user in pool.turns.ready]
+    others = [job for job in able if job.id != pool.parking]
     if not others and len(running) == 1:
         return None
-    return min(others or able, key=lambda job: _place(state, job), default=None)
+    return min(others or able, key=lambda job: _place(state, pool, job), default=None)
 
 
-def _fair_choice(state: State) -> Job | None:
+def _fair_choice(state: State, pool: Pool) -> Job | None:
     """The head job of the branch whose turn it is, of the user whose turn it is."""
-    name = state.turns.first()
+    name = pool.turns.first()
     if name is None:
         return None
     user = state.users[name]
-    branch = user.turns.first()
+    branch = user.turns[pool.name].first()
     assert branch is not None, "a user in turn has a ready branch"
     head = user.branches[branch].head()
     assert head is not None, "a ready branch has a head"
     return state.jobs[head]
 
 
-def _whom_to_park(state: State, running: list[Job]) -> JobId | None:
+def _whom_to_park(state: State, pool: Pool, running: list[Job]) -> JobId | None:
     """The running job furthest ahead; nobody when some job is coming to rest by itself."""
     if not running or any(not may_go_on(state, job) for job in running):
         return None
-    return max(running, key=lambda job: _place(state, job)).id
+    return max(running, key=lambda job: _place(state, pool, job)).id
 
 
 def may_go_on(state: State, job: Job) -> bool:
@@ -139,14 +147,16 @@ def may_go_on(state: State, job: Job) -> bool:
     return (job.verdict is None and job.state is not CANCELLING) and job.user not in state.yielding
 
 
-def _place(state: State, job: Job) -> tuple[float, float, int]:
+def _place(state: State, pool: Pool, job: Job) -> tuple[float, float, int]:
     """The job's place in the fair order: smaller goes first."""
-    turns = state.users[job.user].turns
-    return state.turns.tags[job.user], turns.tags[job.spec.branch], job.order
+    turns = state.users[job.user].turns[pool.name]
+    return pool.turns.tags[job.user], turns.tags[job.spec.branch], job.order
 
 
-def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | None = None) -> None:
-    """Give the job's next unit to an idle lane: the one used last, which is the warmest.
+def dispatch(
+    state: State, pool: Pool, job: Job, step: Step, again: tuple[int, LaneId] | None = None
+) -> None:
+    """Give the job's next unit to an idle lane.
 
     ``again``: the chunk and the lane, when they were decided before.
     """
@@ -157,10 +167,10 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
             job.started_at = state.now
     if again is None:
         chunk = heappop(_pending(job)) if job.stage is SEGMENT else 0
-        lane, _ = state.idle.popitem()
+        lane = take_lane(state, pool, job)
     else:
         chunk, lane = again
-        del state.idle[lane]
+        del pool.idle[lane]
         if job.stage is SEGMENT:
             _take(_pending(job), chunk)
     state.runs_started += 1
@@ -169,18 +179,19 @@ def dispatch(state: State, job: Job, step: Step, again: tuple[int, LaneId] | Non
     est_s = estimate_s(state, job, unit)
     run = RunId(f"{state.epoch}-{state.runs_started}")
     user = state.users[name]
-    state.turns.charge(name, est_s / user.weight)
-    user.turns.charge(spec.branch, est_s)
+    own = user.turns[pool.name]
+    pool.turns.charge(name, est_s / user.weight)
+    own.charge(spec.branch, est_s)
     state.lanes[lane] = run
     state.runs[run] = Run(run, unit, lane, state.now, est_s)
     job.runs[run] = None
     user.runs[run] = None
-    state.running[spec.job] = None
+    pool.running[spec.job] = None
     step.show(job)
     if job.stage is not SEGMENT or not _pending(job):
-        user.turns.sleep(spec.branch)
-        if not user.turns.ready:
-            state.turns.sleep(name)
+        own.sleep(spec.branch)
+        if not own.ready:
+            pool.turns.sleep(name)
     careful = bool(job.too_large) and unit_key(unit) in job.too_large
     step.commands.append(RunUnit(run, lane, unit, spec.kind, name, spec.request, job.mpp, careful))
 

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from raysched.core.accounts import KeyKind, Role
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
+    SOMEWHERE,
     Failure,
     JobId,
     JobSpec,
     KeyId,
     LaneId,
+    NodeId,
     PlanFacts,
+    PoolCount,
+    PoolName,
     RunId,
     UserId,
     WorkflowId,
@@ -146,6 +151,24 @@ class ClusterResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeDrained:
+    """The operator drains one node: what runs in its lanes ends, nothing new starts there."""
+
+    at: float
+    by: UserId
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResumed:
+    """The operator ended the drain of a node, or the node is gone."""
+
+    at: float
+    by: UserId
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class MppAnswered:
     """A user said the pixel size (um per level-0 pixel) that a slide did not carry."""
 
@@ -243,10 +266,22 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class LaneOpened:
-    """A lane is ready to take work."""
+    """A lane is ready to take work. ``node``: where it is ("" in events of older versions)."""
 
     at: float
     lane: LaneId
+    node: NodeId = SOMEWHERE
+    pool: PoolName = MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class LaneClosing:
+    """A lane is to go (its node is drained, or nobody needs it): what runs in it ends, and nothing
+    new starts there."""
+
+    at: float
+    lane: LaneId
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +295,13 @@ class LaneLost:
 
 @dataclass(frozen=True, slots=True)
 class LanesCounted:
-    """How many lanes there are to be, and how many the cluster has room for: it has changed."""
+    """How many lanes there are to be, and how many the cluster has room for: it has changed.
+    ``pools``: the same of each pool; empty where there is one alone."""
 
     at: float
     wanted: int
     room: int
+    pools: tuple[PoolCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +422,8 @@ Event = (
     | ClusterPaused
     | ClusterDrained
     | ClusterResumed
+    | NodeDrained
+    | NodeResumed
     | MppAnswered
     | UserWeighted
     | UserCreated
@@ -395,6 +434,7 @@ Event = (
     | KeyUsed
     | LoggedIn
     | LaneOpened
+    | LaneClosing
     | LaneLost
     | LanesCounted
     | SlidePlanned
@@ -409,8 +449,8 @@ Event = (
     | TimePassed
 )
 
-OperatorEvent = ClusterPaused | ClusterDrained | ClusterResumed
-"""Those by which the operator holds the whole cluster."""
+OperatorEvent = ClusterPaused | ClusterDrained | ClusterResumed | NodeDrained | NodeResumed
+"""Those by which the operator holds the cluster, or one node of it."""
 
 IdentityEvent = UserCreated | UserChanged | UserDeleted | KeyMade | KeyRevoked | KeyUsed | LoggedIn
 """Those that say who may ask."""

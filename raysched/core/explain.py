@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from raysched.core.admission import wait_bound_s
 from raysched.core.dispatch import rate_s
-from raysched.core.model import JobId, JobState, Reason, Stage
-from raysched.core.state import Job, State
+from raysched.core.model import JobId, JobState, PoolName, Reason, Stage
+from raysched.core.state import Job, Pool, Run, State
 from raysched.core.views import Explanation
 
 
@@ -176,19 +176,46 @@ def _waiting(state: State, job: Job, now: float) -> Explanation:
             position=position,
             eta_s=wait_bound_s(state, position, now),
         )
-    if not state.lanes:
-        why = _lanes_missing(state) or "none is open, the cluster is starting"
-        return Explanation(Reason.WAITING_FOR_LANE, f"waiting for a lane: {why}")
+    if not (opened := _lanes_open(state, job.spec.pool)):
+        why = _lanes_missing(state, job, opened) or _none_open(state, job)
+        return Explanation(Reason.WAITING_FOR_LANE, f"waiting for a lane{_of_pool(job)}: {why}")
     return _in_turn(state, job, now)
 
 
-def _lanes_missing(state: State) -> str | None:
+def _lanes_open(state: State, name: PoolName) -> int:
+    """Lanes of a pool that take work."""
+    if len(state.pools) == 1:
+        return len(state.lanes) - len(state.closing)
+    lanes = (lane for lane, site in state.sites.items() if site.pool == name)
+    return sum(lane not in state.closing for lane in lanes)
+
+
+def _of_pool(job: Job) -> str:
+    """Whose lane, where there are lanes of several kinds."""
+    return f" of pool {job.spec.pool}" if job.spec.pool else ""
+
+
+def _none_open(state: State, job: Job) -> str:
+    """Why no lane of a job's pool is open, although there is room, or none is wanted."""
+    pool = state.pools.get(job.spec.pool)
+    if state.lanes_wanted and (pool is None or not pool.wanted):
+        return "there is no such pool any more; the operator can set it up again, or cancel this"
+    return "none is open, the cluster is starting"
+
+
+def _lanes_missing(state: State, job: Job, opened: int) -> str | None:
     """How many lanes are open of how many, when the cluster has no room for more."""
-    opened, wanted, room = len(state.lanes), state.lanes_wanted, state.lanes_room
-    if opened >= wanted or room >= wanted:
+    pool = state.pools.get(job.spec.pool)
+    if pool is None or opened >= pool.wanted or pool.room >= pool.wanted:
         return None
+    if pool.lacks:
+        return (
+            f"each takes {pool.lacks}, which no node has; the operator can add a node that has it, "
+            "or make the lanes smaller"
+        )
     are = "is" if opened == 1 else "are"
-    return f"{opened} of {_count(wanted, 'lane')} {are} open: the cluster has room for {room}"
+    wanted = _count(pool.wanted, "lane")
+    return f"{opened} of {wanted} {are} open: the cluster has room for {pool.room}"
 
 
 def _paused(since: float, now: float) -> Explanation:
@@ -253,40 +280,42 @@ def _behind_in_queue(state: State, job: Job, now: float) -> Explanation:
 
 def _in_turn(state: State, job: Job, now: float) -> Explanation:
     """Everything is there but an idle lane, or room under the cap."""
-    users, own = state.turns.rank(job.user), state.users[job.user].turns.rank(job.spec.branch)
+    pool, mine = state.pools[job.spec.pool], state.users[job.user].turns[job.spec.pool]
+    users, own = pool.turns.rank(job.user), mine.rank(job.spec.branch)
     ahead = users + own
-    cap, lanes = state.limits.max_running_jobs, len(state.lanes)
-    if job.id == state.parking:
+    cap, lanes = state.limits.max_running_jobs, _lanes_open(state, pool.name)
+    if job.id == pool.parking:
         return Explanation(
             Reason.WAITING_FOR_TURN,
             "parked between two chunks: it is another job's turn",
             position=ahead + 1,
-            eta_s=_turn_s(state, ahead, now),
+            eta_s=_turn_s(state, pool, ahead, now),
         )
     first = f", after {_others(users, own)}" if ahead else ""
-    if len(state.running) >= cap:
+    if len(pool.running) >= cap:
         return Explanation(
             Reason.WAITING_FOR_RUNNING_CAP,
             f"{_nth(ahead + 1)} to go{first}: waiting until one of the {_count(cap, 'job')} that "
             f"may run at once makes room",
             position=ahead + 1,
-            eta_s=_room_s(state, ahead, now),
+            eta_s=_room_s(state, pool, ahead, now),
         )
     if not ahead:
-        which = "the lane" if lanes == 1 else f"one of {lanes} lanes"
-        missing = _lanes_missing(state)
+        which = ("the lane" if lanes == 1 else f"one of {lanes} lanes") + _of_pool(job)
+        missing = _lanes_missing(state, job, lanes)
         why = f"; {missing}" if missing else ""
         return Explanation(
             Reason.WAITING_FOR_LANE,
             f"next to go: waiting for {which} to finish its chunk{why}",
             position=1,
-            eta_s=_turn_s(state, 0, now),
+            eta_s=_turn_s(state, pool, 0, now),
         )
     return Explanation(
         Reason.WAITING_FOR_TURN,
-        f"waiting for its turn at {_count(lanes, 'lane')}: {_nth(ahead + 1)} to go{first}",
+        f"waiting for its turn at {_count(lanes, 'lane')}{_of_pool(job)}: {_nth(ahead + 1)} to "
+        f"go{first}",
         position=ahead + 1,
-        eta_s=_turn_s(state, ahead, now),
+        eta_s=_turn_s(state, pool, ahead, now),
     )
 
 
@@ -297,31 +326,37 @@ def _others(users: int, own: int) -> str:
     return " and ".join([*told, branches] if own else told)
 
 
-def _turn_s(state: State, ahead: int, now: float) -> float | None:
+def _runs_in(state: State, pool: Pool) -> list[Run]:
+    """The runs in flight in a pool's lanes."""
+    return [run for run in state.runs.values() if state.sites[run.lane].pool == pool.name]
+
+
+def _turn_s(state: State, pool: Pool, ahead: int, now: float) -> float | None:
     """When a lane is probably free after ``ahead`` others took one each: runs of the usual length
     end one after another, spread over the lanes."""
-    if not state.runs:
+    runs = _runs_in(state, pool)
+    if not runs:
         return None
-    first = min(run.left_s(now) for run in state.runs.values())
-    return max(0.0, first) + ahead * _usual_s(state) / len(state.lanes)
+    first = min(run.left_s(now) for run in runs)
+    return max(0.0, first) + ahead * _usual_s(runs) / (len(runs) + len(pool.idle))
 
 
-def _room_s(state: State, ahead: int, now: float) -> float | None:
+def _room_s(state: State, pool: Pool, ahead: int, now: float) -> float | None:
     """When a job probably leaves the cap: the parked one, or one that has no unit to go on with,
     at the end of its last run; each of the ``ahead`` others has to wait for one more."""
     leaving = [
         max(state.runs[run].left_s(now) for run in job.runs)
-        for job in (state.jobs[name] for name in state.running)
-        if job.id == state.parking or not job.has_unit()
+        for job in (state.jobs[name] for name in pool.running)
+        if job.id == pool.parking or not job.has_unit()
     ]
     if not leaving:
         return None
-    return max(0.0, min(leaving)) + ahead * _usual_s(state)
+    return max(0.0, min(leaving)) + ahead * _usual_s(_runs_in(state, pool))
 
 
-def _usual_s(state: State) -> float:
-    """The mean estimate of the runs in flight, of which there is at least one."""
-    return sum(run.est_s for run in state.runs.values()) / len(state.runs)
+def _usual_s(runs: list[Run]) -> float:
+    """The mean estimate of runs in flight, of which there is at least one."""
+    return sum(run.est_s for run in runs) / len(runs)
 
 
 # --- words ----------------------------------------------------------------------------------------

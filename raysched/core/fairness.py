@@ -39,7 +39,8 @@ class FairQueue(Generic[K]):
         ticket = self.tickets = self.tickets + 1
         self.ready[name] = ticket
         tag = self.tags.get(name, 0.0)
-        tag = max(tag, self.virtual)
+        if tag < self.virtual:  # noqa: PLR1730 - for every event; max() takes twice as long
+            tag = self.virtual
         self.tags[name] = tag
         self._push(tag, ticket, name)
 
@@ -78,7 +79,8 @@ class FairQueue(Generic[K]):
         else:
             first = self.first()
             least = self.virtual if first is None else tags[first]
-        self.virtual = max(self.virtual, least)
+        if least > self.virtual:  # noqa: PLR1730 - as above
+            self.virtual = least
         tags[name] = tag + cost
 
     def correct(self, name: K, difference: float) -> None:

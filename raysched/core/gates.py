@@ -1,14 +1,21 @@
-"""The gates of the operator: the cluster is paused, drained, and let go on.
+"""The gates of the operator: the cluster is paused, drained, and let go on; or a node is.
 
 A pause stops nothing that runs and refuses nothing: units end, jobs are taken in and wait. A drain
 refuses what is new and lets all that was taken in run to its end. They are independent, and
-``ClusterResumed`` ends both.
+``ClusterResumed`` ends both. The drain of a node is about its lanes alone: whoever keeps the lanes
+has them closed, and opens none there.
 """
 # ruff: noqa: ARG001 - handlers share one signature
 
 from __future__ import annotations
 
-from raysched.core.events import ClusterDrained, ClusterPaused, ClusterResumed
+from raysched.core.events import (
+    ClusterDrained,
+    ClusterPaused,
+    ClusterResumed,
+    NodeDrained,
+    NodeResumed,
+)
 from raysched.core.state import State
 from raysched.core.step import Step
 
@@ -44,6 +51,26 @@ def apply_resumed(state: State, event: ClusterResumed, step: Step) -> None:
     if state.paused_at is not None:
         _show_all(state, step)
     state.paused_at = state.drained_at = None
+
+
+def check_node_drained(state: State, event: NodeDrained) -> bool:
+    """Draining a node twice is harmless, and the first time counts."""
+    return event.node not in state.drained_nodes
+
+
+def apply_node_drained(state: State, event: NodeDrained, step: Step) -> None:
+    """No lane is to be on the node from now on."""
+    state.drained_nodes[event.node] = state.now
+
+
+def check_node_resumed(state: State, event: NodeResumed) -> bool:
+    """There must be something to end."""
+    return event.node in state.drained_nodes
+
+
+def apply_node_resumed(state: State, event: NodeResumed, step: Step) -> None:
+    """Lanes may be on the node again."""
+    del state.drained_nodes[event.node]
 
 
 def _show_all(state: State, step: Step) -> None:

@@ -6,11 +6,15 @@ large. Each failure names its invariant.
 
 from __future__ import annotations
 
+import math
+
+from raysched.core.fairness import FairQueue
 from raysched.core.graph import leaders
-from raysched.core.model import BranchName, JobId, JobState, Stage, UserId, WorkflowId
+from raysched.core.locality import MOST_SLIDES
+from raysched.core.model import BranchName, JobId, JobState, PoolName, Stage, UserId, WorkflowId
 from raysched.core.retirement import is_deleted, is_retired
 from raysched.core.scheduler import Scheduler
-from raysched.core.state import Job, Progress, State
+from raysched.core.state import Job, Pool, Progress, State
 
 _STAGE_OF = {
     JobState.PLANNING: Stage.PLAN,
@@ -21,6 +25,9 @@ _STAGE_OF = {
 _BEGUN = frozenset({*_STAGE_OF, JobState.CANCELLING, JobState.RETRY_WAITING, JobState.NEEDS_MPP})
 _AT_WORK = frozenset({JobState.SEGMENTING, JobState.ASSEMBLING, JobState.PUBLISHING})
 _ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
+
+
+NO_TURNS: FairQueue[BranchName] = FairQueue()
 
 
 def check(scheduler: Scheduler) -> None:
@@ -128,7 +135,11 @@ def _check_runs_and_lanes(state: State) -> None:
         sorted(run for run in state.lanes.values() if run) == sorted(state.runs),
         "I6 lanes and runs agree",
     )
-    _hold(set(state.idle) == {x for x, run in state.lanes.items() if run is None}, "index idle")
+    _check_pools(state)
+    _hold(set(state.closing) <= set(state.lanes), "I20 closing and gone", list(state.closing))
+    for run in state.runs.values():
+        late = run.started_at > state.closing.get(run.lane, math.inf)
+        _hold(not late, "I20 started in a lane that is to go", run.run, run.lane)
     for job in state.jobs.values():
         mine = {run.run for run in state.runs.values() if run.unit.job == job.id}
         _hold(set(job.runs) == mine, "index runs of", job.id)
@@ -137,7 +148,23 @@ def _check_runs_and_lanes(state: State) -> None:
     for who, user in state.users.items():
         mine = {run.run for run in state.runs.values() if state.jobs[run.unit.job].user == who}
         _hold(set(user.runs) == mine, "index runs of", who)
-    _hold(set(state.running) == {r.unit.job for r in state.runs.values()}, "index running")
+
+
+def _check_pools(state: State) -> None:
+    """I21: a unit runs in a lane of its job's pool; each pool knows what is its own."""
+    _hold(set(state.sites) == set(state.lanes), "index sites")
+    _hold(len(state.staged) <= MOST_SLIDES, "staged slides are bounded", len(state.staged))
+    _hold(all(state.staged.values()), "staged nowhere")
+    for run in state.runs.values():
+        is_own = state.sites[run.lane].pool == state.jobs[run.unit.job].spec.pool
+        _hold(is_own, "I21 runs in a lane of another pool", run.run, run.lane)
+    free = [x for x, run in state.lanes.items() if run is None and x not in state.closing]
+    for name, pool in state.pools.items():
+        mine = {lane for lane in free if state.sites[lane].pool == name}
+        _hold(pool.name == name and set(pool.idle) == mine, "index idle of", name)
+        jobs = {run.unit.job for run in state.runs.values()}
+        jobs = {job for job in jobs if state.jobs[job].spec.pool == name}
+        _hold(set(pool.running) == jobs, "index running of", name)
 
 
 def _check_branches(state: State) -> None:
@@ -214,18 +241,20 @@ def _check_caps(state: State) -> None:
     """I6: caps hold."""
     limits = state.limits
     _hold(len(state.slots) <= limits.max_active_users, "I6 slots", list(state.slots))
-    _hold(len(state.running) <= limits.max_running_jobs, "I6 running", list(state.running))
+    for pool in state.pools.values():
+        _hold(len(pool.running) <= limits.max_running_jobs, "I6 running", list(pool.running))
     for name, user in state.users.items():
         _hold(not user.runs or name in state.slots, "I6 runs without a slot", name)
 
 
-def _ready_branches(state: State, name: UserId) -> set[BranchName]:
-    """Branches whose head has a unit, found the long way."""
+def _ready_branches(state: State, name: UserId, pool: PoolName | None = None) -> set[BranchName]:
+    """Branches whose head has a unit (in that pool), found the long way."""
     found = set()
     for branch_name, branch in state.users[name].branches.items():
         line = [state.jobs[job] for job in branch.line.jobs()]
         head = next((job for job in line if job.id == branch.current), line[0])
-        if _has_unit(state, head) and not _is_held(state, head):
+        fits = pool in (None, head.spec.pool)
+        if fits and _has_unit(state, head) and not _is_held(state, head):
             found.add(branch_name)
     return found
 
@@ -260,7 +289,7 @@ def _check_operator(state: State) -> None:
     if state.paused_at is not None:
         late = [run.run for run in state.runs.values() if run.started_at > state.paused_at]
         _hold(not late, "I17 started while paused", late)
-        _hold(state.parking is None, "I17 parked while paused", state.parking)
+        _hold(not state.parked(), "I17 parked while paused", state.parked())
 
 
 def _check_deleted(state: State) -> None:
@@ -308,19 +337,21 @@ def _check_turns(state: State) -> None:
         over = [name for name, since in state.slots.items() if since + tenure_s <= state.now]
         yielding = over[: len(state.queue)]
     _hold(list(state.yielding) == yielding, "index yielding", list(state.yielding), yielding)
+    for pool in state.pools.values():
+        _check_turns_in(state, pool, yielding)
+
+
+def _check_turns_in(state: State, pool: Pool, yielding: list[UserId]) -> None:
     ready: set[UserId] = set()
     for name, user in state.users.items():
-        branches = _ready_branches(state, name)
-        _hold(set(user.turns.ready) == branches, "index ready branches of", name)
-        _check_first(
-            user.turns.first(), {b: (user.turns.tags[b], t) for b, t in user.turns.ready.items()}
-        )
+        branches, own = _ready_branches(state, name, pool.name), user.turns.get(pool.name, NO_TURNS)
+        _hold(set(own.ready) == branches, "index ready branches of", name)
+        _check_first(own.first(), {b: (own.tags[b], t) for b, t in own.ready.items()})
         if branches and name in state.slots and name not in yielding:
             ready.add(name)
-    _hold(set(state.turns.ready) == ready, "index ready users", set(state.turns.ready), ready)
-    _check_first(
-        state.turns.first(), {n: (state.turns.tags[n], t) for n, t in state.turns.ready.items()}
-    )
+    turns = pool.turns
+    _hold(set(turns.ready) == ready, "index ready users", set(turns.ready), ready)
+    _check_first(turns.first(), {n: (turns.tags[n], t) for n, t in turns.ready.items()})
 
 
 def _check_first(
@@ -351,18 +382,22 @@ def _check_nothing_idles(state: State) -> None:
     The one exception is a job that runs alone under the cap and is parked to let another in; and
     the operator may have paused all.
     """
-    if not state.idle or state.paused_at is not None:
-        return
-    cap_is_free = len(state.running) < state.limits.max_running_jobs
+    for pool in state.pools.values():
+        if pool.idle and state.paused_at is None:
+            _check_not_idle(state, pool)
+
+
+def _check_not_idle(state: State, pool: Pool) -> None:
+    cap_is_free = len(pool.running) < state.limits.max_running_jobs
     heads = [
         state.users[name].branches[branch_name].head()
         for name in state.slots
         if name not in state.yielding
-        for branch_name in _ready_branches(state, name)
+        for branch_name in _ready_branches(state, name, pool.name)
     ]
-    somebody_is_kept_out = any(head not in state.running for head in heads)
+    somebody_is_kept_out = any(head not in pool.running for head in heads)
     for head in heads:
-        alone = len(state.running) == 1
-        is_parked = head == state.parking and somebody_is_kept_out and alone
-        may_go = cap_is_free or (head in state.running and not is_parked)
-        _hold(not may_go, "a lane idles", list(state.idle), head)
+        alone = len(pool.running) == 1
+        is_parked = head == pool.parking and somebody_is_kept_out and alone
+        may_go = cap_is_free or (head in pool.running and not is_parked)
+        _hold(not may_go, "a lane idles", list(pool.idle), head)

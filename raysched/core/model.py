@@ -15,6 +15,13 @@ WorkflowId = NewType("WorkflowId", str)
 JobId = NewType("JobId", str)
 BranchName = NewType("BranchName", str)
 LaneId = NewType("LaneId", str)
+NodeId = NewType("NodeId", str)
+"""A machine of the cluster, as Ray names it."""
+SOMEWHERE = NodeId("")
+"""A node that is not known."""
+PoolName = NewType("PoolName", str)
+MAIN = PoolName("")
+"""The pool of lanes for all work that has none of its own."""
 KeyId = NewType("KeyId", str)
 """The public part of a key: names it, opens nothing."""
 RunId = NewType("RunId", str)
@@ -101,7 +108,8 @@ class JobSpec:
     """What a user asked for; never changes.
 
     ``request`` is the kind's own request as canonical JSON: the core carries it and never looks
-    inside.
+    inside. ``pool``: whose lanes its units run in. ``slide`` names what it reads: a node that has
+    it staged is preferred.
     """
 
     job: JobId
@@ -109,6 +117,19 @@ class JobSpec:
     kind: str
     request: str
     depends_on: tuple[JobId, ...] = ()
+    pool: PoolName = MAIN
+    slide: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCount:
+    """How many lanes a pool is to have, and how many the cluster has room for. ``lacks``: what no
+    node has enough of for a single one, with how much of it one takes ("" where there is room)."""
+
+    pool: PoolName
+    wanted: int
+    room: int
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,11 @@ def outlook(
     """For a submission with the costs of its jobs, in order. Raises what submitting raises."""
     check_submitted(state, event)
     share = share_of(state, event.user)
-    lanes = share * len(state.lanes)
+    opened = _lanes_for(state, event)
+    lanes = share * opened
     backlog = _backlog_s(state, event.user, costs)
     slot_s, rank = _slot_s(state, event.user, now)
-    start_s = None if slot_s is None or not lanes else slot_s + _lane_s(state, now)
+    start_s = None if slot_s is None or not lanes else slot_s + _lane_s(state, event, now)
     branches = {*backlog, *(spec.branch for spec in event.jobs)}
     first_s, last_s = 0.0, 0.0
     if lanes:
@@ -85,7 +86,7 @@ def outlook(
         starts_in_s=None if start_s is None else start_s + first_s,
         ends_in_s=None if start_s is None else start_s + last_s,
         lanes=lanes,
-        lanes_open=len(state.lanes),
+        lanes_open=opened,
         share=share,
         queue_rank=rank,
         backlog_s=sum(backlog.values()),
@@ -103,11 +104,19 @@ def _slot_s(state: State, name: UserId, now: float) -> tuple[float | None, int |
     return wait_bound_s(state, rank, now), rank
 
 
-def _lane_s(state: State, now: float) -> float:
-    """When the next lane is free."""
-    if state.idle or not state.runs:
+def _lanes_for(state: State, event: WorkflowSubmitted) -> int:
+    """Open lanes of the pools that its jobs run in."""
+    pools = {spec.pool for spec in event.jobs}
+    return sum(site.pool in pools for site in state.sites.values())
+
+
+def _lane_s(state: State, event: WorkflowSubmitted, now: float) -> float:
+    """When the next lane of its first job's pool is free."""
+    pool = event.jobs[0].pool
+    runs = [run for run in state.runs.values() if state.sites[run.lane].pool == pool]
+    if not runs or state.pools[pool].idle:
         return 0.0
-    return max(0.0, min(run.left_s(now) for run in state.runs.values()))
+    return max(0.0, min(run.left_s(now) for run in runs))
 
 
 def _backlog_s(state: State, name: UserId, costs: Sequence[JobCost]) -> dict[BranchName, float]:

@@ -114,7 +114,7 @@ def overview(state: State, most: int) -> Overview:
         ),
         branches_open=len(branches),
         jobs_open=sum(len(user.open) for user in busy.values()),
-        jobs_running=len(state.running),
+        jobs_running=state.jobs_running(),
         max_running_jobs=state.limits.max_running_jobs,
         paused_at=state.paused_at,
         drained_at=state.drained_at,

@@ -98,7 +98,7 @@ def picture(state: State, now: float) -> Picture:
         lanes_open=len(state.lanes),
         lanes_busy=len(state.runs),
         jobs_open=sum(stake.jobs_open for stake in stakes.values()),
-        jobs_running=len(state.running),
+        jobs_running=state.jobs_running(),
         max_running_jobs=state.limits.max_running_jobs,
         paused_at=state.paused_at,
         drained_at=state.drained_at,

@@ -1,4 +1,4 @@
-"""What lanes and runs report. Each run ends with exactly one report; all later ones are ignored.
+"""What runs report. Each run ends with exactly one report; all later ones are ignored.
 
 The checks read only; ``is_news`` is shared: a report of a run that is not in flight is stale, and
 one that does not fit the stage of its run is a fault of ours.
@@ -12,14 +12,11 @@ from itertools import pairwise
 from math import isfinite
 
 from raysched.core import equal_work
-from raysched.core.commands import RemoveFiles
+from raysched.core.commands import ReleaseLane, RemoveFiles
 from raysched.core.dispatch import unit_key, unit_size
 from raysched.core.events import (
     ChunkFinished,
     ChunksMissed,
-    LaneLost,
-    LaneOpened,
-    LanesCounted,
     MppMissed,
     ResultAssembled,
     ResultPublished,
@@ -31,6 +28,7 @@ from raysched.core.events import (
     TimePassed,
 )
 from raysched.core.lifecycle import carry_out_verdict, end, fail_attempt, return_unit
+from raysched.core.locality import note_staged
 from raysched.core.model import (
     ASSEMBLE,
     CANCELLING,
@@ -328,20 +326,28 @@ def _close(
     owner, lane = job.user, run.lane
     user = state.users[owner]
     state.lanes[lane] = None
-    state.idle[lane] = None
+    name_of_pool = job.spec.pool
+    pool = state.pools[name_of_pool]
+    if lane in state.closing:
+        step.commands.append(ReleaseLane(lane))
+    else:
+        pool.idle[lane] = None
     del job.runs[name]
     del user.runs[name]
     if not job.runs:
-        del state.running[run.unit.job]
+        del pool.running[run.unit.job]
     step.touch(job)
-    cost = max(0.0, seconds if isfinite(seconds) else state.now - run.started_at)
+    cost = seconds if isfinite(seconds) else state.now - run.started_at
+    if cost < 0.0:  # noqa: PLR1730 - for every event; max() takes twice as long
+        cost = 0.0
     state.totals.lane_s += cost
     difference = cost - run.est_s
     if difference:
-        state.turns.correct(owner, difference / user.weight)
-        user.turns.correct(job.spec.branch, difference)
+        pool.turns.correct(owner, difference / user.weight)
+        user.turns[name_of_pool].correct(job.spec.branch, difference)
     if is_typical:
         _learn(state, job, run, cost)
+        note_staged(state, job, lane)
     return job
 
 
@@ -366,42 +372,7 @@ def _was_coming_to_rest(state: State, job: Job, step: Step) -> bool:
     return False
 
 
-# --- lanes, lives and time ------------------------------------------------------------------------
-
-
-def check_lane_opened(state: State, event: LaneOpened) -> bool:
-    """A lane opens once."""
-    return event.lane not in state.lanes
-
-
-def apply_lane_opened(state: State, event: LaneOpened, step: Step) -> None:
-    """One more lane takes work."""
-    state.lanes[event.lane] = None
-    state.idle[event.lane] = None
-
-
-def check_lane_lost(state: State, event: LaneLost) -> bool:
-    """A lane is lost once."""
-    return event.lane in state.lanes
-
-
-def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
-    """What ran in the lane is lost with it."""
-    run = state.lanes[event.lane]
-    if run is not None:
-        apply_lost(state, RunLost(event.at, run, event.cause), step)
-    del state.lanes[event.lane]
-    del state.idle[event.lane]
-
-
-def check_lanes_counted(state: State, event: LanesCounted) -> bool:
-    """Only other numbers are news."""
-    return (event.wanted, event.room) != (state.lanes_wanted, state.lanes_room)
-
-
-def apply_lanes_counted(state: State, event: LanesCounted, step: Step) -> None:
-    """Who waits for a lane is told by these why there are no more."""
-    state.lanes_wanted, state.lanes_room = event.wanted, event.room
+# --- lives and time -------------------------------------------------------------------------------
 
 
 def check_started(state: State, event: SchedulerStarted) -> bool:
@@ -422,6 +393,7 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
     state.epoch = event.epoch
     if event.limits is not None:
         state.limits = event.limits
+    state.closing = {}
     for run in list(state.runs):
         flight = state.runs[run]
         # Charged for the time in the lane; how long nobody was there to see it is not known, so no
@@ -430,9 +402,9 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
         job = _close(state, run, cost, step, is_typical=False)
         return_unit(job, flight)
         _was_coming_to_rest(state, job, step)
-    state.lanes = {}
-    state.idle = {}
-    state.parking = None
+    state.lanes, state.sites = {}, {}
+    for pool in state.pools.values():
+        pool.idle, pool.parking = {}, None
     state.wake_at = None
     if state.removals:  # whoever was removing them is dead
         step.commands.append(RemoveFiles(tuple(state.removals)))

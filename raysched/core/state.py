@@ -16,6 +16,7 @@ from raysched.core.fairness import FairQueue
 from raysched.core.limits import Limits
 from raysched.core.line import JobLine
 from raysched.core.model import (
+    MAIN,
     PLAN,
     SEGMENTING,
     WAITING,
@@ -25,7 +26,9 @@ from raysched.core.model import (
     JobSpec,
     JobState,
     LaneId,
+    NodeId,
     PlanFacts,
+    PoolName,
     RunId,
     Stage,
     Unit,
@@ -181,8 +184,9 @@ class User:
     runs: dict[RunId, None] = field(default_factory=dict)
     """The runs in flight (index)."""
     branches: dict[BranchName, Branch] = field(default_factory=dict)
-    turns: FairQueue[BranchName] = field(default_factory=FairQueue)
-    """Fairness over the branches; ready are those whose head has a unit to dispatch (index)."""
+    turns: dict[PoolName, FairQueue[BranchName]] = field(default_factory=dict)
+    """Fairness over the branches in each pool; ready are those whose head has a unit to dispatch
+    there (index)."""
     at_work: dict[str, dict[JobId, dict[JobId, None]]] = field(default_factory=dict)
     """By what is computed: the jobs at work on it, each with those that wait for it (index)."""
     done_work: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -221,6 +225,35 @@ class Totals:
 
 
 @dataclass(slots=True)
+class Pool:
+    """Lanes of one shape, and whose turn it is there: no pool's work waits for another pool's, and
+    what is served in one costs nobody a turn in another. Slots, branches and all else are of all
+    pools together."""
+
+    name: PoolName = MAIN
+    turns: FairQueue[UserId] = field(default_factory=FairQueue)
+    """Fairness over users; ready are slot holders with a ready branch who need not yield."""
+    idle: dict[LaneId, None] = field(default_factory=dict)
+    """Lanes without a run that are not to go (index)."""
+    running: dict[JobId, None] = field(default_factory=dict)
+    """Jobs with runs in flight (index)."""
+    parking: JobId | None = None
+    """The running job that gets no new chunk, so that the cap lets a job in whose turn it is."""
+    wanted: int = 0
+    room: int = 0
+    """How many lanes there are to be, and how many the cluster has room for; 0: not known yet."""
+    lacks: str = ""
+    """What no node has enough of for a lane."""
+
+
+class Site(NamedTuple):
+    """Whose lane it is, and where."""
+
+    pool: PoolName
+    node: NodeId
+
+
+@dataclass(slots=True)
 class State:
     """Everything the scheduler knows."""
 
@@ -245,31 +278,47 @@ class State:
     """Since when the operator takes nothing new in."""
     removals: dict[JobId, None] = field(default_factory=dict)
     """Jobs whose files are to be removed and may still be there."""
+    drained_nodes: dict[NodeId, float] = field(default_factory=dict)
+    """Nodes that the operator drains, and since when."""
     lanes: dict[LaneId, RunId | None] = field(default_factory=dict)
+    sites: dict[LaneId, Site] = field(default_factory=dict)
+    pools: dict[PoolName, Pool] = field(default_factory=lambda: {MAIN: Pool()})
+    """Those that there are lanes or work for, or were."""
+    staged: OrderedDict[str, dict[NodeId, None]] = field(default_factory=OrderedDict)
+    """The nodes that have a slide, by its name; the slide worked on last is the last."""
+    closing: dict[LaneId, float] = field(default_factory=dict)
+    """Lanes that are to go and take no work, and since when."""
     lanes_wanted: int = 0
     lanes_room: int = 0
-    """How many lanes there are to be, and how many the cluster has room for; 0: not known yet."""
+    """The same of all pools together."""
     runs: dict[RunId, Run] = field(default_factory=dict)
     slots: OrderedDict[UserId, float] = field(default_factory=OrderedDict)
     """Who holds a slot, since when; in order of admission."""
     queue: OrderedDict[UserId, float] = field(default_factory=OrderedDict)
     """Who waits for a slot, since when; first in, first out."""
-    turns: FairQueue[UserId] = field(default_factory=FairQueue)
-    """Fairness over users; ready are slot holders with a ready branch who need not yield."""
     rates: dict[str, dict[Stage, float]] = field(default_factory=dict)
     """Seconds per tile (segment) or per unit (the other stages), by kind: moving averages."""
-    parking: JobId | None = None
-    """The running job that gets no new chunk, so that the cap lets a job in whose turn it is."""
     wake_at: float | None = None
     """The last ``WakeAt`` that is still to come."""
-    idle: dict[LaneId, None] = field(default_factory=dict)
-    """Lanes without a run (index)."""
-    running: dict[JobId, None] = field(default_factory=dict)
-    """Jobs with runs in flight (index)."""
     yielding: dict[UserId, None] = field(default_factory=dict)
     """Slot holders whose tenure is over while others wait (index)."""
     alarms: list[tuple[float, int, JobId]] = field(default_factory=list)
     """Ends of back-offs, sorted (index)."""
+
+    def pool(self, name: PoolName) -> Pool:
+        """A pool; made if this is the first that is heard of it."""
+        pool = self.pools.get(name)
+        if pool is None:
+            pool = self.pools[name] = Pool(name)
+        return pool
+
+    def parked(self) -> tuple[JobId, ...]:
+        """The parked job of each pool that has one."""
+        return tuple(pool.parking for pool in self.pools.values() if pool.parking is not None)
+
+    def jobs_running(self) -> int:
+        """Jobs with runs in flight."""
+        return sum(len(pool.running) for pool in self.pools.values())
 
     def is_held(self, job: Job) -> bool:
         """Whether a job has not begun and may not, since its user is disabled."""

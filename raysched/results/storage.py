@@ -105,12 +105,30 @@ class Disk:
             path.unlink(missing_ok=True)
 
 
+class Scratch(Disk):
+    """For folders that are thrown away as soon as their content is elsewhere: nothing is synced."""
+
+    @contextmanager
+    def fresh(self, path: Path) -> Iterator[BinaryIO]:
+        """See ``Disk.fresh``."""
+        self.step("create", path)
+        with path.open("wb") as file:
+            yield file
+
+    def sync(self, folder: Path) -> None:
+        """See ``Disk.sync``."""
+
+    def sync_tree(self, top: Path) -> None:
+        """See ``Disk.sync_tree``."""
+
+
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 DISK = Disk()
+SCRATCH = Scratch()
 
 
 def unique() -> str:

@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
-from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import (
+    Command,
+    ReleaseLane,
+    RemoveFiles,
+    Retire,
+    RunUnit,
+    StopRun,
+    WakeAt,
+)
 from raysched.core.decision import Decision
 from raysched.core.events import (
     ChunkFinished,
@@ -18,6 +26,7 @@ from raysched.core.events import (
     FilesRemoved,
     JobCancelRequested,
     JobRetryRequested,
+    LaneClosing,
     LaneLost,
     LaneOpened,
     MppAnswered,
@@ -31,11 +40,13 @@ from raysched.core.events import (
 )
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
     BranchName,
     JobId,
     JobSpec,
     LaneId,
     PlanFacts,
+    PoolName,
     RunId,
     Stage,
     UserId,
@@ -48,10 +59,17 @@ Answer = Callable[[RunUnit, float], tuple[float, Event]]
 """How a run will end: seconds from now, and the report, given the command and the time now."""
 
 
-def job(name: str, branch: str = "main", *, after: Sequence[str] = (), kind: str = "k") -> JobSpec:
+def job(
+    name: str,
+    branch: str = "main",
+    *,
+    after: Sequence[str] = (),
+    kind: str = "k",
+    pool: PoolName = MAIN,
+) -> JobSpec:
     """A job in few words. Its request is its own name."""
     needed = tuple(JobId(other) for other in after)
-    return JobSpec(JobId(name), BranchName(branch), kind, f'"{name}"', needed)
+    return JobSpec(JobId(name), BranchName(branch), kind, f'"{name}"', needed, pool)
 
 
 @dataclass
@@ -142,6 +160,10 @@ class FakeCluster:
         """A lane dies with what is in it."""
         return self.tell(LaneLost(self.now, LaneId(name), "node died"))
 
+    def close_lane(self, name: str) -> list[Command]:
+        """A lane is to go."""
+        return self.tell(LaneClosing(self.now, LaneId(name), "its node is drained"))
+
     # --- what goes on --------------------------------------------------------------------------
 
     def view(self, name: str) -> JobView:
@@ -156,7 +178,7 @@ class FakeCluster:
                 break
             heappop(self._due)
             run = getattr(event, "run", None)
-            if isinstance(event, FilesRemoved) or run in self.in_flight:
+            if isinstance(event, FilesRemoved | LaneLost) or run in self.in_flight:
                 if run in self.in_flight:
                     del self.in_flight[run]
                 self.now = max(self.now, at)
@@ -195,6 +217,8 @@ class FakeCluster:
                 self._schedule(self.now + after_s, event)
             case StopRun():
                 self._schedule(self.now + 0.1, RunStopped(self.now + 0.1, command.run, 0.1))
+            case ReleaseLane():
+                self._schedule(self.now, LaneLost(self.now, command.lane, "it was given back"))
             case WakeAt():
                 self.alarm = command.at
             case RemoveFiles():

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import s3_server
 from nodes import Machine, Nodes
 from small_slides import undisturbed
 from standing import until
@@ -25,6 +24,7 @@ from raysched.journal.journal import Journal
 from raysched.results.manifest import read_manifest
 from raysched.results.remote.bucket import Bucket
 from raysched.results.remote.copies import Copies
+from raysched.testing import s3_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 

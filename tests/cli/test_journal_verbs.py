@@ -111,7 +111,10 @@ def test_an_export_has_every_event_in_order_and_what_was_decided_after_it(
     assert [line["seq"] for line in lines] == list(range(1, len(lived.history) + 1))
     assert [line["at"] for line in lines] == [event.at for event in lived.history]
     decided = [
-        {"dispatches": [[*each] for each in decision.dispatches], "parking": decision.parking}
+        {
+            "dispatches": [[*each] for each in decision.dispatches],
+            "parking": (*decision.parking, None)[0],
+        }
         for decision in lived.decisions
     ]
     assert [line["decided"] for line in lines] == decided

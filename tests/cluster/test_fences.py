@@ -359,7 +359,7 @@ def test_a_lane_that_was_given_up_and_whose_node_went_first_is_reported_once(
 ) -> None:
     async def live() -> None:
         lanes = Lanes(config, _no_report)
-        lanes._given_up.add(LaneId("lane"))
+        lanes._given_up[LaneId("lane")] = "its work did not end"
         await lanes.bury(LaneId("lane"))
         assert not lanes._given_up
 

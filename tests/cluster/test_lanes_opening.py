@@ -17,7 +17,7 @@ from ray.util.placement_group import placement_group, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raysched.cluster.gateway import Gateway
-from raysched.cluster.lanes import LANE_PREFIX
+from raysched.cluster.groups import LANE_PREFIX
 from raysched.cluster.session import connect
 from raysched.config import load_config
 from raysched.core.model import JobState

@@ -55,12 +55,12 @@ def lines(folder: Path, entries: list[Entry], job: JobId, **asked: Any) -> list[
     said, parked = [], 0
     for event in found:
         said += [line.message for line in told(event, job, parked)]
-        if event.decision is not None and event.decision.parking == job:
+        if event.decision is not None and job in event.decision.parking:
             parked = event.seq
     return said
 
 
-def sent(*units: tuple[JobId, Stage, int, LaneId], parking: JobId | None = None) -> Decision:
+def sent(*units: tuple[JobId, Stage, int, LaneId], parking: tuple[JobId, ...] = ()) -> Decision:
     return Decision(units, parking)
 
 
@@ -89,7 +89,7 @@ def test_a_job_s_story_has_its_own_events_and_nobody_else_s(tmp_path: Path) -> N
 
 
 def test_a_job_is_said_to_be_parked_once_for_each_time(tmp_path: Path) -> None:
-    parked = Decision(parking=A)
+    parked = Decision(parking=(A,))
     entries = [
         Entry(submitted(1.0, ANN, A, B)),
         Entry(ChunkFinished(2.0, RUN, 1.0, 5, 0, "x"), A, parked),

@@ -9,19 +9,29 @@ core picks is its own business, as long as the lane is idle and the id is new.
 from __future__ import annotations
 
 import reference_endings
+import reference_lanes
+import reference_turns
 from reference_endings import is_ending
-from reference_facts import STAGE, Facts, JobFacts, RunFacts, S, Turns
+from reference_facts import POOLS, STAGE, JobFacts, RunFacts, S
+from reference_lanes import is_of_lanes
 from reference_seen import core_jobs, same, say, seen_jobs
+from reference_turns import Turning
 
-from raysched.core.commands import Command, RemoveFiles, Retire, RunUnit, StopRun, WakeAt
+from raysched.core.commands import (
+    Command,
+    ReleaseLane,
+    RemoveFiles,
+    Retire,
+    RunUnit,
+    StopRun,
+    WakeAt,
+)
 from raysched.core.events import (
     ChunkFinished,
     ChunksMissed,
     Event,
     JobCancelRequested,
     JobRetryRequested,
-    LaneLost,
-    LaneOpened,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -43,11 +53,13 @@ SOMEBODY = "somebody to blame"
 """Where several others keep a job skipped, the core may say which; ``compare`` takes its word."""
 
 
-class Reference(Facts):
+class Reference(Turning):
     """Follows what happens, and judges what the core makes of it."""
 
     def answer(self, event: Event) -> type[RayschedError] | bool:
         """See ``Facts.answer``."""
+        if is_of_lanes(event):
+            return reference_lanes.is_news(self, event)
         return reference_endings.answer(self, event) if is_ending(event) else super().answer(event)
 
     # --- what an event does -----------------------------------------------------------------------
@@ -56,13 +68,17 @@ class Reference(Facts):
         """Follow an event that was taken in, and judge what the core wants done about it."""
         self.now = max(self.now, event.at)
         self.touched, self.to_stop = [], []
+        busy = [run.lane for run in self.runs.values()]
         self._apply(event)
         stops = [command for command in commands if isinstance(command, StopRun)]
         starts = [command for command in commands if isinstance(command, RunUnit)]
         wakes = [command for command in commands if isinstance(command, WakeAt)]
         gone = [command for command in commands if isinstance(command, Retire)]
         removes = [command for command in commands if isinstance(command, RemoveFiles)]
-        say([*removes, *stops, *starts, *wakes, *gone] == commands, "order of commands", commands)
+        frees = [command for command in commands if isinstance(command, ReleaseLane)]
+        order = [*removes, *frees, *stops, *starts, *wakes, *gone]
+        say(order == commands, "order of commands", commands)
+        reference_lanes.judge(self, event, busy, frees)
         reference_endings.judge_removals(self, event, removes)
         say(sorted(stop.run for stop in stops) == sorted(self.to_stop), "I14 stops", stops)
         say(all(self.runs[s.run].job.spec.job == s.job for s in stops), "I14 stops of", stops)
@@ -91,14 +107,10 @@ class Reference(Facts):
                 self.touched.append(job)
             case UserWeighted(user=user, weight=weight):
                 self.weights[user] = weight
-            case LaneOpened(lane=lane):
-                self.lanes.append(lane)
-            case LaneLost(lane=lane):
-                for name in [name for name, run in self.runs.items() if run.lane == lane]:
-                    self._lose(name)
-                self.lanes.remove(lane)
             case TimePassed():
                 self.wake_at = None
+            case _ if is_of_lanes(event):
+                reference_lanes.follow(self, event)
             case _ if is_ending(event):
                 reference_endings.follow(self, event)
             case _:
@@ -201,7 +213,8 @@ class Reference(Facts):
         self.epoch, self.limits = event.epoch, event.limits or self.limits
         for name, run in list(self.runs.items()):
             self._close(name, min(self.now - run.at, run.est_s))
-        self.lanes, self.parked, self.wake_at = [], None, None
+        self.lanes, self.closing, self.wake_at = [], [], None
+        self.parked.clear()
         too_many = self.slots[self.limits.max_active_users :]
         self.slots = self.slots[: self.limits.max_active_users]
         self.queue = [user for user, _ in too_many] + self.queue
@@ -212,9 +225,12 @@ class Reference(Facts):
         job = (run := self.runs.pop(name)).job
         self.touched.append(job)
         late_s = max(0.0, seconds) - run.est_s
-        self.users.tags[job.user] += late_s / self.weights.get(job.user, 1.0)
-        self.branches[job.user].tags[job.spec.branch] += late_s
+        pool = job.spec.pool
+        self.users[pool].tags[job.user] += late_s / self.weights.get(job.user, 1.0)
+        self.branches[job.user][pool].tags[job.spec.branch] += late_s
         if is_typical:
+            if (node := self.node_of[run.lane]) and job.spec.slide:
+                self.staged.setdefault(job.spec.slide, set()).add(node)
             kind, rate = (job.spec.kind, run.stage), max(0.0, seconds) / self._size(run)
             known = self.rates.get(kind)
             self.rates[kind] = rate if known is None else known + 0.2 * (rate - known)
@@ -247,7 +263,8 @@ class Reference(Facts):
         if not self.flights(job):
             self._rest(job)
 
-    def _lose(self, name: str, too_large: bool = False) -> None:
+    def lose(self, name: str, too_large: bool = False) -> None:
+        """A run was lost with its process, or with its lane."""
         run = self.runs[name]
         if self._close(name, self.now - run.at):
             return
@@ -261,12 +278,12 @@ class Reference(Facts):
         run = self.runs[event.run]
         match event:
             case RunLost():
-                self._lose(event.run, event.too_large)
+                self.lose(event.run, event.too_large)
             case RunStopped():
                 if run.told:
                     self._close(event.run, event.seconds)
                 else:
-                    self._lose(event.run)
+                    self.lose(event.run)
             case RunFailed():
                 if not self._close(event.run, event.seconds):
                     self._fail(run.job, event.retryable)
@@ -325,103 +342,35 @@ class Reference(Facts):
             self.touched.append(job)
         everybody = [*self.touched, *self.jobs.values()]
         for user, branch in dict.fromkeys((job.user, job.spec.branch) for job in everybody):
-            self._settle_branch(user, branch)
+            self.settle_branch(user, branch)
         touched = [job.user for job in self.touched]
         for user in dict.fromkeys([*touched, *self.popped, *self.branches]):
-            self._settle_user(user)
+            self.settle_user(user)
         self.popped = []
-        self._admit()
+        self.admit()
         say(not (self.paused and starts), "I17 paused", starts)
         for command in starts:
-            job = self._choose()
-            self._judge(command, job)
+            self._judge(command, self.choose(self.jobs[command.unit.job].spec.pool))
             self._dispatch(command)
         if self.paused:
-            self.parked = None
+            self.parked.clear()
             return
-        say(not self.idle() or self._choose() is None, "a lane idles", self.idle())
-
-    def _settle_branch(self, user: str, branch: str) -> None:
-        turns, head = self.branches.setdefault(user, Turns()), self.head(user, branch)
-        turns.settle(branch, head is not None and self.has_unit(head))
-        if head is None:
-            turns.tags.pop(branch, None)
-
-    def _settle_user(self, user: str) -> None:
-        """A slot is for those who can run or do; whoever can and has none stands in line."""
-        eligible = bool(self.branches[user].ready)
-        busy = any(run.job.user == user for run in self.runs.values())
-        holds = self._holds(user)
-        if holds and not eligible and not busy:
-            self.slots = [slot for slot in self.slots if slot[0] != user]
-        if user in self.queue and not eligible:
-            self.queue.remove(user)
-        if eligible and not holds and user not in self.queue:
-            self.queue.append(user)
-        self._settle_turn(user)
-
-    def _holds(self, user: str) -> bool:
-        return any(user == holder for holder, _ in self.slots)
-
-    def _settle_turn(self, user: str) -> None:
-        may = self._holds(user) and user not in self.yielding
-        self.users.settle(user, may and bool(self.branches[user].ready))
-
-    def _admit(self) -> None:
-        while True:
-            while self.queue and len(self.slots) < self.limits.max_active_users:
-                self.slots.append((self.queue.pop(0), self.now))
-                self._settle_turn(self.slots[-1][0])
-            tenure_s = self.limits.slot_tenure_s
-            over = [user for user, at in self.slots if 0 < tenure_s <= self.now - at]
-            before, self.yielding = self.yielding, over[: len(self.queue)]
-            for user in [*before, *self.yielding]:
-                self._settle_turn(user)
-            busy = [run.job.user for run in self.runs.values()]
-            at_rest = [user for user in self.yielding if user not in busy]
-            for user in at_rest:
-                self.slots = [slot for slot in self.slots if slot[0] != user]
-                self.yielding.remove(user)
-                self._settle_user(user)
-            if not at_rest:
-                return
-
-    def _choose(self) -> JobFacts | None:
-        """Whose unit a lane must take now; see rule 5."""
-        user = self.users.first()
-        branch = self.branches[user].first() if user is not None else None
-        fair = self.head(user, branch) if user is not None and branch is not None else None
-        running = self.running()
-        if fair is None or len(running) < self.limits.max_running_jobs or fair is self.parked:
-            self.parked = None
-        if fair is None or len(running) < self.limits.max_running_jobs or self.flights(fair):
-            return fair
-        if self.parked not in running:  # somebody has to make room, unless somebody will anyway
-            is_resting = any(
-                job.will_retry is not None or job.state is S.CANCELLING or job.user in self.yielding
-                for job in running
-            )
-            self.parked = None if is_resting else max(running, key=self._place)
-        able = [job for job in running if self.has_unit(job) and job.user in self.users.ready]
-        others = [job for job in able if job is not self.parked]
-        if len(running) > 1:  # another will make room, or have units again
-            others = others or able
-        return min(others, key=self._place, default=None)
-
-    def _place(self, job: JobFacts) -> tuple[float, float, int]:
-        own = self.branches[job.user].tags[job.spec.branch]
-        return self.users.tags[job.user], own, job.order
+        for pool in POOLS:
+            idle = self.idle(pool)
+            say(not idle or self.choose(pool) is None, "a lane idles", idle)
 
     def _judge(self, command: RunUnit, chosen: JobFacts | None) -> None:
         """A start by the rules, one by one, so that a fault has a name; then whether it is fair."""
         unit = command.unit
         job = self.jobs[unit.job]
         say(command.lane in self.idle(), "I6 the lane is not idle", command)
+        say(reference_lanes.is_near(self, job, command.lane), "far from its slide", command)
+        say(self.pool_of[command.lane] == job.spec.pool, "I21 a lane of another pool", command)
         say(command.run not in self.runs_ever, "I3 a run id is used again", command)
         say(job is self.head(job.user, job.spec.branch), "I4 not the head of its branch", command)
         say(all(o.state is S.SUCCEEDED for o in job.leaders), "I5 what it follows", command)
-        say(self._holds(job.user) and job.user not in self.yielding, "I6 no slot", command)
-        cap = {*(j.order for j in self.running()), job.order}
+        say(self.holds(job.user) and job.user not in self.yielding, "I6 no slot", command)
+        cap = {*(j.order for j in self.running(job.spec.pool)), job.order}
         say(len(cap) <= self.limits.max_running_jobs, "I6 running jobs", command)
         say(self.has_unit(job), "I14 nothing of it may start", command, job.state)
         chunk = self.pending(job)[0] if job.state is S.SEGMENTING else 0
@@ -439,12 +388,13 @@ class Reference(Facts):
         run = RunFacts(job, unit.stage, unit.chunk, command.lane, self.now, 0.0)
         rate = self.rates.get((job.spec.kind, unit.stage), self.limits.first_tile_estimate_s)
         run.est_s = rate * self._size(run)
-        self.users.charge(job.user, run.est_s / self.weights.get(job.user, 1.0))
-        self.branches[job.user].charge(job.spec.branch, run.est_s)
+        pool = job.spec.pool
+        self.users[pool].charge(job.user, run.est_s / self.weights.get(job.user, 1.0))
+        self.branches[job.user][pool].charge(job.spec.branch, run.est_s)
         self.runs[command.run] = run
         self.runs_ever.add(command.run)
-        self._settle_branch(job.user, job.spec.branch)
-        self._settle_turn(job.user)
+        self.settle_branch(job.user, job.spec.branch)
+        self.settle_turn(job.user)
 
     def _next_wake(self) -> float | None:
         """What time alone will change: the end of a back-off, or of a tenure others wait for."""
@@ -466,17 +416,14 @@ class Reference(Facts):
         same("slots", self.slots, list(state.slots.items()))
         same("queue", self.queue, list(state.queue))
         same("yielding", self.yielding, list(state.yielding))
-        same("lanes", [sorted(self.lanes), self.idle()], [sorted(state.lanes), set(state.idle)])
-        same("lanes counted", self.counted, (state.lanes_wanted, state.lanes_room))
+        reference_lanes.compare(self, state)
         same(
             "runs",
             {n: (r.job.spec.job, r.stage, r.chunk, r.lane, r.told) for n, r in self.runs.items()},
             {n: (r.unit.job, r.unit.stage, r.unit.chunk, r.lane, r.told_to_stop)
              for n, r in state.runs.items()},
         )  # fmt: skip
-        same("parked", self.parked and self.parked.spec.job, state.parking)
-        same("tags of users", self.users.tags, state.turns.tags)
-        same("ready users", self.users.ready, list(state.turns.ready))
+        reference_turns.compare(self, state)
         rates = {
             (kind, stage): rate
             for kind, by_stage in state.rates.items()
@@ -491,6 +438,3 @@ class Reference(Facts):
         same("cleared", sorted(self.cleared), sorted(cleared))
         done = {user: list(known.done_work) for user, known in state.users.items()}
         same("done work", {user: self.done_work.get(user, []) for user in done}, done)
-        for user, turns in self.branches.items():
-            same("tags of branches", turns.tags, state.users[user].turns.tags)
-            same("ready branches", turns.ready, list(state.users[user].turns.ready))

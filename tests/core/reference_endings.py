@@ -15,7 +15,6 @@ from raysched.core.events import (
     ClusterResumed,
     Event,
     FilesRemoved,
-    LanesCounted,
     ResultsDeleted,
     SchedulerStarted,
     WorkflowCancelRequested,
@@ -37,7 +36,6 @@ Ending = (
     | ClusterPaused
     | ClusterDrained
     | ClusterResumed
-    | LanesCounted
 )
 
 
@@ -69,8 +67,6 @@ def answer(facts: Facts, event: Event) -> type[RayschedError] | bool:
             return not facts.drained
         case ClusterResumed():
             return facts.paused or facts.drained
-        case LanesCounted(wanted=wanted, room=room):
-            return (wanted, room) != facts.counted
         case FilesRemoved(jobs=jobs):
             return any(name in facts.removals for name in jobs)
         case AllCancelRequested(user=user):
@@ -126,8 +122,6 @@ def follow(model: Reference, event: Event) -> None:
             model.drained = True
         case ClusterResumed():
             model.paused = model.drained = False
-        case LanesCounted(wanted=wanted, room=room):
-            model.counted = (wanted, room)
         case FilesRemoved(jobs=jobs):
             model.removals = [name for name in model.removals if name not in jobs]
         case AllCancelRequested(user=user):

@@ -14,8 +14,6 @@ from raysched.core.events import (
     Event,
     JobCancelRequested,
     JobRetryRequested,
-    LaneLost,
-    LaneOpened,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -47,6 +45,7 @@ STAGE = {
     S.ASSEMBLING: Stage.ASSEMBLE,
     S.PUBLISHING: Stage.PUBLISH,
 }
+POOLS = ("", "gpu")
 BAD = (S.FAILED, S.CANCELLED, S.SKIPPED)
 REPORT_OF = {
     SlidePlanned: Stage.PLAN,
@@ -143,20 +142,25 @@ class Facts:
         self.removals: list[str] = []
         self.paused = self.drained = False
         self.went_again = 0
-        self.counted = (0, 0)
+        self.counted: tuple[int, int, dict[str, tuple[int, int, str]]] = (0, 0, {})
         self.submitted = 0
         self.runs: dict[str, RunFacts] = {}
         self.runs_ever: set[str] = set()
         self.lanes: list[str] = []
+        self.pool_of: dict[str, str] = {}
+        self.node_of: dict[str, str] = {}
+        self.staged: dict[str, set[str]] = {}
+        self.closing: list[str] = []
+        self.drained_nodes: list[str] = []
         self.slots: list[tuple[str, float]] = []
         self.queue: list[str] = []
         self.yielding: list[str] = []
-        self.users = Turns()
+        self.users = {pool: Turns() for pool in POOLS}
         self.weights: dict[str, float] = {}
-        self.branches: dict[str, Turns] = {}
+        self.branches: dict[str, dict[str, Turns]] = {}
         self.rates: dict[tuple[str, Stage], float] = {}
         self.done_work: dict[str, list[str]] = {}
-        self.parked: JobFacts | None = None
+        self.parked: dict[str, JobFacts | None] = {}
         self.wake_at: float | None = None
         self.touched: list[JobFacts] = []
         self.to_stop: list[str] = []
@@ -181,10 +185,6 @@ class Facts:
                     return InvalidSetting
                 known = any(user == asker for asker, _ in self.asked)
                 return self.weights.get(user, 1.0 if known else None) != weight
-            case LaneOpened(lane=lane):
-                return lane not in self.lanes
-            case LaneLost(lane=lane):
-                return lane in self.lanes
             case TimePassed():
                 return True
         if event.run not in self.runs:
@@ -275,11 +275,12 @@ class Facts:
     def flights(self, job: JobFacts) -> list[RunFacts]:
         return [run for run in self.runs.values() if run.job is job]
 
-    def running(self) -> list[JobFacts]:
-        return [job for job in self.open() if self.flights(job)]
+    def running(self, pool: str) -> list[JobFacts]:
+        return [job for job in self.open() if self.flights(job) and job.spec.pool == pool]
 
-    def idle(self) -> set[str]:
-        return set(self.lanes) - {run.lane for run in self.runs.values()}
+    def idle(self, pool: str | None = None) -> set[str]:
+        free = set(self.lanes) - set(self.closing) - {run.lane for run in self.runs.values()}
+        return {lane for lane in free if pool in (None, self.pool_of[lane])}
 
     def pending(self, job: JobFacts) -> list[int]:
         if job.plan is None:

@@ -48,6 +48,8 @@ from raysched.core.fairness import FairQueue
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
+    BranchName,
     Failure,
     JobId,
     JobSpec,
@@ -65,6 +67,7 @@ from raysched.testing import job
 
 K = TypeVar("K", bound=Hashable)
 USERS = ("ann", "bob")
+NONE: FairQueue[BranchName] = FairQueue()
 BOOM = Failure("boom", "it broke", "fix it")
 NEVER_MORE = (JobState.SUCCEEDED, JobState.CANCELLED)
 STOPPING = (JobState.CANCELLED, JobState.CANCELLING)
@@ -390,8 +393,8 @@ def fingerprint(state: State, left: Left) -> tuple[object, ...]:
     busy = {state.jobs[run.unit.job].user for run in state.runs.values()}
     users = tuple(shared(user_mark(state, user)) for user in state.users.values())
     wake_in_s = None if state.wake_at is None else state.wake_at - now
-    rest = (len(state.lanes), slots, tuple(state.queue), state.parking, wake_in_s)
-    return left, jobs, runs, users, shared(queue_mark(state.turns, busy)), *rest
+    rest = (len(state.lanes), slots, tuple(state.queue), state.parked(), wake_in_s)
+    return left, jobs, runs, users, shared(queue_mark(state.pools[MAIN].turns, busy)), *rest
 
 
 MARKS: dict[tuple[object, ...], tuple[object, ...]] = {}
@@ -422,7 +425,7 @@ def user_mark(state: State, user: User) -> tuple[object, ...]:
     """A user's branches: which job each is at, and whose turn it is."""
     busy = {state.jobs[state.runs[run].unit.job].spec.branch for run in user.runs}
     current = sorted((name, branch.current or "") for name, branch in user.branches.items())
-    return (*current, tuple(user.done_work), queue_mark(user.turns, busy))
+    return (*current, tuple(user.done_work), queue_mark(user.turns.get(MAIN, NONE), busy))
 
 
 def queue_mark(turns: FairQueue[K], busy: set[K]) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from raysched.core.commands import RunUnit
 from raysched.core.events import ChunkFinished, Event, JobRetryRequested, RunFailed, RunLost
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import Failure, JobId, JobState, Reason, RunId, Stage, UserId
+from raysched.core.model import MAIN, Failure, JobId, JobState, Reason, RunId, Stage, UserId
 from raysched.errors import Conflict
 from raysched.testing import FakeCluster, job
 
@@ -31,7 +31,7 @@ def test_many_branches_of_tiny_jobs_leave_no_lane_idle_while_a_giant_has_chunks(
     idle = []
     while any(not c.view(f"tiny-{n}").state.is_final for n in range(95, 100)):
         c.tick()
-        idle.append(len(c.core.state.idle))
+        idle.append(len(c.core.state.pools[MAIN].idle))
     assert max(idle) == 0
 
 
@@ -82,12 +82,12 @@ def test_a_scheduler_that_was_away_charges_no_more_than_the_estimate() -> None:
     c.submit("ann", job("a"))
     c.run(1.5)
     (run,) = c.core.runs().values()
-    charged = c.core.state.turns.tags[UserId("ann")]
+    charged = c.core.state.pools[MAIN].turns.tags[UserId("ann")]
     c.now += 86_400.0
     c.restart()
     (again,) = c.core.runs().values()
     assert again.est_s == run.est_s
-    assert c.core.state.turns.tags[UserId("ann")] == charged + again.est_s
+    assert c.core.state.pools[MAIN].turns.tags[UserId("ann")] == charged + again.est_s
 
 
 @pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, -5.0])
@@ -103,7 +103,7 @@ def test_seconds_that_are_no_number_do_not_stop_the_scheduler(seconds: float) ->
     c.submit("bob", job("b"))
     c.run(100)
     assert [c.view(name).state for name in "ab"] == [JobState.SUCCEEDED] * 2
-    assert all(math.isfinite(tag) for tag in c.core.state.turns.tags.values())
+    assert all(math.isfinite(tag) for tag in c.core.state.pools[MAIN].turns.tags.values())
     assert math.isfinite(c.core.state.jobs[JobId("a")].progress.seconds)  # type: ignore[union-attr]
 
 
@@ -207,6 +207,6 @@ def test_a_lost_run_is_still_charged_for_its_time() -> None:
     c.answer = answer
     c.submit("ann", job("a"))
     c.run(3)
-    assert c.core.state.turns.tags[UserId("ann")] == 10.0
+    assert c.core.state.pools[MAIN].turns.tags[UserId("ann")] == 10.0
     c.run(2)
-    assert c.core.state.turns.tags[UserId("ann")] == 4.0 + 10.0
+    assert c.core.state.pools[MAIN].turns.tags[UserId("ann")] == 4.0 + 10.0

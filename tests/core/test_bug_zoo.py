@@ -26,11 +26,12 @@ from zoo import SEEN_ELSEWHERE, Mutant
 from zoo import ZOO as SCHEDULING
 from zoo_accounts import WHO_MAY_ASK
 from zoo_endings import GATES_AND_ENDINGS
+from zoo_lanes import LANES
 from zoo_losses import LOSSES
 from zoo_tiles import FAILED_TILES
 
 ROOT = Path(__file__).parents[2]
-ZOO = (*SCHEDULING, *WHO_MAY_ASK, *GATES_AND_ENDINGS, *LOSSES, *FAILED_TILES)
+ZOO = (*SCHEDULING, *WHO_MAY_ASK, *GATES_AND_ENDINGS, *LANES, *LOSSES, *FAILED_TILES)
 AT_ONCE = 2
 LIMIT_S = 60
 ASSERTION = re.compile(r"assert |AssertionError\b|Failed: DID NOT RAISE")

@@ -21,7 +21,7 @@ from raysched.core.events import (
 )
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import Failure, JobId, JobState, Stage, UserId, WorkflowId
+from raysched.core.model import MAIN, Failure, JobId, JobState, Stage, UserId, WorkflowId
 from raysched.errors import Conflict, NotFound
 from raysched.testing import FakeCluster, job
 
@@ -112,7 +112,7 @@ def test_a_revived_job_does_not_start_beside_a_later_one_of_its_branch() -> None
     c.tell(RunFailed(1.0, run, 1.0, BROKEN, True))
     while c.view("later").state is not JobState.SEGMENTING:
         c.tick()
-    assert c.core.state.idle
+    assert c.core.state.pools[MAIN].idle
     c.retry("early")
     assert {run.unit.job for run in c.core.runs().values()} == {"later"}
     c.run()

@@ -11,7 +11,7 @@ from raysched.core.events import ChunkFinished, Event, UserWeighted
 from raysched.core.fairness import FairQueue
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import JobState, Reason, Stage, UserId
+from raysched.core.model import MAIN, JobState, Reason, Stage, UserId
 from raysched.core.views import Explanation
 from raysched.errors import InvalidSetting
 from raysched.testing import FakeCluster, job
@@ -141,7 +141,7 @@ def test_a_wake_up_is_asked_for_when_somebody_begins_to_wait() -> None:
 def test_no_more_jobs_run_than_the_cap_allows_and_the_others_say_so() -> None:
     c = cluster(lanes=4, max_running_jobs=2)
     c.submit("ann", *[job(name, name) for name in "abcd"])
-    assert len(c.core.state.running) == 2
+    assert len(c.core.state.pools[MAIN].running) == 2
     assert c.view("d").explanation.reason is Reason.WAITING_FOR_RUNNING_CAP
     c.run()
     assert {view.state for view in c.core.jobs_of(None, c.now)} == {JobState.SUCCEEDED}
@@ -259,7 +259,7 @@ def test_a_job_that_fills_the_cap_alone_still_gets_every_lane() -> None:
     c = cluster(lanes=3, chunks={"a": 30}, max_running_jobs=1)
     c.submit("ann", job("a"))
     c.run(5)
-    assert (len(c.core.runs()), c.core.state.parking) == (3, None)
+    assert (len(c.core.runs()), c.core.state.pools[MAIN].parking) == (3, None)
 
 
 def test_nobody_is_parked_while_a_cancelled_job_is_coming_to_rest_anyway() -> None:
@@ -268,10 +268,10 @@ def test_nobody_is_parked_while_a_cancelled_job_is_coming_to_rest_anyway() -> No
     c.run(5)
     c.cancel("g1")
     c.submit("bob", job("tiny"))
-    assert c.core.state.parking is None
+    assert c.core.state.pools[MAIN].parking is None
     first = next(run for run in c.core.runs().values() if run.unit.job == "g2")
     c.tell(ChunkFinished(c.now, first.run, 1.0, 1, 0, "sum"))
-    assert c.core.state.parking is None
+    assert c.core.state.pools[MAIN].parking is None
     c.run(5)
     assert c.view("tiny").started_at == pytest.approx(5.1)
 

@@ -43,6 +43,8 @@ from hypothesis.stateful import (
 )
 from machine_endings import TO_BE_MET as OF_ENDINGS
 from machine_endings import Endings
+from machine_lanes import GPU, LANES, Lanes
+from machine_lanes import TO_BE_MET as OF_LANES
 from machine_tiles import Tiles
 from reference import SOMEBODY, Reference
 
@@ -52,9 +54,7 @@ from raysched.core.events import (
     Event,
     JobCancelRequested,
     JobRetryRequested,
-    LaneLost,
     LaneOpened,
-    LanesCounted,
     MppAnswered,
     MppMissed,
     ResultAssembled,
@@ -71,6 +71,8 @@ from raysched.core.events import (
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
+    SOMEWHERE,
     BranchName,
     Failure,
     JobId,
@@ -87,13 +89,12 @@ from raysched.core.scheduler import Scheduler
 from raysched.errors import RayschedError
 
 USERS = ("zoe7", "ymir8", "xan9", "wim6")
-LANES = tuple(LaneId(f"lane{number}") for number in range(4))
 BOOM = Failure("boom", "it broke", "fix it")
 MET: Counter[str] = Counter()
 """What the lives have met, so that a search that got poorer is noticed."""
 
 
-class Life(Endings, Tiles, RuleBasedStateMachine):
+class Life(Endings, Lanes, Tiles, RuleBasedStateMachine):
     met = MET
 
     def __init__(self) -> None:
@@ -105,14 +106,18 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
         self.history: list[Event] = []
         self.moments: list[bytes] = []
 
-    @initialize(limits=LIMITS, lanes=st.integers(0, 4), shapes=st.lists(SHAPE, max_size=len(USERS)))
-    def begin(self, limits: Limits, lanes: int, shapes: list[Shape]) -> None:
-        self.limits = limits
+    @initialize(
+        limits=LIMITS,
+        lanes=st.integers(0, 4),
+        shapes=st.lists(SHAPE, max_size=len(USERS)),
+        pools=st.sampled_from((False, False, True)),
+    )
+    def begin(self, limits: Limits, lanes: int, shapes: list[Shape], pools: bool) -> None:
+        self.limits, self.has_pools = limits, pools
         self.live, self.model = Scheduler(limits), Reference(limits)
         self.moments.append(pickle.dumps(self.live.state))
         self.tell(SchedulerStarted(0.0, 1))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(0.0, lane))
+        self.open(LANES[:lanes])
         for user, shape in zip(USERS, shapes, strict=False):
             self.submit(user, shape, 1, False)
 
@@ -166,7 +171,10 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
             # nine of ten graphs make sense: dependencies point backward
             after = [names[n] for n in needed if n < (place if tidy else len(names))]
             request = f'"{names[place]}"'
-            jobs.append(JobSpec(names[place], BranchName(branch), kind, request, tuple(after)))
+            pool = GPU if self.has_pools and kind != "k" else MAIN
+            jobs.append(
+                JobSpec(names[place], BranchName(branch), kind, request, tuple(after), pool, branch)
+            )
         workflow, key = WorkflowId(self.name("w")), self.name("key")
         digest = key if named else ""
         at = self.clock()
@@ -406,7 +414,7 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
         if self.model.runs[run].stage is not Stage.ASSEMBLE:
             assert not self.tell(ResultAssembled(self.now, RunId(run), 1.0, 1))
 
-    # --- lanes, lives and time -------------------------------------------------------------------
+    # --- lives and time --------------------------------------------------------------------------
 
     def forget_flights(self, lane: str | None = None) -> None:
         """What was in flight may still report, when nobody waits for it any more."""
@@ -414,17 +422,6 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
             if lane in (None, run.lane):
                 plan = PlanFacts("late", TILES)
                 self.ended.append(self.report_of(name, "well", self.now, 1.0, plan))
-
-    @rule(lost=st.sets(st.sampled_from(LANES)), lanes=st.sampled_from((0, 1, 2, 3, 4, 4)))
-    def lanes_come_and_go(self, lost: set[LaneId], lanes: int) -> None:
-        """A node dies with several lanes at once, then the pool is sized anew."""
-        at = self.clock()
-        for lane in sorted(lost) + list(LANES[lanes:]):
-            self.forget_flights(lane)
-            self.tell(LaneLost(at, lane, "gone"))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(at, lane))
-        self.tell(LanesCounted(at, 4, lanes))
 
     @rule(seconds=st.sampled_from((-5.0, 0.0, 1.0, 3.0, 30.0)))
     def time_passes(self, seconds: float) -> None:
@@ -451,15 +448,15 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
         assert not self.tell(SchedulerStarted(self.now, self.live.epoch))
         self.forget_flights()
         self.tell(SchedulerStarted(self.clock(), self.live.epoch + 1, limits))
-        for lane in LANES[:lanes]:
-            self.tell(LaneOpened(self.now, lane))
+        self.open(LANES[:lanes])
 
     # --- what must hold --------------------------------------------------------------------------
 
     @invariant()
     def everything_holds(self) -> None:
         check(self.live)
-        MET["somebody is parked"] += self.model.parked is not None
+        MET["somebody is parked"] += any(self.model.parked.values())
+        MET["work waits for a lane of its pool beside idle ones"] += self.waits_beside_idle()
         MET["somebody yields"] += bool(self.model.yielding)
         MET["somebody waits for a slot"] += bool(self.model.queue)
         for job in self.model.jobs.values():
@@ -480,6 +477,7 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
         """Liveness: from any state, when all goes well from here on, everything ends."""
         self.resume()
         self.tell(LaneOpened(self.now, LaneId("late")))
+        self.tell(LaneOpened(self.now, LaneId("late too"), SOMEWHERE, GPU))
         self.try_all_again()
         for _ in range(3000):
             if not self.go_on(1.0):
@@ -492,4 +490,4 @@ class Life(Endings, Tiles, RuleBasedStateMachine):
 @pytest.mark.timeout(0 if NIGHTLY else 900)  # finding a small example may take five minutes
 def test_in_random_lives_the_core_does_what_the_naive_model_does() -> None:
     run_state_machine_as_test(Life, settings=SETTINGS)
-    assert [name for name in sorted(TO_BE_MET | OF_ENDINGS) if not MET[name]] == []
+    assert [name for name in sorted(TO_BE_MET | OF_ENDINGS | OF_LANES) if not MET[name]] == []

@@ -19,6 +19,7 @@ from raysched.core.events import (
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
 from raysched.core.model import (
+    MAIN,
     BranchName,
     JobId,
     JobSpec,
@@ -382,7 +383,7 @@ def test_lanes_open_once_and_are_lost_once() -> None:
     lane = LaneId("new")
     for _ in range(2):
         c.tell(LaneOpened(0.0, lane))
-    assert c.core.state.idle == {lane: None}
+    assert c.core.state.pools[MAIN].idle == {lane: None}
     c.lose_lane("new")
     assert c.lose_lane("new") == []
 

@@ -53,9 +53,9 @@ SEEN_ELSEWHERE = (
     Mutant(
         "crash_leaves_the_job_running",
         "A lane that dies takes its run along unsaid: the run stays in flight for ever.",
-        "reports.py",
+        "lanes.py",
         "apply_lost(state, RunLost(event.at, run, event.cause), step)",
-        "state.idle[event.lane] = None",
+        "state.pools[state.sites[event.lane].pool].idle[event.lane] = None",
         "test_defects.py::test_a_worker_that_dies_does_not_leave_its_job_running_for_ever",
     ),
     Mutant(
@@ -245,8 +245,8 @@ CAPS_AND_SHARES = (
         "one_job_too_many_runs",
         "max_running_jobs is passed by one.",
         "dispatch.py",
-        "len(state.running) < state.limits.max_running_jobs",
-        "len(state.running) <= state.limits.max_running_jobs",
+        "len(pool.running) < state.limits.max_running_jobs",
+        "len(pool.running) <= state.limits.max_running_jobs",
         "test_fairness.py::test_no_more_jobs_run_than_the_cap_allows_and_the_others_say_so",
     ),
     Mutant(
@@ -278,8 +278,8 @@ CAPS_AND_SHARES = (
         "tiny_job_waits_for_giants",
         "Nobody is parked: a job gets under the cap only when another has ended.",
         "dispatch.py",
-        "state.parking = _whom_to_park(state, running)",
-        "state.parking = None",
+        "pool.parking = _whom_to_park(state, pool, running)",
+        "pool.parking = None",
         "test_fairness.py"
         "::test_a_tiny_job_gets_in_within_a_chunk_when_giants_fill_the_cap_and_the_lanes",
     ),
@@ -312,8 +312,8 @@ CAPS_AND_SHARES = (
         "idle_time_banks_credit",
         "Whoever comes back is served as if they had been owed the time they were away.",
         "fairness.py",
-        "max(tag, self.virtual)",
-        "tag",
+        "if tag < self.virtual:",
+        "if False:",
         "test_fairness.py::test_time_without_work_banks_no_credit",
     ),
     Mutant(
@@ -328,7 +328,7 @@ CAPS_AND_SHARES = (
         "slow_chunks_are_free",
         "A user is charged what a chunk was thought to take, never what it took.",
         "reports.py",
-        "state.turns.correct(",
+        "pool.turns.correct(",
         "(lambda *_: None)(",
         "test_fairness.py::test_what_counts_is_the_time_that_chunks_took_between_users_and_"
         "between_branches[users0]",

@@ -162,6 +162,10 @@ def an_asset() -> dict[str, str]:
     return {"name": name.removeprefix("assets/")}
 
 
+def a_node(_: World) -> dict[str, str]:
+    return {"node": "nowhere"}
+
+
 def of_slide(world: World) -> dict[str, str]:
     return {"slide": world.slide}
 
@@ -210,6 +214,8 @@ ROWS: dict[str, Row] = {
     "pause_cluster": mine(),
     "drain_cluster": mine(),
     "resume_cluster": mine(),
+    "drain_cluster_node": Row(404, names=a_node, owned=False),  # let in, and there is no such node
+    "resume_cluster_node": Row(404, names=a_node, owned=False),
     "get_job": Row(),
     "explain_job": Row(),
     "get_job_log": Row(),

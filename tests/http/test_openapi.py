@@ -19,6 +19,7 @@ from serve_app import (
     log_models,
     measure_models,
     models,
+    node_models,
     queue_models,
     report_models,
     review_models,
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 
 MODULES = (
     *(models, account_models, slide_models, log_models, report_models, estimate_models),
-    *(chunk_models, measure_models, review_models, view_models, queue_models),
+    *(chunk_models, measure_models, review_models, view_models, queue_models, node_models),
 )
 
 

@@ -21,7 +21,10 @@ from raysched.core.model import (
     JobSpec,
     KeyId,
     LaneId,
+    NodeId,
     PlanFacts,
+    PoolCount,
+    PoolName,
     RunId,
     UserId,
     WorkflowId,
@@ -32,9 +35,10 @@ from raysched.journal.codec import KINDS, Codec, Kind, Record, standard_codec
 from raysched.testing import FakeCluster, job
 
 ANN, JOB, RUN, LANE = UserId("ann"), JobId("j1"), RunId("r1"), LaneId("lane-0")
-KEY = KeyId("0a1b")
+KEY, NODE, GPU = KeyId("0a1b"), NodeId("n1"), PoolName("gpu")
 LIMITS = Limits(max_done_work_per_user=9)
 SPEC = JobSpec(JobId("j2"), BranchName("main"), "tissue_mask", '{"mpp":0.5}', (JOB,))
+HERE = replace(SPEC, pool=GPU, slide="5f")
 
 # What is written now. When a field with a default is added to an event, its old line moves to
 # EARLIER; any other change needs a new version of the kind, an upgrade, and a line of its own here.
@@ -54,11 +58,11 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ),
     ),
     ("workflow_submitted", 1): (
-        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (HERE,)),
         (
             '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
             '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
-            '"depends_on":["j1"]}],"digest":""}'
+            '"depends_on":["j1"],"pool":"gpu","slide":"5f"}],"digest":""}'
         ),
     ),
     ("job_cancel_requested", 1): (
@@ -86,6 +90,14 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
     ("cluster_paused", 1): (ev.ClusterPaused(1.5, ANN), '{"at":1.5,"by":"ann"}'),
     ("cluster_drained", 1): (ev.ClusterDrained(1.5, ANN), '{"at":1.5,"by":"ann"}'),
     ("cluster_resumed", 1): (ev.ClusterResumed(1.5, ANN), '{"at":1.5,"by":"ann"}'),
+    ("node_drained", 1): (
+        ev.NodeDrained(1.5, ANN, NODE),
+        '{"at":1.5,"by":"ann","node":"n1"}',
+    ),
+    ("node_resumed", 1): (
+        ev.NodeResumed(1.5, ANN, NODE),
+        '{"at":1.5,"by":"ann","node":"n1"}',
+    ),
     ("mpp_answered", 1): (
         ev.MppAnswered(1.5, ANN, JOB, 0.25),
         '{"at":1.5,"user":"ann","job":"j1","mpp":0.25}',
@@ -122,14 +134,24 @@ GOLDEN: dict[tuple[str, int], tuple[ev.Event, str]] = {
         ev.LoggedIn(1.5, KEY, KeyId("2c3d"), "d2", 9.5),
         '{"at":1.5,"key":"0a1b","session":"2c3d","digest":"d2","expires_at":9.5}',
     ),
-    ("lane_opened", 1): (ev.LaneOpened(1.5, LANE), '{"at":1.5,"lane":"lane-0"}'),
+    ("lane_opened", 1): (
+        ev.LaneOpened(1.5, LANE, NODE, GPU),
+        '{"at":1.5,"lane":"lane-0","node":"n1","pool":"gpu"}',
+    ),
+    ("lane_closing", 1): (
+        ev.LaneClosing(1.5, LANE, "its node is drained"),
+        '{"at":1.5,"lane":"lane-0","cause":"its node is drained"}',
+    ),
     ("lane_lost", 1): (
         ev.LaneLost(1.5, LANE, "its node died"),
         '{"at":1.5,"lane":"lane-0","cause":"its node died"}',
     ),
     ("lanes_counted", 1): (
-        ev.LanesCounted(1.5, 4, 2),
-        '{"at":1.5,"wanted":4,"room":2}',
+        ev.LanesCounted(1.5, 4, 2, (PoolCount(GPU, 1, 0, "1 GPU"),)),
+        (
+            '{"at":1.5,"wanted":4,"room":2,"pools":[{"pool":"gpu","wanted":1,"room":0,'
+            '"lacks":"1 GPU"}]}'
+        ),
     ),
     ("slide_planned", 1): (
         ev.SlidePlanned(1.5, RUN, 0.5, PlanFacts("f1", (4, 3), "w1", True, 1)),
@@ -180,10 +202,22 @@ EARLIER: list[tuple[str, int, str, ev.Event]] = [
         (
             '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
             '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
+            '"depends_on":["j1"]}],"digest":""}'
+        ),
+        ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
+    ),
+    ("lanes_counted", 1, '{"at":1.5,"wanted":4,"room":2}', ev.LanesCounted(1.5, 4, 2)),
+    (
+        "workflow_submitted",
+        1,
+        (
+            '{"at":1.5,"user":"ann","key":"k1","workflow":"w1","name":"Lung","jobs":[{"job":"j2",'
+            '"branch":"main","kind":"tissue_mask","request":"{\\"mpp\\":0.5}",'
             '"depends_on":["j1"]}]}'
         ),
         ev.WorkflowSubmitted(1.5, ANN, "k1", WorkflowId("w1"), "Lung", (SPEC,)),
     ),
+    ("lane_opened", 1, '{"at":1.5,"lane":"lane-0"}', ev.LaneOpened(1.5, LANE)),
     ("scheduler_started", 1, '{"at":1.5,"epoch":3}', ev.SchedulerStarted(1.5, 3)),
     ("run_lost", 1, '{"at":1.5,"run":"r1","cause":"killed"}', ev.RunLost(1.5, RUN, "killed")),
     (

@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import s3_server
 
 from raysched.errors import SlideMissing, StorageFailed
 from raysched.imaging.request import SlideRequest
@@ -29,6 +28,7 @@ from raysched.results.remote.door import Door
 from raysched.results.remote.place import StorePlace
 from raysched.results.remote.slides import NodeSlides, keep_slide
 from raysched.results.remote.units import RemoteStages
+from raysched.testing import s3_server
 from tests.results.conftest import Attempt, crop_attempt
 
 JOB = "job-1"

@@ -39,7 +39,7 @@ from raysched.results.remote.place import StorePlace
 from raysched.results.remote.slides import NodeSlides
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import PICTURE, PLAN, PLANNED, TISSUE, PlanReceipt
-from raysched.results.storage import DISK, unique
+from raysched.results.storage import SCRATCH, unique
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class RemoteStages:
         """See ``stages.plan_slide``."""
         with self._desk(request, job, should_stop) as desk:
             done = self._bring_published(desk, job)
-            planned = stages.plan_slide(desk.request, job, should_stop, shelf=shelf)
+            planned = stages.plan_slide(desk.request, job, should_stop, disk=SCRATCH, shelf=shelf)
             if not done:
                 parts = [TISSUE, PICTURE, PLAN]
                 there = [name for name in parts if (desk.staging / name).exists()]
@@ -105,16 +105,19 @@ class RemoteStages:
         with self._desk(request, job, should_stop) as desk:
             receipt = self._bring_plan(desk, job)
             if receipt is None:
-                return stages.segment_chunk(desk.request, job, chunk, should_stop, shelf=shelf)
+                return stages.segment_chunk(
+                    desk.request, job, chunk, should_stop, disk=SCRATCH, shelf=shelf
+                )
             chunks = f"chunks-{receipt.fingerprint[:12]}"
             done = self._bring_chunk(desk, job, chunks, chunk)
             if done is not None and not done.tiles_failed:
                 return done
-            made = stages.segment_chunk(desk.request, job, chunk, should_stop, shelf=shelf)
+            made = stages.segment_chunk(
+                desk.request, job, chunk, should_stop, disk=SCRATCH, shelf=shelf
+            )
             self._send_chunk(desk, job, chunks, made)
-            if (
-                done is not None and not made.tiles_failed
-            ):  # else it counts if the whole one is lost
+            # Else the one with failed tiles would count if the whole one were lost.
+            if done is not None and not made.tiles_failed:
                 self._bucket.drop([f"{jobs_folder(job)}/{chunks}/{chunk:06d}{WITH_HOLES}"])
             return made
 
@@ -130,13 +133,13 @@ class RemoteStages:
         with self._desk(request, job, should_stop) as desk:
             receipt = self._bring_plan(desk, job)
             if receipt is None:
-                return stages.assemble(desk.request, job, should_stop, shelf=shelf)
+                return stages.assemble(desk.request, job, should_stop, disk=SCRATCH, shelf=shelf)
             folder = jobs_folder(job)
             names = self._bucket.sizes(folder)
             chunks = f"chunks-{receipt.fingerprint[:12]}/"
             wanted = [name for name in names if name.startswith(chunks) or name == PICTURE]
             self._bucket.fetch_all(folder, wanted, desk.staging)
-            made = stages.assemble(desk.request, job, should_stop, shelf=shelf)
+            made = stages.assemble(desk.request, job, should_stop, disk=SCRATCH, shelf=shelf)
             self._send_result(desk.staging / RESULT, job)
             return made
 
@@ -182,7 +185,7 @@ class RemoteStages:
                     staging = staging_folder(out, job)
                     yield Desk(here, out, staging)
             finally:
-                DISK.remove_tree(folder)
+                SCRATCH.remove_tree(folder)
 
     def _sweep(self) -> None:
         for lock in self._units.glob("*/lock"):
@@ -231,9 +234,9 @@ class RemoteStages:
         here = receipt.model_copy(update={"slide_state": file_state(path)})
         staging.mkdir()
         planned_here = plan.model_copy(update={"slide": slide})
-        DISK.write(staging / PLAN, planned_here.model_dump_json().encode())
+        SCRATCH.write(staging / PLAN, planned_here.model_dump_json().encode())
         (staging / TISSUE).hardlink_to(known / TISSUE)
-        DISK.write(staging / PLANNED, here.model_dump_json().encode())
+        SCRATCH.write(staging / PLANNED, here.model_dump_json().encode())
         return receipt
 
     def _kept_plan(self, folder: str, receipt: PlanReceipt) -> Path:
@@ -247,7 +250,7 @@ class RemoteStages:
                 if content is None:
                     raise FileNotFoundError(part)
                 kept.mkdir(parents=True, exist_ok=True)
-                DISK.write(kept / part, content)
+                SCRATCH.write(kept / part, content)
             by_age = sorted(self._plans.iterdir(), key=lambda path: path.stat().st_mtime)
             for old in by_age[:-PLANS_KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
@@ -267,7 +270,7 @@ class RemoteStages:
                 continue
             if receipt.tiles_failed:
                 self._bucket.fetch(f"{folder}/{receipt.file}", desk.staging / receipt.file)
-                DISK.write(desk.staging / name, content)
+                SCRATCH.write(desk.staging / name, content)
             return receipt
         return None
 

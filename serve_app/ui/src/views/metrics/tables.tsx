@@ -173,6 +173,7 @@ export function Nodes({ cluster }: Props): JSX.Element {
             <span title={node.host}>{shortHost(node.host)}</span>{" "}
             <span class="muted mono">{node.id}</span>
             {node.holds_state && <div class="muted small">the scheduler and its state</div>}
+            {node.is_draining && <div class="muted small">drained: no new work goes there</div>}
           </td>
           <td>
             <span class={`state ${node.is_alive ? "good" : "bad"}`}>
