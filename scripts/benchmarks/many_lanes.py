@@ -28,9 +28,8 @@ from raysched.cluster.lanes import Lanes
 from raysched.cluster.life import Life
 from raysched.cluster.news import Mark, news_of
 from raysched.cluster.processes import collect_seldom
-from raysched.cluster.runs import Runs
+from raysched.cluster.runs import LiveRun, Runs
 from raysched.config import Config, load_config
-from raysched.core.commands import RunUnit
 from raysched.core.events import Event, LaneOpened, LanesCounted, WorkflowSubmitted
 from raysched.core.model import JobId, JobSpec, LaneId, Stage, UserId, WorkflowId
 from raysched.journal.journal import Journal
@@ -114,11 +113,12 @@ class MadeUpRuns(Runs):
 
     pace = Pace()
 
-    def _sent(self, command: RunUnit, order: tasks.Order) -> Any:
+    def _sent(self, live: LiveRun, order: tasks.Order) -> Any:
         loop = asyncio.get_running_loop()
         pickle.dumps(order)
-        seconds = self.pace.begin(command.lane, loop.time())
-        answer, said = MadeUpRef(), _ANSWERS[command.unit.stage]
+        unit, lane = live.command.unit, live.command.lane
+        seconds = self.pace.begin(lane, loop.time())
+        answer, said = MadeUpRef(), _ANSWERS[unit.stage]
         loop.call_later(seconds, lambda: answer.ended(said))
         return answer
 
@@ -134,7 +134,7 @@ class MadeUpLife(Life):
 
     def __init__(self, config: Config, journal: Journal, thread: ThreadPoolExecutor) -> None:
         super().__init__(config, journal, thread)
-        self._lanes = MadeUpLanes(config, self.report)
+        self._lanes = MadeUpLanes(config, self.report, lambda: self.core.state)
         self._runs = MadeUpRuns(config, self._lanes, self._fences, self.report)
 
 
