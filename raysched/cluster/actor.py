@@ -31,7 +31,7 @@ from raysched.cluster.listing import (
 from raysched.cluster.minutes import LastMinutes, RequestsSeen
 from raysched.cluster.news import Mark, News, news_of
 from raysched.cluster.past import past_job, past_workflow, workflow_of
-from raysched.cluster.processes import end_with_raylet
+from raysched.cluster.processes import collect_seldom, end_with_raylet
 from raysched.cluster.sight import ClusterView, dashboard_address, look
 from raysched.cluster.speeds import Forecast, JobSize, forecast
 from raysched.cluster.stores import object_store
@@ -84,6 +84,7 @@ class SchedulerActor:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc] # Ray awaits it
         end_with_raylet()
+        collect_seldom()
         self._config = config
         write_logs(config.logging.format, config.logging.level)
         self._life: Life | None = None

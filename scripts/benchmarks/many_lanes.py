@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from statistics import median, quantiles
 from typing import Any
 
@@ -26,9 +27,9 @@ from raysched.cluster import tasks
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.life import Life
 from raysched.cluster.news import Mark, news_of
-from raysched.cluster.runs import Runs
+from raysched.cluster.processes import collect_seldom
+from raysched.cluster.runs import LiveRun, Runs
 from raysched.config import Config, load_config
-from raysched.core.commands import RunUnit
 from raysched.core.events import Event, LaneOpened, LanesCounted, WorkflowSubmitted
 from raysched.core.model import JobId, JobSpec, LaneId, Stage, UserId, WorkflowId
 from raysched.journal.journal import Journal
@@ -37,6 +38,8 @@ from raysched.results.outcomes import Planned, Receipt
 COUNTS = (64, 250, 500, 1000, 1500, 2000, 4000)
 AIM = 1000
 UNIT_S = 0.25
+SPREAD = 0.6, 1.4
+"""Of that, the quickest and the slowest."""
 KEEPS_UP = 0.95
 """Of the ideal: a lane waits for 13 ms then between two chunks."""
 USERS, JOBS_EACH, CHUNKS = 10, 4, 20_000
@@ -52,13 +55,17 @@ class Pace:
     due: dict[LaneId, float] = field(default_factory=dict)
     lags_s: list[float] = field(default_factory=list)
     sent: int = 0
+    chance: Random = field(default_factory=lambda: Random(0))
 
-    def begin(self, lane: LaneId, now: float) -> None:
-        """A unit was sent to a lane."""
+    def begin(self, lane: LaneId, now: float) -> float:
+        """A unit was sent to a lane; how long it takes there. Units differ, as tiles do: else all
+        lanes would end at once, again and again."""
         if (due := self.due.get(lane)) is not None:
             self.lags_s.append(now - due)
-        self.due[lane] = now + UNIT_S
+        seconds = UNIT_S * self.chance.uniform(*SPREAD)
+        self.due[lane] = now + seconds
         self.sent += 1
+        return seconds
 
     def forget(self) -> None:
         """What was before is not measured."""
@@ -67,12 +74,14 @@ class Pace:
 
 
 class MadeUpLanes(Lanes):
-    """Names that are open from the start."""
+    """Names that are open once there is work for all of them."""
 
     many = 0
+    work_is_there = asyncio.Event()
 
     async def keep(self) -> None:
         """Report them, and no more."""
+        await self.work_is_there.wait()
         names = [LaneId(f"raysched-lane-{n}") for n in range(self.many)]
         await self._report(lambda at: LanesCounted(at, self.many, self.many))
         self._groups |= dict.fromkeys(names)  # type: ignore[arg-type]
@@ -104,12 +113,13 @@ class MadeUpRuns(Runs):
 
     pace = Pace()
 
-    def _sent(self, command: RunUnit, order: tasks.Order) -> Any:
+    def _sent(self, live: LiveRun, order: tasks.Order) -> Any:
         loop = asyncio.get_running_loop()
         pickle.dumps(order)
-        self.pace.begin(command.lane, loop.time())
-        answer, said = MadeUpRef(), _ANSWERS[command.unit.stage]
-        loop.call_later(UNIT_S, lambda: answer.ended(said))
+        unit, lane = live.command.unit, live.command.lane
+        seconds = self.pace.begin(lane, loop.time())
+        answer, said = MadeUpRef(), _ANSWERS[unit.stage]
+        loop.call_later(seconds, lambda: answer.ended(said))
         return answer
 
     async def abandon(self) -> None:
@@ -124,12 +134,13 @@ class MadeUpLife(Life):
 
     def __init__(self, config: Config, journal: Journal, thread: ThreadPoolExecutor) -> None:
         super().__init__(config, journal, thread)
-        self._lanes = MadeUpLanes(config, self.report)
+        self._lanes = MadeUpLanes(config, self.report, lambda: self.core.state)
         self._runs = MadeUpRuns(config, self._lanes, self._fences, self.report)
 
 
 def simulated() -> Iterator[Figure]:
     """More and more lanes, until they wait. The best that kept up is told last."""
+    collect_seldom()  # as the actor does
     best, most = 0, 0.0
     for lanes in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
@@ -160,17 +171,24 @@ class Measured:
 
 
 async def _measured(folder: Path, lanes: int) -> Measured:
-    MadeUpLanes.many, MadeUpRuns.pace = lanes, (pace := Pace())
+    MadeUpLanes.many, MadeUpLanes.work_is_there = lanes, asyncio.Event()
+    MadeUpRuns.pace = pace = Pace()
     config = load_config(
         state=folder,
         cluster={"address": None, "spare_process": False},
-        scheduling={"max_running_jobs": 64, "max_active_users": USERS, "max_jobs_per_user": 1000},
+        scheduling={
+            "max_running_jobs": 64,
+            "max_active_users": USERS,
+            "max_jobs_per_user": 1000,
+            "first_tile_estimate_s": UNIT_S / 4,  # turns are fair from the first chunk on
+        },
     )
     life = await MadeUpLife.begin(config, lambda *_: None)
     living = asyncio.create_task(life.run(asyncio.Event()))
     watching = asyncio.create_task(_watch(life))
     for number in range(USERS):
         await life.post(_workflow(number))
+    MadeUpLanes.work_is_there.set()
     deadline = time.monotonic() + 60
     while len(pace.due) < lanes and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
@@ -181,10 +199,10 @@ async def _measured(folder: Path, lanes: int) -> Measured:
     seconds = time.perf_counter() - begun
     events, cpu = life.events - events, time.process_time() - cpu
     lags_s = [*pace.lags_s]
-    watching.cancel()
-    living.cancel()
-    with suppress(asyncio.CancelledError):
-        await living
+    for each in (watching, living):
+        each.cancel()
+        with suppress(asyncio.CancelledError):
+            await each
     return Measured(events / seconds, lags_s, cpu / seconds)
 
 

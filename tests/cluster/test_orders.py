@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raysched.cluster.orders import Orders
 from raysched.cluster.tasks import Order
-from raysched.config import load_config
+from raysched.config import PoolSettings, load_config
 from raysched.core.commands import RunUnit
 from raysched.core.model import JobId, LaneId, RunId, Stage, Unit, UserId
 from raysched.imaging.request import SegmentationRequest
@@ -21,7 +21,8 @@ def order(tmp_path: Path, *, user: str = "ann", chunk: int = 0, mpp: float | Non
     command = RunUnit(
         RunId("1-1"), lane, unit, "cell_segmentation", UserId(user), text, mpp, careful=False
     )
-    return Orders(load_config(state=tmp_path)).order_of(command, 1000)
+    shape = PoolSettings(name="gpu", engines=("classical",), lane_cpus=1.5, lane_gb=4.0)
+    return Orders(load_config(state=tmp_path)).order_of(command, shape, 1000)
 
 
 def test_an_order_has_what_was_asked_for_and_the_pixel_size_that_was_answered(
@@ -31,6 +32,7 @@ def test_an_order_has_what_was_asked_for_and_the_pixel_size_that_was_answered(
     assert order(tmp_path, mpp=0.25).request == REQUEST.model_copy(update={"mpp": 0.25})
     assert order(tmp_path, chunk=3).request == REQUEST
     assert order(tmp_path, chunk=3).unit.chunk == 3
+    assert (order(tmp_path).cpus, order(tmp_path).most_bytes) == (2, 4e9)
 
 
 def test_each_user_has_a_shelf_of_their_own(tmp_path: Path) -> None:
