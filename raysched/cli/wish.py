@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysched.config import Config
 from raysched.core.model import LOCAL_USER
 
 if TYPE_CHECKING:
     from raysched.cluster.gateway import Gateway
     from raysched.cluster.submission import Prepared, Submission
+    from raysched.config import Config
 
 
 @dataclass(frozen=True, slots=True)

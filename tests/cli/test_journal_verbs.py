@@ -113,7 +113,7 @@ def test_an_export_has_every_event_in_order_and_what_was_decided_after_it(
     decided = [
         {
             "dispatches": [[*each] for each in decision.dispatches],
-            "parking": (*decision.parking, None)[0],
+            "parking": [*decision.parking],
         }
         for decision in lived.decisions
     ]

@@ -21,7 +21,7 @@ def order(tmp_path: Path, *, user: str = "ann", chunk: int = 0, mpp: float | Non
     command = RunUnit(
         RunId("1-1"), lane, unit, "cell_segmentation", UserId(user), text, mpp, careful=False
     )
-    shape = PoolSettings(name="gpu", engines=("classical",), lane_cpus=1.5, lane_gb=4.0)
+    shape = PoolSettings(lane_cpus=1.5, lane_gb=4.0)
     return Orders(load_config(state=tmp_path)).order_of(command, shape, 1000)
 
 

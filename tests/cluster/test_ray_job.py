@@ -43,6 +43,9 @@ def ray_job(service: Up, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+ROOT = SCRIPT.parents[1]
+
+
 def entry(slide: Path, *options: str) -> list[str]:
     own = ["env", "RAYSCHED_STATE=/nowhere"]
     return ["--", *own, sys.executable, str(SCRIPT), "--slide", str(slide), *options]
@@ -66,6 +69,21 @@ def test_a_ray_job_says_how_it_goes_and_leaves_the_results_where_the_service_kee
     folder = Path(service.env["RAYSCHED_STATE"]) / "results" / job["id"]
     assert json.loads((folder / "manifest.json").read_text())["checksum"] == job["checksum"]
     assert f"{job['cells']:,}" in said, said
+
+
+def test_the_runtime_environment_that_is_documented_carries_the_script(
+    service: Up, sample_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    own = ["env", "RAYSCHED_STATE=/nowhere", sys.executable, "scripts/submit_job.py"]
+    environment = ["--runtime-env", "configs/runtime-env.yaml"]
+    before = len(jobs(service))
+    code, said = ray_job(
+        service, "submit", *environment, "--", *own, "--slide", str(sample_slide), "--wait"
+    )
+    assert code == 0, said
+    assert len(jobs(service)) == before + 1
+    assert jobs(service)[0]["state"] == "succeeded"
 
 
 def test_the_same_submission_submits_once(service: Up, sample_slide: Path) -> None:
