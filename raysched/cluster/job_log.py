@@ -110,11 +110,12 @@ async def read_log(
 ) -> LogPage:
     """One page of a job's log. Raises ``NotFound``, also for another user's, ``InvalidSetting``."""
     cursor, lines, store = Cursor.read(ask.cursor), list[Line](), await gateway.store()
-    for _ in range(MOST_ROUNDS):
+    folder = folder_of(config.logs, job)
+    for number in range(MOST_ROUNDS):
         left = ask.limit - len(lines)
         story = await gateway.story(user, job, after=cursor.seq, most=left)
-        folder = folder_of(config.logs, job)
-        await log_at_hand(job, folder, store)
+        if number == 0:  # it is the user's own
+            await log_at_hand(job, folder, store)
         merging = _Merging(folder, job, story, ask.level)
         more, cursor, complete = await asyncio.to_thread(merging.page, cursor, left)
         lines += more

@@ -22,6 +22,7 @@ from raysched.results.remote.place import StorePlace
 log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
+KEPT_JOBS = 4
 KEPT_BYTES = 200e6
 """So much of what was said is kept on a node that has sent it on."""
 
@@ -41,12 +42,13 @@ class Letter:
         folder = folder_of(self.place.logs, self.job)
         sizes = {path: path.stat().st_size for path in folder.glob(f"{self.place.lane}.*.jsonl")}
         grown = [path.name for path, size in sizes.items() if sent.get(path) != size]
-        send_log(self.store, self.job, folder, grown)
-        sent.update(sizes)
+        if grown:
+            send_log(self.store, self.job, folder, grown)
+            sent.update(sizes)
 
 
 class _Post:
-    """The letters of this process, the newest of each job."""
+    """The logs that this process writes, or has written lately."""
 
     def __init__(self) -> None:
         self._letters: dict[JobId, Letter] = {}
@@ -55,16 +57,19 @@ class _Post:
         threading.Thread(target=self._go, name="log post", daemon=True).start()
 
     def take(self, letter: Letter) -> None:
+        """From now on, and until others have come, send what is said of a job."""
+        self._letters.pop(letter.job, None)
         self._letters[letter.job] = letter
+        for job in list(self._letters)[:-KEPT_JOBS]:
+            del self._letters[job]
         self._some.set()
 
     def _go(self) -> None:
+        self._some.wait()
         while True:
-            self._some.wait()
             time.sleep(EVERY_S)
-            self._some.clear()
-            for job in list(self._letters):
-                self._send(self._letters.pop(job))
+            for letter in list(self._letters.values()):
+                self._send(letter)
 
     def _send(self, letter: Letter) -> None:
         try:
@@ -78,7 +83,7 @@ _post: list[_Post] = []
 
 
 def post(letter: Letter) -> None:
-    """Have a log sent soon. One that cannot be sent is sent with what is said next."""
+    """Have a log sent every few seconds from now on; what cannot be sent is tried again."""
     if not _post:
         _post.append(_Post())
     _post[0].take(letter)

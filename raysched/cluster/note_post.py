@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,15 @@ class NotePost:
 
     def leave(self, note: Path) -> None:
         """Send a note as it is on the disk."""
-        self._try(lambda: _bucket(self.place).send(note, f"{NOTES}/{note.name}"))
+        send = partial(_bucket(self.place).send, note, f"{NOTES}/{note.name}")
+        # What it holds it only says now and then: it goes on watching meanwhile.
+        self._try(send, 0.0 if note.suffix == ".held" else PATIENCE_S)
 
     def drop(self, note: Path) -> None:
         """It is not needed any more."""
-        self._try(lambda: _bucket(self.place).drop([f"{NOTES}/{note.name}"]))
+        self._try(partial(_bucket(self.place).drop, [f"{NOTES}/{note.name}"]), PATIENCE_S)
 
-    def _try(self, work: Callable[[], None]) -> None:
+    def _try(self, work: Callable[[], None], patience_s: float) -> None:
         def tried() -> None:
             try:
                 work()
@@ -50,7 +53,7 @@ class NotePost:
 
         thread = threading.Thread(target=tried, name="note post", daemon=True)
         thread.start()
-        thread.join(PATIENCE_S)
+        thread.join(patience_s)
 
 
 def notes_at_hand(place: StorePlace | None, notes: Path, run: RunId) -> None:

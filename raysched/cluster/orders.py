@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from raysched.cluster import tasks
@@ -50,8 +50,12 @@ class Orders:
             ),
             command.careful,
             store,
-            home_mark(self._config.state) if store is not None else "",
+            self._home() if store is not None else "",
         )
+
+    @cache  # noqa: B019 - it lives as long as its life
+    def _home(self) -> str:
+        return home_mark(self._config.state)
 
 
 @lru_cache(KEPT)

@@ -7,7 +7,7 @@ import logging
 
 from raysched.cluster.job_log import delete_logs
 from raysched.cluster.lanes import Report
-from raysched.cluster.stores import object_store, remove_from_store
+from raysched.cluster.stores import object_store, removing_stored
 from raysched.config import Config
 from raysched.core.commands import RemoveFiles
 from raysched.core.events import FilesRemoved
@@ -44,8 +44,8 @@ class Removals:
     def _remove_all(self, job: JobId) -> None:
         from raysched.results.reviews import delete_reviews  # needs much; not for each start
 
-        remove_from_store(job, self._store)
-        remove_job_files(self._results, job)
+        with removing_stored(job, self._store):
+            remove_job_files(self._results, job)
         delete_logs(self._config, job)
         delete_reviews(self._config.reviews, job)
 

@@ -37,6 +37,7 @@ from raysched.logs import about
 log = logging.getLogger(__name__)
 
 MOST_WORN = 3
+NOTES_S = 5.0
 DEAF_S = 0.25
 """A process that is to end is gone at once, unless its engine holds the interpreter's lock: Ray's
 own thread in it waits for the lock to interrupt, and hears of nothing after that. Then its lane is
@@ -179,7 +180,9 @@ class Runs:
                 return await self._answer(command, live, order)
             except RayError:
                 notes = self._config.notes
-                await asyncio.to_thread(notes_at_hand, order.store, notes, command.run)
+                with contextlib.suppress(TimeoutError):  # else what it has left is not known
+                    brought = asyncio.to_thread(notes_at_hand, order.store, notes, command.run)
+                    await asyncio.wait_for(brought, NOTES_S)
                 if not await asyncio.to_thread(was_worn, self._config.notes, command.run):
                     raise
         return Lost("process after process of its lane was too large before it began")

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -135,12 +136,10 @@ async def log_at_hand(job: JobId, into: Path, place: StorePlace | None) -> None:
         log.warning("The log of %s is told as far as it is here: %s", job, error.message)
 
 
-def remove_from_store(job: JobId, place: StorePlace | None) -> None:
-    """Remove all that is in the store of a job. Raises ``StorageFailed``."""
-    if place is not None:
-        from raysched.results.remote.copies import remove_stored
-
-        remove_stored(place, job)
+def removing_stored(job: JobId, place: StorePlace | None) -> AbstractContextManager[None]:
+    """Remove all that is in the store of a job; nothing of it is copied from there until this is
+    left. Raises ``StorageFailed``."""
+    return nullcontext() if place is None else _copies(place).removing(job)
 
 
 def hand_over_stored(place: StorePlace, job: JobId, run: RunId) -> None:
@@ -178,7 +177,7 @@ def order_here(order: Order) -> Order:
         return order
     if (own := node_cache()) is not None:
         store = dataclasses.replace(store, folder=own.absolute() / "node")
-    if home_mark(order.notes.parent) == order.home:
+    if order.home and home_mark(order.notes.parent) == order.home:
         return order._replace(store=store)
     import ray  # the command line asks for a store without it
 

@@ -149,10 +149,9 @@ def run_unit(order: Order) -> Outcome:
         ),
         captured(unit, order.run, order.log),
     ):
-        outcome = _ending(order)
-    if order.store is not None and not order.home:
-        post(Letter(order.store, unit.job, order.log))
-    return outcome
+        if order.store is not None and not order.home:
+            post(Letter(order.store, unit.job, order.log))
+        return _ending(order)
 
 
 def _ending(order: Order) -> Outcome:

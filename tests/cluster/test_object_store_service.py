@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from raysched.testing import s3_server
 from raysched.testing.s3_server import S3Server
 
 pytestmark = pytest.mark.ray
+
+WAIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +102,9 @@ def test_an_upload_becomes_cells_in_the_store_and_on_the_page(
     stored = bucket.sizes(f"results/{job}")
     assert sum(name.endswith("/manifest.json") for name in stored) == 1
     service.api("DELETE", f"/api/v1/jobs/{job}/results")
-    while bucket.sizes(f"results/{job}"):
-        pass
+    deadline = time.monotonic() + WAIT_S
+    while bucket.sizes(f"results/{job}") or bucket.sizes(f"logs/{job}"):
+        assert time.monotonic() < deadline
 
 
 def test_cells_are_seen_while_the_job_runs(service: Up) -> None:

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from raysched.errors import SlideMissing, StorageFailed
-from raysched.imaging.request import SlideRequest
+from raysched.errors import ChunksMissing, SlideMissing, StorageFailed
+from raysched.imaging.request import SlideRequest, TissueRequest
 from raysched.imaging.slide import slide_sha256
+from raysched.results import stages
 from raysched.results.chunks import RECEIPT
 from raysched.results.folders import staging_folder
 from raysched.results.manifest import read_manifest
-from raysched.results.outcomes import Receipt
+from raysched.results.outcomes import Receipt, Stopped
 from raysched.results.remote.bucket import Bucket
-from raysched.results.remote.copies import Copies, remove_stored
+from raysched.results.remote.copies import Copies
 from raysched.results.remote.door import Door
 from raysched.results.remote.place import StorePlace
 from raysched.results.remote.slides import NodeSlides, keep_slide
@@ -192,7 +193,7 @@ def test_of_a_published_job_the_store_keeps_the_result_alone(job: Job) -> None:
     stands = job.door.standing()
     assert stands is not None
     assert kept == {"result.json", stands.folder}
-    assert not [*job.place.folder.parent.glob("*/units/*")], "what a unit worked in stays"
+    assert not [*job.place.folder.parent.glob("*/units/*/*")], "what a unit worked in stays"
 
 
 def test_a_chunk_that_is_done_is_not_done_again_on_another_node(job: Job) -> None:
@@ -255,8 +256,81 @@ def test_what_a_twin_assembled_of_an_older_plan_is_not_published(job: Job) -> No
     wider = job.request.model_copy(update={"tile_px": 128})
     job.on("a").plan_slide(wider, JOB, go_on)
     job.door.hand_over("run-1")
-    with pytest.raises(StorageFailed, match="not of this plan"):
+    with pytest.raises(StorageFailed, match="of another plan"):
         job.on("a").publish(wider, JOB, "run-1")
+
+
+def test_a_late_result_with_holes_does_not_take_the_place_of_a_whole_one(job: Job) -> None:
+    whole = job.door.settle("whole", "plan", 0)
+    assert job.door.settle("with-holes", "plan", 2) == whole
+    assert job.door.settle("a-twin", "plan", 0) == whole
+    assert job.door.settle("of-another-plan", "other", 3).folder == "of-another-plan"
+    assert job.door.settle("read-since", "other", 1).folder == "read-since"
+
+
+def test_a_chunk_that_was_damaged_in_the_store_is_done_again(job: Job, usual: Attempt) -> None:
+    first = [job.segment(chunk) for chunk in range(job.plan())][1]
+    key = f"jobs/{JOB}/{first.file}"
+    content = job.bucket.read(key)
+    assert content is not None
+    job.bucket.write(key, content[:-9] + b"\0" + content[-8:])
+    with pytest.raises(ChunksMissing) as missing:
+        job.assemble()
+    assert missing.value.chunks == (1,)
+    job.segment(1)
+    job.assemble()
+    expected = read_manifest(usual.out)
+    assert expected is not None
+    assert publish(job) == expected.checksum
+
+
+def test_a_receipt_that_cannot_be_read_does_not_count(job: Job) -> None:
+    job.plan()
+    first = job.segment(0)
+    (name,) = [each for each in job.bucket.sizes(f"jobs/{JOB}") if each.endswith("/000000.json")]
+    job.bucket.write(f"jobs/{JOB}/{name}", b"{")
+    assert job.segment(0).checksum == first.checksum
+    assert job.bucket.read(f"jobs/{JOB}/{name}") != b"{"
+
+
+def test_plans_of_other_jobs_come_and_go_on_a_node(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raysched.results.remote.units.PLANS_KEPT", 1)
+    for name in ("job-1", "job-2"):
+        job.on("a").plan_slide(job.request, name, go_on)
+    for chunk in range(2):
+        for name in ("job-1", "job-2"):
+            job.on("a").segment_chunk(job.request, name, chunk, go_on)
+    assert len([*job.place.folder.with_name("a").glob("plans/*")]) == 1
+
+
+def test_a_tissue_mask_goes_the_same_way(job: Job, crop: Path, tmp_path: Path) -> None:
+    asked = TissueRequest(slide=str(crop), out=str(tmp_path / "mask"), mpp=0.499)
+    usual = Attempt(asked)
+    usual.plan()
+    stages.assemble(asked, usual.job, go_on)
+    expected = stages.publish(asked, usual.job).checksum
+    there = asked.model_copy(
+        update={"out": str(job.place.results / JOB), "stored": job.request.stored}
+    )
+    mask = Job(job.place, there)
+    mask.on("a").plan_slide(there, JOB, go_on)
+    mask.assemble("b")
+    mask.door.hand_over("run-1")
+    assert mask.on("a").publish(there, JOB, "run-1").checksum == expected
+    assert Copies(job.place).result(there, JOB)
+    assert (mask.out / "manifest.json").exists()
+
+
+def test_what_a_killed_unit_has_left_on_its_node_goes(job: Job) -> None:
+    job.plan("a")
+    (units,) = job.place.folder.with_name("a").glob("units/*")
+    left = units / "unit-of-one-that-was-killed"
+    left.mkdir()
+    (left / "lock").touch()
+    job.segment(0, "a")
+    assert [*units.iterdir()] == []
 
 
 def test_every_step_of_a_published_job_answers_from_the_result(job: Job) -> None:
@@ -324,6 +398,36 @@ def edited(crop: Path, number: int) -> Path:
     return path
 
 
+def test_one_content_under_two_names_is_two_slides(job: Job, crop: Path, tmp_path: Path) -> None:
+    other = tmp_path / f"other{crop.suffix}"
+    other.write_bytes(crop.read_bytes())
+    keys = [keep_slide(path, job.bucket, job.place) for path in (crop, other)]
+    slides = NodeSlides(job.bucket, node(job.place, "a"))
+    for key, path in zip(keys, (crop, other), strict=True):
+        with slides.held(key, lambda: None) as held:
+            assert held.name == path.name
+            assert held.read_bytes() == path.read_bytes()
+
+
+def test_a_slide_of_several_files_comes_whole(job: Job, tmp_path: Path) -> None:
+    main, beside = tmp_path / "lung.mrxs", tmp_path / "lung"
+    main.write_bytes(b"main")
+    beside.mkdir()
+    for number in range(3):
+        (beside / f"Data{number}.dat").write_bytes(bytes([number]) * 1000)
+    key = keep_slide(main, job.bucket, job.place)
+    with NodeSlides(job.bucket, node(job.place, "a")).held(key, lambda: None) as held:
+        assert held.read_bytes() == b"main"
+        there = {path.name: path.read_bytes() for path in held.with_suffix("").iterdir()}
+        assert there == {path.name: path.read_bytes() for path in beside.iterdir()}
+
+
+def test_fetching_a_slide_stops_where_it_is_told_to(job: Job) -> None:
+    with pytest.raises(Stopped):
+        job.on("a").plan_slide(job.request, JOB, lambda: True)
+    assert not [*job.place.folder.with_name("a").glob("slides/*/all")]
+
+
 def test_a_slide_that_arrives_damaged_is_refused(job: Job) -> None:
     assert job.request.stored is not None
     content = job.bucket.read(job.request.stored)
@@ -343,8 +447,7 @@ def test_a_store_that_does_not_do_as_told_is_said_so_in_one_line(job: Job) -> No
     with pytest.raises(StorageFailed) as refused:
         Bucket(replace(job.place, url="s3://no-such-bucket/lab")).write("x", b"")
     assert refused.value.message == (
-        "The object store has not done as told with s3://no-such-bucket/lab/x: "
-        "there is no such bucket or object."
+        "The object store has not done as told with x: there is no such bucket or object."
     )
     assert "storage.url" in refused.value.remedy
 
@@ -372,7 +475,8 @@ def test_a_store_that_replaces_whatever_is_there_is_refused(
 
 def test_removing_a_job_leaves_nothing_of_it(job: Job) -> None:
     finish(job)
-    remove_stored(job.place, JOB)
+    with Copies(job.place).removing(JOB):
+        pass
     assert not [name for name in job.bucket.sizes("results") if name.startswith(JOB)]
     assert not job.door.is_published()
 
@@ -385,11 +489,11 @@ def test_copies_at_the_service_go_when_they_are_too_many_and_come_again(
     small = replace(job.place, results_bytes=1)
     second = Job(small, job.request.model_copy(update={"out": str(small.results / "job-2")}))
     copies = Copies(small)
-    stages = second.on("a")
-    for chunk in range(len(stages.plan_slide(second.request, "job-2", go_on).chunk_tiles)):
-        stages.segment_chunk(second.request, "job-2", chunk, go_on)
-    stages.assemble(second.request, "job-2", go_on)
-    stages.publish(second.request, "job-2")
+    there = second.on("a")
+    for chunk in range(len(there.plan_slide(second.request, "job-2", go_on).chunk_tiles)):
+        there.segment_chunk(second.request, "job-2", chunk, go_on)
+    there.assemble(second.request, "job-2", go_on)
+    there.publish(second.request, "job-2")
     assert copies.result(second.request, "job-2")
     assert not job.out.exists(), "the older copy is too much"
     assert copies.result(job.request, JOB)

@@ -38,8 +38,19 @@ log = logging.getLogger(__name__)
 PIECE_BYTES = 8 * 2**20
 AT_ONCE = 8
 """Objects on the way at once, of one unit: each waits mostly for the other side."""
+FETCH_BYTES = 64 * 2**20
+"""Of one request: one that is cut off costs no more than that."""
 PATIENCE = timedelta(seconds=60)
 """A store that is away for longer fails the unit, which is tried again later."""
+SILENCE = timedelta(seconds=30)
+REQUEST = timedelta(minutes=10)
+"""A request may take so long, if something of it comes all the time."""
+
+Check = Callable[[], None]
+
+
+def go_on() -> None:
+    """Nobody wants to stop it."""
 
 
 class Bucket:
@@ -59,12 +70,12 @@ class Bucket:
             made = self.replace(key, contents[0], None)
             found = self.read_marked(key)
             if not made or found is None or found[0] != contents[0]:
-                raise _unfit(self.url, "does not keep what it is given")
+                raise _unfit("does not keep what it is given")
             again = self.replace(key, contents[1], None)
             known = self.replace(key, contents[2], found[1])
             stale = self.replace(key, contents[3], found[1])
             if again or stale or not known:
-                raise _unfit(self.url, "does not heed If-Match and If-None-Match")
+                raise _unfit("does not heed If-Match and If-None-Match")
         finally:
             self.drop([key])
 
@@ -117,14 +128,19 @@ class Bucket:
                 for each in batch
             }
 
-    def fetch(self, key: str, path: Path) -> None:
-        """Copy an object into a file, which appears when it is complete."""
+    def fetch(self, key: str, path: Path, check: Check = go_on) -> None:
+        """Copy an object into a file, which appears when it is complete. ``check`` is called before
+        each piece, and may raise."""
         fresh = path.with_name(f".{path.name}.{unique()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._reaching(key):
             try:
+                size = int(obstore.head(self._store, key)["size"])
                 with fresh.open("wb") as file:
-                    for piece in obstore.get(self._store, key).stream(PIECE_BYTES):
+                    for start in range(0, size, FETCH_BYTES):
+                        check()
+                        length = min(FETCH_BYTES, size - start)
+                        piece = obstore.get_range(self._store, key, start=start, length=length)
                         file.write(piece)
                 fresh.replace(path)
             finally:
@@ -135,9 +151,11 @@ class Bucket:
         with self._reaching(key):
             obstore.put(self._store, key, path, chunk_size=PIECE_BYTES)
 
-    def fetch_all(self, folder: str, names: Iterable[str], into: Path) -> None:
+    def fetch_all(
+        self, folder: str, names: Iterable[str], into: Path, check: Check = go_on
+    ) -> None:
         """``fetch`` several from below a folder, under the same names."""
-        self._each(lambda name: self.fetch(f"{folder}/{name}", into / name), names)
+        self._each(lambda name: self.fetch(f"{folder}/{name}", into / name, check), names)
 
     def send_all(self, top: Path, names: Iterable[str], folder: str) -> None:
         """``send`` several to below a folder, under the same names."""
@@ -154,9 +172,12 @@ class Bucket:
                 obstore.delete(self._store, keys)
 
     def _each(self, work: Callable[[str], None], names: Iterable[str]) -> None:
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects") as threads:
+        threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
+        try:
             for done in [threads.submit(work, name) for name in names]:
                 done.result()
+        finally:  # the first failure is enough
+            threads.shutdown(cancel_futures=True)
 
     @contextmanager
     def _reaching(self, key: str) -> Iterator[None]:
@@ -169,17 +190,17 @@ class Bucket:
                     remedy="Free space on it or lower storage.slides_gb, then retry: finished "
                     "chunks are kept.",
                 ) from error
-            log.warning("The object store says of %s: %s", key, error)
+            log.warning("The object store %s says of %s: %s", self.url, key, error)
             raise StorageFailed(
-                f"The object store has not done as told with {self.url}/{key}: {_why(error)}.",
+                f"The object store has not done as told with {key}: {_why(error)}.",
                 remedy="Check storage.url, its endpoint and the credentials (AWS_*) on every node, "
                 "then retry: finished chunks are kept.",
             ) from error
 
 
-def _unfit(url: str, what: str) -> StorageFailed:
+def _unfit(what: str) -> StorageFailed:
     return StorageFailed(
-        f"The object store of {url} {what}.",
+        f"The object store of storage.url {what}.",
         remedy="Use one that replaces objects conditionally: Amazon S3, MinIO, Ceph, Cloudflare R2 "
         "do in their present versions.",
     )
@@ -207,6 +228,11 @@ def _store(url: str, endpoint: str | None, region: str | None) -> S3Store:
     return S3Store.from_url(
         url,
         config=config,
-        client_options={"allow_http": (endpoint or "").startswith("http://")},
+        client_options={
+            "allow_http": (endpoint or "").startswith("http://"),
+            "connect_timeout": timedelta(seconds=10),
+            "read_timeout": SILENCE,
+            "timeout": REQUEST,
+        },
         retry_config={"retry_timeout": PATIENCE},
     )

@@ -8,12 +8,13 @@ person named as results folder is theirs and stays.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -27,11 +28,13 @@ from raysched.results.remote.door import Door
 from raysched.results.remote.place import StorePlace
 from raysched.results.remote.units import ANY_PLAN, jobs_folder, result_folder
 from raysched.results.staging import PICTURE, PLAN, PLANNED, TISSUE, PlanReceipt, read_receipt
-from raysched.results.storage import DISK, size_of, storage
+from raysched.results.storage import DISK, size_of, storage, unique
 
 log = logging.getLogger(__name__)
 
 LOGS = "logs"
+LOCK_DIGITS = 4
+"""Of hex: 65,536 lock files at most, which are never removed."""
 RECENT_S = 3600.0
 """A copy that was asked for so lately may still be read: it does not go."""
 
@@ -58,7 +61,7 @@ class Copies:
             if stands is None or not stands.published:
                 return False
             self._trim(out)
-            coming = staging_folder(out, job).with_suffix(".coming")
+            coming = coming_folder(out, job)
             shutil.rmtree(coming, ignore_errors=True)
             folder = result_folder(job, stands)
             self._bucket.fetch_all(folder, self._bucket.sizes(folder), coming)
@@ -86,7 +89,7 @@ class Copies:
 
     def log(self, job: str, into: Path) -> None:
         """Have what was said on other nodes in the folder of a job's log. Raises as above."""
-        with self._one_at_a_time(job), storage(into):
+        with self._one_at_a_time(f"{LOGS} {job}"), storage(into):
             folder = f"{LOGS}/{job}"
             for name, size in self._bucket.sizes(folder).items():
                 if not _is_there(into / name, size):
@@ -127,27 +130,47 @@ class Copies:
         """Before another copy comes: remove those that were not used for longest."""
         if not self._is_ours(coming) or not coming.parent.exists():
             return
-        kept = [
-            (path.stat().st_mtime, size_of(path), path)
-            for path in coming.parent.iterdir()
-            if not path.name.startswith(".") and (path / MANIFEST).exists()
-        ]
-        total = sum(size for _, size, _ in kept)
-        for used, size, path in sorted(kept):
-            if total <= self._place.results_bytes or used > time.time() - RECENT_S:
-                return
-            if Door(self._bucket, path.name).is_published():
+        with self._one_at_a_time("trim"):
+            kept = []
+            for path in coming.parent.iterdir():
+                with suppress(FileNotFoundError):
+                    if not path.name.startswith(".") and (path / MANIFEST).exists():
+                        kept.append((path.stat().st_mtime, size_of(path), path))
+            total = sum(size for _, size, _ in kept)
+            for _, size, path in sorted(kept):
+                if total <= self._place.results_bytes:
+                    return
+                if self._let_go(path):
+                    total -= size
+
+    def _let_go(self, path: Path) -> bool:
+        """Whether a copy that nobody has asked for lately has gone: the store has it."""
+        with suppress(OSError):
+            is_old = path.stat().st_mtime < time.time() - RECENT_S
+            if is_old and Door(self._bucket, path.name).is_published():
                 log.info("The copy of %s goes from this node; the object store has it.", path.name)
-                aside = path.with_name(f".{path.name}.0.removed")
+                aside = path.with_name(f".{path.name}.{unique()}.removed")
                 DISK.rename(path, aside)
                 DISK.remove_tree(aside)
-                total -= size
+                return True
+        return False
 
     @contextmanager
-    def _one_at_a_time(self, job: str) -> Iterator[None]:
+    def removing(self, job: str) -> Iterator[None]:
+        """Nothing of a job is copied meanwhile. Removes what the store has of it, and copies that
+        were coming. Raises ``StorageFailed``."""
+        with self._one_at_a_time(job), self._one_at_a_time(f"{LOGS} {job}"):
+            self._bucket.drop([f"results/{job}/result.json"])  # first: nothing is published now
+            for folder in (f"results/{job}", jobs_folder(job), f"{LOGS}/{job}"):
+                self._bucket.remove(folder)
+            DISK.remove_tree(coming_folder(self._place.results / job, job))
+            yield
+
+    @contextmanager
+    def _one_at_a_time(self, what: str) -> Iterator[None]:
         folder = self._place.folder / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{hash_of(job)}").open("ab") as lock:
+        with (folder / hashlib.sha256(what.encode()).hexdigest()[:LOCK_DIGITS]).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -157,17 +180,9 @@ def send_log(place: StorePlace, job: str, folder: Path, names: list[str]) -> Non
     Bucket(place).send_all(folder, names, f"{LOGS}/{job}")
 
 
-def remove_stored(place: StorePlace, job: str) -> None:
-    """Remove all that the store has of a job. Raises ``StorageFailed``."""
-    bucket = Bucket(place)
-    bucket.drop([f"results/{job}/result.json"])  # first: nothing is published any more
-    for folder in (f"results/{job}", jobs_folder(job), f"{LOGS}/{job}"):
-        bucket.remove(folder)
-
-
-def hash_of(job: str) -> int:
-    """A few lock files serve all jobs: they are never removed."""
-    return sum(job.encode()) % 256
+def coming_folder(out: Path, job: str) -> Path:
+    """Where a copy of a result is until it is complete."""
+    return staging_folder(out, job).with_suffix(".coming")
 
 
 def _is_there(path: Path, size: int) -> bool:

@@ -21,12 +21,15 @@ TRIES = 20
 
 
 class Standing(BaseModel):
-    """What has become of a job's result. ``folder``: the complete result's, below the job's;
-    ``run``: in whose hands it is; ``mark``: of this change alone."""
+    """What has become of a job's result. ``folder``: the complete result's, below the job's, made
+    of the plan ``fingerprint`` with so many failed tiles (``holes``); ``run``: in whose hands it
+    is; ``mark``: of this change alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: str
+    fingerprint: str
+    holes: int = 0
     run: str = ""
     published: bool = False
     mark: str
@@ -50,14 +53,16 @@ class Door:
         stands = self.standing()
         return stands is not None and stands.published
 
-    def settle(self, folder: str) -> Standing:
+    def settle(self, folder: str, fingerprint: str, holes: int) -> Standing:
         """There is a complete result; it takes the place of one that nobody has and that is not
-        published. Returns what stands now."""
+        published, unless that is of the same plan and as good. Returns what stands now."""
 
         def settled(now: Standing | None) -> Standing | None:
             if now is not None and (now.published or now.run):
                 return None  # whoever assembled this is late: its job has gone on
-            return Standing(folder=folder, mark=unique())
+            if now is not None and now.fingerprint == fingerprint and now.holes <= holes:
+                return None  # a twin was faster, or has read since what failed here
+            return Standing(folder=folder, fingerprint=fingerprint, holes=holes, mark=unique())
 
         stands = self._change(settled)
         assert stands is not None, "something stands, or was settled"
@@ -96,7 +101,7 @@ class Door:
         )
         if stands is None or not stands.published:
             raise StorageFailed(
-                f"There is no complete result in {self._bucket.url}/{self._folder} for this run.",
+                f"There is no complete result in {self._folder} of the object store for this run.",
                 remedy="Retry the job: finished chunks are kept.",
             )
         return stands
@@ -112,7 +117,7 @@ class Door:
             if self._bucket.replace(self._key, wanted.model_dump_json().encode(), known):
                 return wanted
         raise StorageFailed(
-            f"{self._bucket.url}/{self._key} is changed by somebody else all the time.",
+            f"{self._key} in the object store is changed by somebody else all the time.",
             remedy="See whether another raysched uses the same storage.url, then retry.",
         )
 
@@ -124,6 +129,6 @@ class Door:
             return Standing.model_validate_json(found[0]), found[1]
         except ValidationError as error:
             raise StorageFailed(
-                f"{self._bucket.url}/{self._key} is not as raysched writes it.",
+                f"{self._key} in the object store is not as raysched writes it.",
                 remedy="Remove it if the job has no result yet, then retry the job.",
             ) from error

@@ -11,16 +11,16 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from raysched.errors import SlideMissing, StorageFailed
+from raysched.errors import SlideChanged, SlideMissing, StorageFailed
 from raysched.imaging.slide import file_state, slide_sha256
-from raysched.results.remote.bucket import Bucket
+from raysched.results.remote.bucket import Bucket, Check
 from raysched.results.remote.place import StorePlace
-from raysched.results.storage import DISK, size_of
+from raysched.results.storage import DISK, size_of, unique
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,21 @@ def keep_slide(path: Path, bucket: Bucket, place: StorePlace) -> str:
     Raises ``StorageFailed`` and what reading the slide raises.
     """
     files = _files(path)
-    top = path.parent
-    digest = _digest(files, top, place)
+    top, states = path.parent, _states(files)
+    digest = _digest(path, files, place)
     key = f"{SLIDES}/{digest}/{path.name}"
-    if bucket.size(key) != path.stat().st_size:
-        others = [str(file.relative_to(top)) for file in files if file != path]
-        bucket.send_all(top, others, f"{SLIDES}/{digest}")
-        bucket.send(path, key)  # last: where it is, all of it is
+    if bucket.size(key) == path.stat().st_size:
+        return key
+    others = [str(file.relative_to(top)) for file in files if file != path]
+    bucket.send_all(top, others, f"{SLIDES}/{digest}")
+    bucket.send(path, key)  # last: where it is, all of it is
+    if _states(files) != states:
+        bucket.drop([key])
+        raise SlideChanged(
+            f"{path.name} changed while it was sent to the object store.",
+            remedy="Submit it again when it is complete.",
+            path=str(path),
+        )
     return key
 
 
@@ -55,7 +63,7 @@ class NodeSlides:
         self._most_bytes = place.slides_bytes
 
     @contextmanager
-    def held(self, key: str, check: Callable[[], None]) -> Iterator[Path]:
+    def held(self, key: str, check: Check) -> Iterator[Path]:
         """The file of a slide, fetched if need be; it stays for as long as this is entered.
 
         Raises ``SlideMissing``, ``StorageFailed``, ``StorageFull``.
@@ -68,38 +76,38 @@ class NodeSlides:
             while not (folder / "all" / name).exists():
                 fcntl.flock(lock, fcntl.LOCK_EX)  # whoever waited longer has fetched it meanwhile
                 if not (folder / "all" / name).exists():
-                    check()
-                    self._fetch(digest, folder / "all", name)
+                    self._fetch(digest, folder / "all", name, check)
                 fcntl.flock(lock, fcntl.LOCK_SH)
             os.utime(folder / "lock")
             yield folder / "all" / name
 
-    def _fetch(self, digest: str, whole: Path, name: str) -> None:
+    def _fetch(self, digest: str, whole: Path, name: str, check: Check) -> None:
         sizes = self._bucket.sizes(f"{SLIDES}/{digest}")
         if name not in sizes:
             raise SlideMissing(
                 f"The slide {name} is no longer in the object store.",
                 remedy="Submit it again: it is sent there anew.",
-                path=f"{self._bucket.url}/{SLIDES}/{digest}/{name}",
+                path=name,
             )
         self._make_room(sum(sizes.values()))
         coming = whole.with_name("coming")
         shutil.rmtree(coming, ignore_errors=True)
-        self._bucket.fetch_all(f"{SLIDES}/{digest}", sizes, coming)
-        if _digest_of(sorted(coming / each for each in sizes), coming) != digest:
+        self._bucket.fetch_all(f"{SLIDES}/{digest}", sizes, coming, check)
+        if _digest_of(coming / name, sorted(coming / each for each in sizes)) != digest:
             shutil.rmtree(coming, ignore_errors=True)
             raise StorageFailed(
                 f"The slide {name} has not arrived from the object store as it was sent.",
                 remedy=f"Retry; if it happens again, remove {SLIDES}/{digest} from the store and "
                 "submit the slide again.",
             )
-        coming.rename(whole)
+        DISK.sync_tree(coming)  # it is not looked at so closely again
+        DISK.rename(coming, whole)
         log.info("%s has come onto this node, %s bytes.", name, sum(sizes.values()))
 
     def _make_room(self, wanted: int) -> None:
         """Remove what is not in use, oldest first, until there is room within the bound."""
         kept = [(lock.stat().st_mtime, lock) for lock in self._top.glob("*/lock")]
-        sizes = {lock: size_of(lock.parent / "all") for _, lock in kept}
+        sizes = {lock: size_of(lock.parent) for _, lock in kept}
         total = sum(sizes.values())
         for _, lock in sorted(kept):
             if total + wanted <= self._most_bytes:
@@ -113,7 +121,13 @@ def _removed(lock: Path) -> bool:
     with lock.open("ab") as file:
         if not _is_free(file):
             return False
-        DISK.remove_tree(lock.parent / "all")
+        for left in lock.parent.glob("gone-*"):
+            DISK.remove_tree(left)
+        DISK.remove_tree(lock.parent / "coming")
+        with suppress(FileNotFoundError):
+            gone = lock.parent / f"gone-{unique()}"  # whole, or not there at all
+            DISK.rename(lock.parent / "all", gone)
+            DISK.remove_tree(gone)
         return True
 
 
@@ -131,25 +145,29 @@ def _files(path: Path) -> list[Path]:
         beside = [each for each in path.with_suffix("").rglob("*") if each.is_file()]
         return sorted([path, *beside])
     if ending in BY_FOLDER:
-        return sorted(each for each in path.parent.rglob("*") if each.is_file())
+        return sorted(each for each in path.parent.iterdir() if each.is_file())
     return [path]
 
 
-def _digest(files: list[Path], top: Path, place: StorePlace) -> str:
+def _states(files: list[Path]) -> str:
+    """Names their content as far as the system tells without reading it."""
+    return "\n".join(f"{file} {file_state(file)}" for file in files)
+
+
+def _digest(path: Path, files: list[Path], place: StorePlace) -> str:
     """As ``_digest_of``; known again as long as the system says that the files are untouched."""
-    states = "\n".join(f"{file} {file_state(file)}" for file in files)
-    known = place.folder / "digests" / hashlib.sha256(states.encode()).hexdigest()
+    name = hashlib.sha256(f"{path}\n{_states(files)}".encode()).hexdigest()
+    known = place.folder / "digests" / name
     with suppress(FileNotFoundError):
         return known.read_text()
-    digest = _digest_of(files, top)
+    digest = _digest_of(path, files)
     known.parent.mkdir(parents=True, exist_ok=True)
     DISK.write(known, digest.encode())
     return digest
 
 
-def _digest_of(files: list[Path], top: Path) -> str:
-    """SHA-256 as hex: of the file, or where there are several, of their names and digests."""
-    if len(files) == 1:
-        return slide_sha256(files[0])
-    whole = "\n".join(f"{file.relative_to(top)} {slide_sha256(file)}" for file in files)
-    return hashlib.sha256(whole.encode()).hexdigest()
+def _digest_of(path: Path, files: list[Path]) -> str:
+    """SHA-256 as hex of the slide's name, and of the names and digests of all that it is made of:
+    the same bytes under another name are another slide."""
+    each = [f"{file.relative_to(path.parent)} {slide_sha256(file)}" for file in files]
+    return hashlib.sha256("\n".join([path.name, *each]).encode()).hexdigest()

@@ -10,16 +10,20 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import os
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from raysched.errors import SlideChanged, StorageFailed
+from raysched.errors import ChunksMissing, RayschedError, SlideChanged, StorageFailed
 from raysched.imaging.plan import SlidePlan, TissuePlan
+from raysched.imaging.planning import plan_fingerprint
 from raysched.imaging.request import SlideRequest
 from raysched.imaging.slide import file_state
 from raysched.results import stages
@@ -46,8 +50,20 @@ log = logging.getLogger(__name__)
 ANY_PLAN: TypeAdapter[SlidePlan | TissuePlan] = TypeAdapter(SlidePlan | TissuePlan)
 WHOLE, WITH_HOLES = ".json", ".holes.json"
 """Of receipts: as in a staging folder."""
+ABANDONED_S = 3600.0
 PLANS_KEPT = 64
 """On each node, those read last."""
+
+
+@contextmanager
+def _named(slide: Path) -> Iterator[None]:
+    """Where a node keeps its copy of a slide is nobody's business: errors name the slide."""
+    try:
+        yield
+    except RayschedError as error:
+        error.message = error.message.replace(str(slide), slide.name)
+        error.remedy = error.remedy.replace(str(slide), slide.name)
+        raise
 
 
 def _never() -> bool:
@@ -70,7 +86,8 @@ class RemoteStages:
     def __init__(self, place: StorePlace) -> None:
         self._bucket = Bucket(place)
         self._slides = NodeSlides(self._bucket, place)
-        self._units = place.folder / "units"
+        # Where nodes share the folder, their locks need not.
+        self._units = place.folder / "units" / socket.gethostname()
         self._plans = place.folder / "plans"
 
     def plan_slide(
@@ -139,8 +156,13 @@ class RemoteStages:
             chunks = f"chunks-{receipt.fingerprint[:12]}/"
             wanted = [name for name in names if name.startswith(chunks) or name == PICTURE]
             self._bucket.fetch_all(folder, wanted, desk.staging)
-            made = stages.assemble(desk.request, job, should_stop, disk=SCRATCH, shelf=shelf)
-            self._send_result(desk.staging / RESULT, job)
+            try:
+                made = stages.assemble(desk.request, job, should_stop, disk=SCRATCH, shelf=shelf)
+            except ChunksMissing as error:  # damaged ones would vouch for themselves again
+                lost = [f"{folder}/{chunks}{chunk:06d}" for chunk in error.chunks]
+                self._bucket.drop([f"{each}{end}" for each in lost for end in (WHOLE, WITH_HOLES)])
+                raise
+            self._send_result(desk.staging / RESULT, job, receipt.fingerprint, made)
             return made
 
     def publish(
@@ -174,27 +196,30 @@ class RemoteStages:
 
         assert request.stored is not None, "only jobs whose slide is in the store come here"
         self._sweep()
-        folder = self._units / unique()
-        folder.mkdir(parents=True)
-        with (folder / "lock").open("wb") as lock:
+        fresh, folder = self._units / f"new-{unique()}", self._units / f"unit-{unique()}"
+        fresh.mkdir(parents=True)
+        with (fresh / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            fresh.rename(folder)  # from now on others see it, and that it is locked
             try:
                 with self._slides.held(request.stored, check) as slide:
                     out = folder / Path(request.out).name
                     here = request.model_copy(update={"slide": str(slide), "out": str(out)})
-                    staging = staging_folder(out, job)
-                    yield Desk(here, out, staging)
+                    with _named(slide):
+                        yield Desk(here, out, staging_folder(out, job))
             finally:
                 SCRATCH.remove_tree(folder)
 
     def _sweep(self) -> None:
-        for lock in self._units.glob("*/lock"):
-            with lock.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:  # at work
-                    continue
+        for lock in self._units.glob("unit-*/lock"):
+            # At work, or just now gone.
+            with suppress(BlockingIOError, FileNotFoundError), lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock.parent, ignore_errors=True)
+        for left in self._units.glob("new-*"):
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < time.time() - ABANDONED_S:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _bring_published(self, desk: Desk, job: str) -> bool:
         """Whether the job's result is published: then what vouches for it is on the desk, from
@@ -220,7 +245,7 @@ class RemoteStages:
             plan = ANY_PLAN.validate_json((known / PLAN).read_bytes())
         except (ValidationError, FileNotFoundError) as error:
             raise StorageFailed(
-                f"The plan in {self._bucket.url}/{folder} is missing or incomplete.",
+                f"The plan in {folder} of the object store is missing or incomplete.",
                 remedy="Retry the job: it is planned again and finished chunks are kept.",
             ) from error
         path = Path(desk.request.slide)
@@ -244,17 +269,32 @@ class RemoteStages:
         ``FileNotFoundError`` where they are not in the store."""
         name = hashlib.sha256(f"{folder} {receipt.model_dump_json()}".encode()).hexdigest()[:32]
         kept = self._plans / name
-        if not (kept / PLAN).exists():
-            for part in (TISSUE, PLAN):
-                content = self._bucket.read(f"{folder}/{part}")
-                if content is None:
-                    raise FileNotFoundError(part)
-                kept.mkdir(parents=True, exist_ok=True)
-                SCRATCH.write(kept / part, content)
-            by_age = sorted(self._plans.iterdir(), key=lambda path: path.stat().st_mtime)
-            for old in by_age[:-PLANS_KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
+        if not kept.exists():
+            plan, tissue = (self._bucket.read(f"{folder}/{part}") or b"" for part in (PLAN, TISSUE))
+            is_of_it = plan_fingerprint(ANY_PLAN.validate_json(plan)) == receipt.fingerprint
+            if not is_of_it or hashlib.sha256(tissue).hexdigest() != receipt.tissue_sha256:
+                raise FileNotFoundError("another plan is being written")
+            fresh = self._plans / f"new-{unique()}"
+            fresh.mkdir(parents=True)
+            (fresh / PLAN).write_bytes(plan)
+            (fresh / TISSUE).write_bytes(tissue)
+            with suppress(OSError):  # a neighbour was faster
+                fresh.rename(kept)
+            shutil.rmtree(fresh, ignore_errors=True)
+            self._forget_plans()
+        os.utime(kept)
         return kept
+
+    def _forget_plans(self) -> None:
+        ages = []
+        for path in self._plans.iterdir():
+            with suppress(FileNotFoundError):
+                ages.append((path.stat().st_mtime, path))
+        for _, old in sorted(ages)[:-PLANS_KEPT]:
+            gone = old.with_name(f"new-{unique()}")
+            with suppress(FileNotFoundError):
+                old.rename(gone)  # whole, or not there at all
+                shutil.rmtree(gone, ignore_errors=True)
 
     def _bring_chunk(self, desk: Desk, job: str, chunks: str, chunk: int) -> Receipt | None:
         """The receipt of a chunk that is done. One with failed tiles is brought onto the desk, to
@@ -265,7 +305,11 @@ class RemoteStages:
             content = self._bucket.read(f"{folder}/{name}")
             if content is None:
                 continue
-            receipt = RECEIPT.validate_json(content)
+            try:
+                receipt = RECEIPT.validate_json(content)
+            except ValidationError:
+                log.warning("The receipt %s is damaged: the chunk is done again.", name)
+                continue
             if self._bucket.size(f"{folder}/{receipt.file}") != receipt.size_bytes:
                 continue
             if receipt.tiles_failed:
@@ -281,14 +325,14 @@ class RemoteStages:
         name = f"{chunks}/{made.chunk:06d}{ending}"
         self._bucket.write(f"{folder}/{name}", RECEIPT.dump_json(made, indent=1))
 
-    def _send_result(self, result: Path, job: str) -> None:
+    def _send_result(self, result: Path, job: str, fingerprint: str, made: Assembled) -> None:
         """Send a complete result under a name that nobody else uses, then say that it is there."""
         folder = unique()
         names = [str(path.relative_to(result)) for path in result.rglob("*") if path.is_file()]
         stands = None
         try:
             self._bucket.send_all(result, names, f"results/{job}/{folder}")
-            stands = Door(self._bucket, job).settle(folder)
+            stands = Door(self._bucket, job).settle(folder, fingerprint, made.tiles_failed)
         finally:
             if stands is None or stands.folder != folder:
                 self._bucket.remove(f"results/{job}/{folder}")
@@ -303,7 +347,7 @@ class RemoteStages:
         except ValidationError:
             log.warning("The plan of %s is not in the object store any more.", job)
         raise StorageFailed(
-            f"The result in {self._bucket.url}/{result_folder(job, stands)} is not of this plan.",
+            f"The result in {result_folder(job, stands)} of the object store is of another plan.",
             remedy="Retry the job: finished chunks are kept.",
         )
 
@@ -327,7 +371,7 @@ def read_stored(bucket: Bucket, stands: Standing, job: str) -> Manifest | Tissue
         return ANY_MANIFEST.validate_json(bucket.read(key) or b"")
     except ValidationError as error:
         raise StorageFailed(
-            f"{bucket.url}/{key} is missing or damaged.",
+            f"{key} in the object store is missing or damaged.",
             remedy="Submit the slide again: the result is computed anew.",
         ) from error
 
