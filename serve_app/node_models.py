@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 class NodeLanes(Shown):
     """A node and its open lanes. While it is drained nothing new starts in them, and each is given
-    back once what runs in it has ended: at ``lanes`` 0 the node may go without any loss."""
+    back once what runs in it has ended: at ``lanes`` 0 the node may go without any loss, unless it
+    holds the state (``holds_state``): the scheduler and its HTTP run there."""
 
     node: Node
     lanes: int

@@ -66,10 +66,17 @@ def _say_node(seen: NodeLanes, voice: Voice) -> None:
     if not seen.node.is_draining:
         voice.say(f"{name} takes work again: lanes open there as there is room")
     elif seen.lanes:
+        here = "; the scheduler and its HTTP go on there, so do not switch it off"
+        stays = here if seen.node.holds_state else ""
         them = "1 lane takes" if seen.lanes == 1 else f"{seen.lanes} lanes take"
         voice.say(
-            f"{name} is drained: its {them} nothing new, and what runs there ends; say this "
-            f"again to see how many are left, or `raysched resume {seen.node.id}`"
+            f"{name} is drained: its {them} nothing new, and what runs there ends{stays}; say "
+            f"this again to see how many are left, or `raysched resume {seen.node.id}`"
+        )
+    elif seen.node.holds_state:
+        voice.say(
+            f"{name} is drained and has no lanes; but the scheduler and its HTTP run there: it is "
+            "not to be switched off while they do"
         )
     else:
         voice.say(f"{name} is drained and has no lanes: it may be switched off")

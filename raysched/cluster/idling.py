@@ -36,6 +36,14 @@ def quietest(lanes: Iterable[LaneId], groups: Mapping[LaneId, Group], home: str)
     return sorted(known, key=lambda x: (nodes[x] == home, on_node[nodes[x]], nodes[x]))
 
 
+def unneeded(
+    idle: Mapping[LaneId, float], after_s: float, groups: Mapping[LaneId, Group], home: str
+) -> list[LaneId]:
+    """Lanes that were idle for long enough (``idle``: how long, in seconds), in the order in which
+    to give them back: what the quietest node does now and then keeps no other lane."""
+    return quietest([lane for lane, idle_s in idle.items() if idle_s >= after_s], groups, home)
+
+
 def lanes_busy(state: State, name: PoolName) -> int:
     """Lanes of a pool in which something runs, but for those that are to go."""
     lanes = (run.lane for run in state.runs.values() if run.lane not in state.closing)

@@ -34,7 +34,7 @@ from raysched.cluster.groups import (
     unused_groups,
 )
 from raysched.cluster.guard import Kernel, kernel_here
-from raysched.cluster.idling import Idling, lanes_busy, quietest
+from raysched.cluster.idling import Idling, lanes_busy, unneeded
 from raysched.cluster.nodes import Node, living_nodes, staying
 from raysched.cluster.sizing import Demand, counts, is_elastic, totals
 from raysched.cluster.spares import Spares
@@ -116,6 +116,7 @@ class Lanes:
         self._opening: dict[LaneId, Opening] = {}
         self._given_up: dict[LaneId, str] = {}
         self._closing: set[LaneId] = set()
+        self._unremoved: set[LaneId] = set()
         self._unused: dict[LaneId, float] = {}
         self._paces = {name: Pace() for name in self._shapes}
         self._away: frozenset[NodeId] = frozenset()
@@ -160,8 +161,12 @@ class Lanes:
         """Give back a lane that was to close, in which nothing runs."""
         if lane not in self._groups:  # its node was faster
             return
-        await self.give_up(lane, "it was given back")
-        await self.bury(lane)
+        try:
+            await self.give_up(lane, "it was given back")
+        except Exception:  # Ray has no one name for all that may go wrong there
+            log.exception("%s takes no work, but Ray did not remove it; it is asked again.", lane)
+            self._unremoved.add(lane)
+        await self.bury(lane)  # in any case, or the drain of its node would never end
 
     async def bury(self, lane: LaneId) -> None:
         """Say that a lane is gone, if it was given up; another is opened in its place."""
@@ -220,6 +225,7 @@ class Lanes:
                 pace.room, pace.room_found, pace.asks_again_at = room, None, 0.0
         self._away = away
         await self._lose(seen)
+        await self._remove_again(seen)
         await self._leave(seen)
         for lane, opening in list(self._opening.items()):
             await self._open(lane, opening, seen.groups.get(lane))
@@ -260,9 +266,9 @@ class Lanes:
                 await asyncio.to_thread(remove_group, lane)
             idle = self._idling.noted(name, self._state(), now)
             beyond = max(0, self._open_in(name) - count.wanted)
-            for lane in quietest(idle, seen.groups, self._home)[:beyond]:
-                if idle[lane] >= self._settings.idle_lane_s:
-                    await self._close(lane, "nobody needs it")
+            after_s = self._settings.idle_lane_s
+            for lane in unneeded(idle, after_s, seen.groups, self._home)[:beyond]:
+                await self._close(lane, "nobody needs it")
         elif count.lacks:  # a node that has it would make room
             return
         if now < pace.asks_again_at:
@@ -288,6 +294,18 @@ class Lanes:
             self._closing.discard(lane)
             await self._report(partial(_lost, lane, "its node is gone"))
             await asyncio.to_thread(remove_group, lane)
+
+    async def _remove_again(self, seen: Seen) -> None:
+        """Remove the groups of lost lanes that Ray failed to remove, as long as they are there: one
+        that is not may be made anew under the same name."""
+        self._unremoved &= seen.groups.keys()
+        for lane in list(self._unremoved):
+            try:
+                await asyncio.to_thread(remove_group, lane)
+            except Exception:  # one group that Ray does not remove holds up no lane
+                log.exception("%s was not removed again.", lane)
+            else:
+                self._unremoved.discard(lane)
 
     async def _leave(self, seen: Seen) -> None:
         """Have the lanes of nodes that are to go closed: what runs there ends, nothing new starts.

@@ -72,6 +72,8 @@ def decide(state: State, step: Step) -> None:
             if job is None:
                 break
             dispatch(state, pool, job, step)
+        if pool.parking not in pool.running:  # it made room; without idle lanes nobody has chosen
+            pool.parking = None
 
 
 def repeat(state: State, decision: Decision, step: Step) -> None:
@@ -91,7 +93,9 @@ def repeat(state: State, decision: Decision, step: Step) -> None:
     for pool in state.pools.values():
         pool.parking = None
     for name in decision.parking:
-        state.pools[state.jobs[name].spec.pool].parking = name
+        # Journals of earlier versions name jobs that had left memory before the event.
+        if (parked := state.jobs.get(name)) is not None:
+            state.pools[parked.spec.pool].parking = name
 
 
 def choose(state: State, pool: Pool) -> Job | None:

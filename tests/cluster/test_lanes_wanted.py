@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+from ray.util.placement_group import PlacementGroup
+
+from raysched.cluster import lanes as keeping
 from raysched.cluster.groups import Group, lane_of, pool_of
-from raysched.cluster.idling import Idling, lanes_busy, quietest
+from raysched.cluster.idling import Idling, lanes_busy, quietest, unneeded
+from raysched.cluster.lanes import Lanes, Seen
 from raysched.cluster.nodes import Node, staying
 from raysched.cluster.sizing import Demand, bundle, counts, totals
-from raysched.config import ClusterSettings, EnginePool, PoolSettings
+from raysched.config import ClusterSettings, Config, EnginePool, PoolSettings
+from raysched.core.events import Event, LaneLost
 from raysched.core.model import MAIN, LaneId, NodeId, PoolCount, PoolName
 from raysched.core.state import Pool, State
 
@@ -149,3 +158,45 @@ def test_lanes_of_nodes_with_few_go_first_so_that_whole_nodes_get_free() -> None
     assert quietest(map(LaneId, "abc"), groups, "elsewhere") == ["c", "a", "b"]
     assert quietest(map(LaneId, "abc"), groups, "quiet") == ["a", "b", "c"]
     assert lanes_busy(State(), MAIN) == 0
+
+
+def test_work_now_and_then_on_the_quietest_node_keeps_no_idle_lane_of_another() -> None:
+    groups = {LaneId(x): Group("CREATED", NodeId(on), {}) for x, on in (("a", "n"), ("b", "m"))}
+    groups[LaneId("c")] = groups[LaneId("b")]
+    idle = {LaneId("a"): 2.0, LaneId("b"): 3600.0, LaneId("c"): 60.0}
+    assert quietest(idle, groups, "home")[0] == "a"
+    assert unneeded(idle, 60.0, groups, "home") == ["b", "c"]
+    assert unneeded(idle, 2.0, groups, "home") == ["a", "b", "c"]
+
+
+def test_a_lane_that_ray_fails_to_remove_is_lost_all_the_same_and_removed_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane, told, removed = LaneId("lane"), list[Event](), list[LaneId]()
+    answers: list[Any] = [ConnectionError("the head is away")] * 2 + [True]
+
+    def remove(which: LaneId) -> bool:
+        removed.append(which)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    async def report(event: Callable[[float], Event]) -> None:
+        told.append(event(1.0))
+
+    async def give_back() -> None:
+        lanes = Lanes(Config(), report)
+        lanes._groups[lane] = PlacementGroup.empty()
+        await lanes.release(lane)
+        assert not lanes.has(lane)
+        there = Seen({lane: Group("CREATED", NodeId("n"), {})}, [], [])
+        for _ in range(3):
+            await lanes._remove_again(there)
+
+    monkeypatch.setattr(keeping, "remove_group", remove)
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(give_back())
+    assert told == [LaneLost(1.0, lane, "it was given back")]
+    assert "the head is away" in caplog.text
+    assert removed == [lane] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from draws import Shape
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from reference_endings import submission
@@ -53,6 +54,9 @@ class Endings:
     def go_on(self, seconds: float) -> bool:
         raise NotImplementedError
 
+    def submit(self, user: str, shape: Shape, tidy: int, named: bool) -> None:
+        raise NotImplementedError
+
     def in_state(self, state: JobState) -> list[str]:
         raise NotImplementedError
 
@@ -88,6 +92,8 @@ class Endings:
         for name in self.in_state(JobState.FAILED)[:1]:
             user = UserId(self.model.jobs[name].user)
             self.tell(JobRetryRequested(self.now, user, JobId(name)))
+        if self.model.drained:
+            self.submit("zoe7", [("x", "k", [])], 1, False)
         for _ in range(steps):
             self.go_on(1.0)
         if is_over == "y":

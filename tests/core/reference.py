@@ -358,6 +358,8 @@ class Reference(Turning):
         for pool in POOLS:
             idle = self.idle(pool)
             say(not idle or self.choose(pool) is None, "a lane idles", idle)
+            if self.parked.get(pool) not in self.running(pool):
+                self.parked[pool] = None
 
     def _judge(self, command: RunUnit, chosen: JobFacts | None) -> None:
         """A start by the rules, one by one, so that a fault has a name; then whether it is fair."""

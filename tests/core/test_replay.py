@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,17 @@ import pytest
 from raysched.core import dispatch
 from raysched.core.commands import RunUnit
 from raysched.core.decision import Decision
-from raysched.core.events import Event, MppMissed, RunFailed, RunLost, SchedulerStarted
+from raysched.core.events import (
+    Event,
+    MppMissed,
+    RunFailed,
+    RunLost,
+    SchedulerStarted,
+    WorkflowDeleted,
+)
 from raysched.core.invariants import check
 from raysched.core.limits import Limits
-from raysched.core.model import Failure, JobId, LaneId, Stage
+from raysched.core.model import MAIN, Failure, JobId, LaneId, Stage, UserId, WorkflowId
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import State
 from raysched.errors import IllegalMove
@@ -83,6 +91,57 @@ def test_a_replay_by_the_recorded_decisions_does_not_depend_on_the_rules_of_disp
     for event, decision, live in zip(c.history, c.decisions, snapshots, strict=True):
         again.handle(event, decision)
         assert again.state == live
+
+
+def with_one_parked() -> FakeCluster:
+    """A giant is parked beside its last run in flight, because another's turn has come."""
+    limits = replace(LIMITS, max_running_jobs=1)
+    c = FakeCluster(limits, lanes=2, chunks=lambda _: (1, 3) * 5, after_event=check)
+    giant = c.submit("ann", job("giant"))
+    c.run(2)
+    c.submit("bob", job("tiny"))
+    while c.core.state.pools[MAIN].parking is None:
+        assert c.tick()
+    assert (c.core.state.pools[MAIN].parking, giant) == ("giant", "w1")
+    return c
+
+
+def all_is_lost_and_deleted(c: FakeCluster) -> None:
+    """No lane is left, and the giant's owner wants no more of it."""
+    idle = list(c.core.state.pools[MAIN].idle)
+    for lane in [*idle, *c.core.state.lanes.keys() - idle]:
+        c.lose_lane(lane)
+    c.cancel("giant")
+    c.tell(WorkflowDeleted(c.now, UserId("ann"), WorkflowId("w1")))
+    assert JobId("giant") not in c.core.state.jobs
+    c.submit("cyd", job("later"))
+
+
+def replayed(c: FakeCluster, decisions: list[Decision]) -> State:
+    again = Scheduler(c.limits)
+    for event, decision in zip(c.history, decisions, strict=True):
+        again.handle(event, decision)
+    return again.state
+
+
+def test_who_was_parked_is_forgotten_when_it_ends_although_no_lane_is_left() -> None:
+    c = with_one_parked()
+    begun = len(c.history)
+    all_is_lost_and_deleted(c)
+    assert not any(decision.parking for decision in c.decisions[begun + 1 :])
+    assert c.core.state.pools[MAIN].parking is None
+    assert replayed(c, c.decisions) == c.core.state
+
+
+def test_a_journal_that_names_a_parked_job_that_is_gone_is_read_for_ever() -> None:
+    """As they were written while whoever was parked was remembered beyond its end."""
+    c = with_one_parked()
+    begun = len(c.history)
+    all_is_lost_and_deleted(c)
+    stale = Decision(parking=(JobId("giant"),))
+    assert not any(decision.dispatches for decision in c.decisions[begun:])
+    old = [*c.decisions[:begun], *[stale] * (len(c.decisions) - begun)]
+    assert replayed(c, old) == c.core.state
 
 
 def test_a_decision_that_cannot_have_been_is_refused() -> None:

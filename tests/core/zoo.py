@@ -284,6 +284,14 @@ CAPS_AND_SHARES = (
         "::test_a_tiny_job_gets_in_within_a_chunk_when_giants_fill_the_cap_and_the_lanes",
     ),
     Mutant(
+        "who_was_parked_is_remembered",
+        "A parked job that has ended is recorded as parked with every event while no lane is idle.",
+        "dispatch.py",
+        "if pool.parking not in pool.running:  #",
+        "if False:  #",
+        "test_replay.py::test_who_was_parked_is_forgotten_when_it_ends_although_no_lane_is_left",
+    ),
+    Mutant(
         "lanes_idle_beside_a_parked_giant",
         "The parked job gets no lane even when no other job under the cap can use it.",
         "dispatch.py",

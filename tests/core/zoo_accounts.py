@@ -33,7 +33,7 @@ WHO_MAY_ASK = (
         "disabled_goes_on_with_the_next",
         "A disabled user's waiting jobs begin one after the other.",
         "admission.py",
-        " and not state.is_held(state.jobs[head])",
+        " or state.is_held(job)",
         "",
         "test_accounts.py::test_of_a_disabled_user_what_has_begun_goes_on_and_nothing_else_begins",
     ),

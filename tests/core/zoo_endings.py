@@ -9,8 +9,8 @@ GATES_AND_ENDINGS = (
         "paused_goes_on",
         "A pause is shown and forgotten: chunks go on being sent.",
         "dispatch.py",
-        "if state.paused_at is not None:",
-        "if False:",
+        "is_paused = state.paused_at is not None",
+        "is_paused = False",
         "test_gates.py"
         "::test_while_paused_what_runs_ends_and_nothing_starts_until_the_operator_resumes",
     ),
@@ -18,8 +18,8 @@ GATES_AND_ENDINGS = (
         "paused_lets_the_new_in",
         "Only jobs that were there when the operator paused wait.",
         "dispatch.py",
-        "if state.paused_at is not None:",
-        "if state.paused_at is not None and not step.jobs:",
+        "is_paused = state.paused_at is not None",
+        "is_paused = state.paused_at is not None and not step.jobs",
         "test_gates.py"
         "::test_while_paused_what_runs_ends_and_nothing_starts_until_the_operator_resumes",
     ),

@@ -48,8 +48,8 @@ LANES = (
         "closing_lanes_count_as_open",
         "Whoever waits is told of a turn at lanes that take nothing any more.",
         "explain.py",
-        "if len(state.lanes) == len(state.closing):",
-        "if not state.lanes:",
+        "return len(state.lanes) - len(state.closing)",
+        "return len(state.lanes)",
         "test_closing_lanes.py::test_while_all_lanes_close_whoever_waits_is_told_that_none_is_open",
     ),
     Mutant(

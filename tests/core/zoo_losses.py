@@ -37,8 +37,8 @@ LOSSES = (
     Mutant(
         "nobody_is_told_that_the_cluster_is_small",
         "Who waits for lanes that the cluster has no room for waits in silence.",
-        "reports.py",
-        "state.lanes_wanted, state.lanes_room = event.wanted, event.room",
+        "lanes.py",
+        "pool.wanted, pool.room, pool.lacks = count.wanted, count.room, count.lacks",
         "pass",
         ROOM,
     ),

@@ -12,6 +12,7 @@ from raysched.core.model import (
     JobSpec,
     JobState,
     PlanFacts,
+    PoolName,
     Stage,
     UserId,
     WorkflowId,
@@ -19,11 +20,12 @@ from raysched.core.model import (
 from raysched.core.state import Job, Progress, Workflow
 from raysched.journal import archive
 
+SPEC = JobSpec(JobId("j1"), BranchName("main"), "cells", "{}", (JobId("j0"),))
 KEPT = Retire(
     Workflow(WorkflowId("w1"), UserId("ann"), "k1", "Lung", 1.5, (JobId("j1"),), "d1"),
     (
         Job(
-            spec=JobSpec(JobId("j1"), BranchName("main"), "cells", "{}", (JobId("j0"),)),
+            spec=replace(SPEC, pool=PoolName("gpu"), slide="s1"),
             user=UserId("ann"),
             workflow=WorkflowId("w1"),
             order=7,
@@ -52,7 +54,8 @@ KEPT = Retire(
 BODY = (
     '{"workflow":{"workflow":"w1","user":"ann","key":"k1","name":"Lung","submitted_at":1.5,'
     '"jobs":["j1"],"digest":"d1"},"jobs":[{"spec":{"job":"j1","branch":"main","kind":"cells",'
-    '"request":"{}","depends_on":["j0"]},"user":"ann","workflow":"w1","order":7,'
+    '"request":"{}","depends_on":["j0"],"pool":"gpu","slide":"s1"},'
+    '"user":"ann","workflow":"w1","order":7,'
     '"submitted_at":1.5,"before":"j0","after":null,"dependents":["j2"],"unmet":{},'
     '"state":"failed","stage":"segment","attempt":4,"tries":3,"progress":{"plan":'
     '{"fingerprint":"f1","chunk_tiles":[4,3],"work":"s1","reused":false,"may_fail":0},'
@@ -67,7 +70,8 @@ BODY = (
     '"started_at":2.0,"ended_at":9.0}]}'
 )
 
-BEFORE_CARE = BODY.replace('"too_large":{"segment 1":null},', "")
+BEFORE_POOLS = BODY.replace(',"pool":"gpu","slide":"s1"', "")
+BEFORE_CARE = BEFORE_POOLS.replace('"too_large":{"segment 1":null},', "")
 BEFORE_HOLES = BEFORE_CARE.replace(',"may_fail":0', "").replace(',"holes":{"0":[1,120]}', "")
 BEFORE_REUSE = BEFORE_HOLES.replace(',"work":"s1","reused":false', "").replace(',"awaits":null', "")
 EARLIER = BEFORE_REUSE.replace('"earlier_retry_keys":["k0","k1"],', "")
@@ -78,9 +82,11 @@ def test_what_is_archived_is_written_as_it_was_and_read_for_ever() -> None:
     row = archive.row(3, KEPT)
     assert (row.version, row.body) == (1, BODY)
     assert archive.read(1, BODY) == KEPT
-    assert len({BODY, BEFORE_CARE, BEFORE_HOLES, BEFORE_REUSE, EARLIER}) == 5
+    assert len({BODY, BEFORE_POOLS, BEFORE_CARE, BEFORE_HOLES, BEFORE_REUSE, EARLIER}) == 6
     (kept,) = KEPT.jobs
-    job = replace(kept, too_large={})
+    before = replace(kept, spec=SPEC)
+    assert archive.read(1, BEFORE_POOLS) == replace(KEPT, jobs=(before,))
+    job = replace(before, too_large={})
     assert archive.read(1, BEFORE_CARE) == replace(KEPT, jobs=(job,))
     assert job.progress is not None
     plan = replace(job.progress.plan, may_fail=None)
