@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from raysched.core.fairness import FairQueue
-from raysched.core.model import BranchName, UserId
+from raysched.core.model import MAIN, BranchName, PoolName, UserId
 from raysched.core.state import State
+from raysched.core.step import Step
 
 
 def settle_branch(state: State, name: UserId, branch_name: BranchName) -> None:
@@ -39,8 +40,8 @@ def settle_user(state: State, name: UserId) -> None:
     """Give up a slot that is of no use, join or leave the queue, be ready or not."""
     user = state.users[name]
     eligible = False
-    for own in user.turns.values():
-        if own.ready:
+    for pool, own in user.turns.items():
+        if own.ready and state.is_served(pool):
             eligible = True
             break
     if name in state.slots:
@@ -51,6 +52,20 @@ def settle_user(state: State, name: UserId) -> None:
     elif name not in state.queue:
         state.queue[name] = state.now
     settle_turn(state, name)
+
+
+def served_pools(state: State) -> set[PoolName]:
+    """The pools beside the main one whose work may hold slots now."""
+    return {name for name in state.pools if name != MAIN and state.is_served(name)}
+
+
+def settle_served(state: State, before: set[PoolName], step: Step) -> None:
+    """Have those settled who wait for pools that are served since ``before``, or are no more: a
+    slot is of no use to whoever waits for lanes that cannot come."""
+    for pool in sorted(before ^ served_pools(state)):
+        for name, user in state.users.items():
+            if pool in user.turns and user.turns[pool].ready:
+                step.users[name] = None
 
 
 def settle_turn(state: State, name: UserId) -> None:

@@ -320,7 +320,10 @@ def _has_unit(state: State, job: Job) -> bool:
 
 def _check_admission(state: State) -> None:
     """I7: whoever could run and has no slot is in the queue, once; a free slot is given away."""
-    eligible = {name for name in state.users if _ready_branches(state, name)}
+    served = [pool for pool in state.pools if state.is_served(pool)]
+    eligible = {
+        name for name in state.users if any(_ready_branches(state, name, pool) for pool in served)
+    }
     _hold(set(state.queue) == eligible - set(state.slots), "I7 the queue", list(state.queue))
     busy = {name for name, user in state.users.items() if user.runs}
     _hold(set(state.slots) <= eligible | busy, "I7 an idle user holds a slot", list(state.slots))

@@ -3,10 +3,10 @@
 A lane that closes takes no new unit. What runs in it ends as it would have, and then whoever keeps
 the lanes is told to give it back (``ReleaseLane``): so a node can be emptied without any loss.
 """
-# ruff: noqa: ARG001 - handlers share one signature
 
 from __future__ import annotations
 
+from raysched.core.admission import served_pools, settle_served
 from raysched.core.commands import ReleaseLane
 from raysched.core.events import LaneClosing, LaneLost, LaneOpened, LanesCounted, RunLost
 from raysched.core.locality import forget_nodes
@@ -26,9 +26,11 @@ def check_opened(state: State, event: LaneOpened) -> bool:
 
 def apply_opened(state: State, event: LaneOpened, step: Step) -> None:
     """One more lane takes work."""
+    before = served_pools(state)
     state.lanes[event.lane] = None
     state.sites[event.lane] = Site(event.pool, event.node)
     state.pool(event.pool).idle[event.lane] = None
+    settle_served(state, before, step)
 
 
 def check_closing(state: State, event: LaneClosing) -> bool:
@@ -38,7 +40,9 @@ def check_closing(state: State, event: LaneClosing) -> bool:
 
 def apply_closing(state: State, event: LaneClosing, step: Step) -> None:
     """Nothing new starts in the lane; one in which nothing runs can go at once."""
+    before = served_pools(state)
     state.closing[event.lane] = state.now
+    settle_served(state, before, step)
     if state.lanes[event.lane] is None:
         del state.pools[state.sites[event.lane].pool].idle[event.lane]
         step.commands.append(ReleaseLane(event.lane))
@@ -51,6 +55,7 @@ def check_lost(state: State, event: LaneLost) -> bool:
 
 def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
     """What ran in the lane is lost with it."""
+    before = served_pools(state)
     state.closing.pop(event.lane, None)
     run = state.lanes[event.lane]
     if run is not None:
@@ -59,6 +64,7 @@ def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
     site = state.sites.pop(event.lane)
     state.pools[site.pool].idle.pop(event.lane, None)
     forget_nodes(state)
+    settle_served(state, before, step)
 
 
 def check_counted(state: State, event: LanesCounted) -> bool:
@@ -71,12 +77,14 @@ def check_counted(state: State, event: LanesCounted) -> bool:
 
 def apply_counted(state: State, event: LanesCounted, step: Step) -> None:
     """Who waits for a lane is told by these why there are no more."""
+    before = served_pools(state)
     state.lanes_wanted, state.lanes_room = event.wanted, event.room
     for pool in state.pools.values():
         pool.wanted, pool.room, pool.lacks = 0, 0, ""
     for count in _counts(event):
         pool = state.pool(count.pool)
         pool.wanted, pool.room, pool.lacks = count.wanted, count.room, count.lacks
+    settle_served(state, before, step)
 
 
 def _counts(event: LanesCounted) -> tuple[PoolCount, ...]:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from math import isfinite
 
 from raysched.core import equal_work
+from raysched.core.admission import served_pools, settle_served
 from raysched.core.commands import ReleaseLane, RemoveFiles
 from raysched.core.dispatch import unit_key, unit_size
 from raysched.core.events import (
@@ -390,7 +391,7 @@ def check_started(state: State, event: SchedulerStarted) -> bool:
 def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
     """Runs of an earlier life are dead: their units go again, in the same attempt, and nobody is
     to blame. Lanes come back by ``LaneOpened``; slots and the queue stay."""
-    state.epoch = event.epoch
+    state.epoch, served = event.epoch, served_pools(state)
     if event.limits is not None:
         state.limits = event.limits
     state.closing = {}
@@ -405,6 +406,7 @@ def apply_started(state: State, event: SchedulerStarted, step: Step) -> None:
     state.lanes, state.sites = {}, {}
     for pool in state.pools.values():
         pool.idle, pool.parking = {}, None
+    settle_served(state, served, step)
     state.wake_at = None
     if state.removals:  # whoever was removing them is dead
         step.commands.append(RemoveFiles(tuple(state.removals)))

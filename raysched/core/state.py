@@ -320,6 +320,17 @@ class State:
         """Jobs with runs in flight."""
         return sum(len(pool.running) for pool in self.pools.values())
 
+    def is_served(self, name: PoolName) -> bool:
+        """Whether a pool has lanes that take work, or may get some without the operator's doing
+        anything. The main pool always does."""
+        pool = self.pools.get(name)
+        if name == MAIN or pool is None or not self.lanes_wanted:
+            return True
+        if pool.wanted and not pool.lacks:
+            return True
+        lanes = (lane for lane, site in self.sites.items() if site.pool == name)
+        return any(lane not in self.closing for lane in lanes)
+
     def is_held(self, job: Job) -> bool:
         """Whether a job has not begun and may not, since its user is disabled."""
         is_new = job.state is WAITING and job.started_at is None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FOLDER: Final = "snapshots"
 KEPT: Final = 2
 _UNUSABLE: Final = (OSError, ValueError, TypeError, KeyError, OverflowError, EOFError, zlib.error)
-RULES: Final = 1
+RULES: Final = 2
 """Raise this when an old state of the same shape would mean something else."""
 
 

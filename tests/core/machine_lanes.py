@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
+from reference_lanes import is_served
 
 from raysched.core.events import (
     LaneClosing,
@@ -27,6 +28,7 @@ TO_BE_MET = {
     "a lane closes with a run in it",
     "a lane of a pool opens",
     "work waits for a lane of its pool beside idle ones",
+    "work waits for a pool that nobody serves",
     "work waits while all lanes close",
 }
 
@@ -60,6 +62,10 @@ class Lanes:
         if self.has_pools:
             counts = (PoolCount(MAIN, 2, lanes), PoolCount(GPU, 2, 0, "1 GPU"))
             self.tell(LanesCounted(at, 4, lanes, counts))
+            waits = any(turns[GPU].ready for turns in self.model.branches.values())
+            self.met["work waits for a pool that nobody serves"] += waits and not is_served(
+                self.model, GPU
+            )
 
     @rule(lanes=st.sets(st.sampled_from(LANES), min_size=1, max_size=2))
     def lanes_close(self, lanes: set[LaneId]) -> None:

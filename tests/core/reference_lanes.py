@@ -21,7 +21,7 @@ from raysched.core.state import State
 
 if TYPE_CHECKING:
     from reference import Reference
-    from reference_facts import JobFacts
+    from reference_facts import Facts, JobFacts
 
 OfLanes = LaneOpened | LaneClosing | LaneLost | LanesCounted | NodeDrained | NodeResumed
 
@@ -77,6 +77,14 @@ def counts(event: LanesCounted) -> tuple[int, int, dict[str, tuple[int, int, str
     pools = {each.pool: (each.wanted, each.room, each.lacks) for each in event.pools}
     pools = pools or {MAIN: (event.wanted, event.room, "")}
     return event.wanted, event.room, {k: v for k, v in pools.items() if v != (0, 0, "")}
+
+
+def is_served(model: Facts, pool: str) -> bool:
+    """Lanes of the main pool come again; those of another are there, or told to be possible."""
+    wanted, _, lacks = model.counted[2].get(pool, (0, 0, ""))
+    there = [x for x in model.lanes if model.pool_of[x] == pool and x not in model.closing]
+    is_hopeless = model.counted[0] > 0 and (wanted == 0 or lacks != "")
+    return pool == MAIN or bool(there) or not is_hopeless
 
 
 def judge(model: Reference, event: Event, busy: list[str], given_back: list[ReleaseLane]) -> None:

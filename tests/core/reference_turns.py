@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import reference_lanes
 from reference_facts import POOLS, Facts, JobFacts, S, Turns
 from reference_seen import same
 
@@ -29,7 +30,8 @@ class Turning(Facts):
 
     def settle_user(self, user: str) -> None:
         """A slot is for those who can run or do; whoever can and has none stands in line."""
-        eligible = any(turns.ready for turns in self.branches[user].values())
+        own = self.branches[user]
+        eligible = any(own[pool].ready for pool in POOLS if reference_lanes.is_served(self, pool))
         busy = any(run.job.user == user for run in self.runs.values())
         holds = self.holds(user)
         if holds and not eligible and not busy:

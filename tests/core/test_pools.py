@@ -129,6 +129,32 @@ def test_whoever_waits_is_told_when_the_pool_was_taken_away() -> None:
     )
 
 
+def test_whoever_waits_for_lanes_that_cannot_come_holds_no_slot() -> None:
+    """A slot would be kept from those whose lanes are idle, until a node of that kind comes."""
+    c = cluster(lanes=1, max_active_users=1)
+    c.submit("ann", job("deep", pool=GPU))
+    assert list(c.core.state.slots) == ["ann"]
+    counts = (PoolCount(MAIN, 1, 1), PoolCount(GPU, 1, 0, "1 GPU"))
+    c.tell(LanesCounted(c.now, 2, 1, counts))
+    assert list(c.core.state.slots) == []
+    c.submit("bob", job("plain"))
+    assert list(c.core.state.slots) == ["bob"]
+    c.run()
+    assert states(c) == {"deep": "waiting", "plain": "succeeded"}
+    assert "no node has" in c.view("deep").explanation.sentence
+    with_gpu(c)
+    assert list(c.core.state.slots) == ["ann"]
+    c.lose_lane(FAST)
+    assert list(c.core.state.slots) == []
+    c.tell(LanesCounted(c.now, 2, 2, (counts[0], PoolCount(GPU, 1, 1))))
+    assert list(c.core.state.slots) == ["ann"]
+    c.restart()
+    assert list(c.core.state.slots) == ["ann"]
+    with_gpu(c)
+    c.run()
+    assert states(c) == {"deep": "succeeded", "plain": "succeeded"}
+
+
 def test_only_numbers_that_have_changed_are_news_also_of_a_pool() -> None:
     c = cluster(lanes=2)
     counts = (PoolCount(MAIN, 2, 2), PoolCount(GPU, 1, 0, "1 GPU"))

@@ -45,6 +45,22 @@ LANES = (
         ENDS,
     ),
     Mutant(
+        "who_waits_for_lanes_that_cannot_come_holds_a_slot",
+        "Users who wait for a pool that no node has lanes for hold slots that others could use.",
+        "admission.py",
+        "if own.ready and state.is_served(pool):",
+        "if own.ready:",
+        "test_pools.py::test_whoever_waits_for_lanes_that_cannot_come_holds_no_slot",
+    ),
+    Mutant(
+        "lanes_that_come_are_told_to_nobody",
+        "Users who waited for a pool that nobody served never get a slot when a lane opens.",
+        "admission.py",
+        "for pool in sorted(before ^ served_pools(state)):",
+        "for pool in sorted(before - served_pools(state)):",
+        "test_pools.py::test_whoever_waits_for_lanes_that_cannot_come_holds_no_slot",
+    ),
+    Mutant(
         "closing_lanes_count_as_open",
         "Whoever waits is told of a turn at lanes that take nothing any more.",
         "explain.py",
