@@ -66,10 +66,14 @@ def test_tasks_and_processes_say_which_chunk_of_which_slide_they_are(
     total = job["chunks_total"]
     assert total > 20
     names = {f"segment {SLIDE} chunk {number}/{total}" for number in range(total)}
-    shown = {task["name"] for task in cluster.rows("tasks") if task["type"] == "NORMAL_TASK"}
     whole = {f"{stage} {SLIDE}" for stage in ("plan", "assemble", "publish")}
-    assert names | whole <= shown
-    assert shown - names - whole <= {"start", "warm up", "spare"}
+
+    def shown() -> set[str]:
+        return {task["name"] for task in cluster.rows("tasks") if task["type"] == "NORMAL_TASK"}
+
+    # Processes tell Ray of their tasks once a second.
+    until(lambda: names | whole <= shown(), lambda: str((names | whole) - shown()))
+    assert shown() - names - whole <= {"start", "warm up", "spare"}
     assert {title.removeprefix("ray::") for title in job["titles"]} <= names
 
 
