@@ -131,8 +131,8 @@ ALSO: Mapping[str, tuple[int, ...]] = {
     ),
     "get_chunks": (409,),
     "get_tissue": (409,),
-    "drain_cluster_node": (409,),  # several go by that name
-    "resume_cluster_node": (409,),
+    "drain_cluster_node": (409, 422),  # several go by that name; it is no name
+    "resume_cluster_node": (409, 422),
     "get_measures": (409,),
     "get_measure_pair": (409, 422),
     "preview_slide_tissue": (409, 422),

@@ -40,8 +40,15 @@ def unneeded(
     idle: Mapping[LaneId, float], after_s: float, groups: Mapping[LaneId, Group], home: str
 ) -> list[LaneId]:
     """Lanes that were idle for long enough (``idle``: how long, in seconds), in the order in which
-    to give them back: what the quietest node does now and then keeps no other lane."""
-    return quietest([lane for lane, idle_s in idle.items() if idle_s >= after_s], groups, home)
+    to give them back. One that should go after another which is idle, but not for so long, waits
+    for that as long again: what the quietest node does now and then keeps no other lane."""
+    found, wanted_s = list[LaneId](), after_s
+    for lane in quietest(idle, groups, home):
+        if idle[lane] >= wanted_s:
+            found.append(lane)
+        else:
+            wanted_s = 2 * after_s
+    return found
 
 
 def lanes_busy(state: State, name: PoolName) -> int:

@@ -111,7 +111,7 @@ def test_nodes_that_share_no_folder_do_one_job_together(
     )
     assert "Chunk" in "".join(path.read_text() for path in log.iterdir())
     assert [path.name for path in far.cache.glob("node/slides/*/all/*")] == [slide.name]
-    assert not [*far.cache.glob("node/units/*")]
+    assert not [*far.cache.glob("node/units/*/*")]
     assert Bucket(place).sizes("jobs") == {}
 
 

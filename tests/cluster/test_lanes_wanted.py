@@ -163,10 +163,18 @@ def test_lanes_of_nodes_with_few_go_first_so_that_whole_nodes_get_free() -> None
 def test_work_now_and_then_on_the_quietest_node_keeps_no_idle_lane_of_another() -> None:
     groups = {LaneId(x): Group("CREATED", NodeId(on), {}) for x, on in (("a", "n"), ("b", "m"))}
     groups[LaneId("c")] = groups[LaneId("b")]
-    idle = {LaneId("a"): 2.0, LaneId("b"): 3600.0, LaneId("c"): 60.0}
+    idle = {LaneId("a"): 2.0, LaneId("b"): 3600.0, LaneId("c"): 120.0}
     assert quietest(idle, groups, "home")[0] == "a"
     assert unneeded(idle, 60.0, groups, "home") == ["b", "c"]
     assert unneeded(idle, 2.0, groups, "home") == ["a", "b", "c"]
+
+
+def test_a_lane_that_should_go_later_waits_for_one_that_is_nearly_idle_for_long() -> None:
+    groups = {LaneId(x): Group("CREATED", NodeId(on), {}) for x, on in (("a", "n"), ("b", "home"))}
+    idle = {LaneId("a"): 1.9, LaneId("b"): 2.1}
+    assert unneeded(idle, 2.0, groups, "home") == []
+    assert unneeded(idle | {LaneId("a"): 2.0}, 2.0, groups, "home") == ["a", "b"]
+    assert unneeded(idle | {LaneId("b"): 4.0}, 2.0, groups, "home") == ["b"]
 
 
 def test_a_lane_that_ray_fails_to_remove_is_lost_all_the_same_and_removed_later(
