@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
 
-SMALL_TILES = {"tile_px": 128, "chunk_tiles": 1}
+SMALL_TILES = {"tile_px": 64, "chunk_tiles": 1}
 """So that the small sample takes long enough to be watched: some 200 chunks."""
 SAMPLED = 12
 
