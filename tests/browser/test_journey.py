@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 SMALL_TILES = {"tile_px": 64, "chunk_tiles": 1}
-"""So that the small sample takes long enough to be watched: some 200 chunks."""
+"""So that the small sample takes long enough to be watched: some 800 chunks."""
 SAMPLED = 12
 
 
