@@ -244,7 +244,11 @@ def _at_or_after(state: JobState) -> set[JobState]:
 
 def _receipts(staging: Path) -> set[tuple[str, int]]:
     """Each with when it was written. Its folder is renamed meanwhile: none may publish any more."""
-    return {(path.name, path.stat().st_mtime_ns) for path in staging.rglob("0*.json")}
+    found = set()
+    for path in staging.rglob("0*.json"):
+        with suppress(FileNotFoundError):  # published, and removed, meanwhile
+            found.add((path.name, path.stat().st_mtime_ns))
+    return found
 
 
 def _lane_pids() -> list[int]:
