@@ -171,7 +171,7 @@ def home_mark(state: Path) -> str:
 
 def order_here(order: Order) -> Order:
     """An order as it can be carried out on this node: where it does not see the service's folders,
-    with folders of its own. What it notes there of a process that it has to end nobody reads."""
+    with folders of its own, from which logs and notes are sent on (``log_post``, ``note_post``)."""
     store = order.store
     if store is None:
         return order

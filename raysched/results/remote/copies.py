@@ -20,13 +20,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from raysched.imaging.request import SlideRequest
-from raysched.imaging.slide import file_state
 from raysched.results.folders import staging_folder
 from raysched.results.manifest import MANIFEST, read_provenance
 from raysched.results.remote.bucket import Bucket
 from raysched.results.remote.door import Door
 from raysched.results.remote.place import StorePlace
-from raysched.results.remote.units import ANY_PLAN, jobs_folder, result_folder
+from raysched.results.remote.units import (
+    ANY_PLAN,
+    jobs_folder,
+    result_folder,
+    write_plan_here,
+)
 from raysched.results.staging import PICTURE, PLAN, PLANNED, TISSUE, PlanReceipt, read_receipt
 from raysched.results.storage import DISK, size_of, storage, unique
 
@@ -107,12 +111,7 @@ class Copies:
             return False
         staging.mkdir(parents=True, exist_ok=True)
         self._bucket.fetch(f"{folder}/{TISSUE}", staging / TISSUE)
-        facts = plan.slide.model_copy(update={"path": str(slide)})
-        planned_here = plan.model_copy(update={"slide": facts})
-        DISK.write(staging / PLAN, planned_here.model_dump_json().encode())
-        state = file_state(slide) if slide.exists() else ""
-        receipt = told.model_copy(update={"slide_state": state})
-        DISK.write(staging / PLANNED, receipt.model_dump_json().encode())
+        write_plan_here(staging, plan, told, slide, DISK)
         return True
 
     def _has(self, out: Path, job: str) -> bool:

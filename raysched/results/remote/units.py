@@ -43,7 +43,7 @@ from raysched.results.remote.place import StorePlace
 from raysched.results.remote.slides import NodeSlides
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import PICTURE, PLAN, PLANNED, TISSUE, PlanReceipt
-from raysched.results.storage import SCRATCH, unique
+from raysched.results.storage import SCRATCH, Disk, unique
 
 log = logging.getLogger(__name__)
 
@@ -255,13 +255,9 @@ class RemoteStages:
                 remedy="Retry the job: it is planned and computed anew.",
                 path=str(path),
             )
-        slide = plan.slide.model_copy(update={"path": str(path)})
-        here = receipt.model_copy(update={"slide_state": file_state(path)})
         staging.mkdir()
-        planned_here = plan.model_copy(update={"slide": slide})
-        SCRATCH.write(staging / PLAN, planned_here.model_dump_json().encode())
         (staging / TISSUE).hardlink_to(known / TISSUE)
-        SCRATCH.write(staging / PLANNED, here.model_dump_json().encode())
+        write_plan_here(staging, plan, receipt, path, SCRATCH)
         return receipt
 
     def _kept_plan(self, folder: str, receipt: PlanReceipt) -> Path:
@@ -362,6 +358,19 @@ class RemoteStages:
                 if "/" in name and not name.startswith(keep)
             ]
         )
+
+
+def write_plan_here(
+    staging: Path, plan: SlidePlan | TissuePlan, receipt: PlanReceipt, slide: Path, disk: Disk
+) -> None:
+    """Put a plan of another node where its tissue is already, as if it had been made of this node's
+    file of the slide. The receipt goes last."""
+    facts = plan.slide.model_copy(update={"path": str(slide)})
+    here = plan.model_copy(update={"slide": facts})
+    disk.write(staging / PLAN, here.model_dump_json().encode())
+    state = file_state(slide) if slide.exists() else ""
+    told = receipt.model_copy(update={"slide_state": state})
+    disk.write(staging / PLANNED, told.model_dump_json().encode())
 
 
 def read_stored(bucket: Bucket, stands: Standing, job: str) -> Manifest | TissueManifest:
