@@ -1,7 +1,7 @@
 """Submits a job to a cluster and says how it goes, a line of JSON for each change.
 
 ``python driver.py ADDRESS STATE SLIDE OUT LANES [TILE_PX]``; asked again with the same it
-goes on with the same job.
+goes on with the same job. The lanes are there until it is killed, also after the job's end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Never
 
 from raysched.config import load_config, set_ray_environment
 
@@ -25,7 +26,7 @@ USER = UserId("ann")
 
 
 def main() -> None:
-    """Until the job has ended, or forever if it never does."""
+    """Until it is killed."""
     address, state, slide, out, lanes, *tile = sys.argv[1:]
     config = load_config(
         state=Path(state),
@@ -37,7 +38,7 @@ def main() -> None:
     with connect(config) as session:
         say(what="connected")
 
-        async def follow() -> None:
+        async def follow() -> Never:
             view = (await session.gateway.submit(prepared)).jobs[0]
             last: dict[str, object] = {}
             while True:
@@ -62,7 +63,7 @@ def main() -> None:
                     say(**now)
                     last = now
                 if view.state.is_final:
-                    return
+                    await asyncio.Event().wait()
                 await asyncio.sleep(0.05)
 
         asyncio.run(follow())

@@ -85,12 +85,13 @@ def test_nodes_that_share_no_folder_do_one_job_together(
     nodes.head(Machine())
     far = Far(nodes.folder, tmp_path / "far")
     nodes.join(far.machine, "far")
+    place = object_store(load_config(state=nodes.folder / "state"))
+    assert place is not None
     with nodes.driver(Machine(), str(slide), str(out), "2", str(TILE_PX)) as driver:
         driver.until(lambda said: said.get("lanes") == 2, "a lane on each")
         ended = driver.until(lambda said: said["what"] in ("succeeded", "failed"), "the end")
-    place = object_store(load_config(state=nodes.folder / "state"))
-    assert place is not None
-    until(lambda: Bucket(place).sizes(f"logs/{ended['job']}"), "what the far lane has said")
+        # Sent every few seconds, by lanes that end with their driver.
+        until(lambda: Bucket(place).sizes(f"logs/{ended['job']}"), "what the far lane has said")
     for node in nodes.made:
         node.kill()
     checksum = undisturbed(sample_slide, tile_px=TILE_PX)
