@@ -71,8 +71,8 @@ def build(
     finally:
         wait([labels])
     labels.result()
-    disk.write(folder / PREVIEW, preview.png(survivors))
-    _write_picture(folder / PICTURE, staged, disk)
+    disk.write(folder / PREVIEW, preview.png(survivors, check))
+    _write_picture(folder / PICTURE, staged, check, disk)
     disk.step("copy", folder / TISSUE)
     shutil.copyfile(staged.folder / TISSUE, folder / TISSUE)
     disk.write(folder / RECEIPTS, RECEIPT_LIST.dump_json(tuple(receipts.values())))
@@ -102,7 +102,9 @@ def build(
     return manifest
 
 
-def _write_picture(path: Path, staged: Staged[SlidePlan], disk: Disk) -> None:
+def _write_picture(
+    path: Path, staged: Staged[SlidePlan], check: Callable[[], None], disk: Disk
+) -> None:
     """Copy the picture of the plan, or make it where an equal result had it that is gone now."""
     planned = staged.folder / PICTURE
     if planned.exists():
@@ -112,7 +114,7 @@ def _write_picture(path: Path, staged: Staged[SlidePlan], disk: Disk) -> None:
     plan = staged.plan
     with open_slide(plan.slide.path) as slide:
         seen, _ = read_overview(slide, plan.slide.mpp)
-        disk.write(path, tissue_png(slide, plan, staged.tissue, seen))
+        disk.write(path, tissue_png(slide, plan, staged.tissue, seen, check))
 
 
 def _timings(staged: Staged[SlidePlan], receipts: Mapping[int, Receipt], begun: float) -> Timings:

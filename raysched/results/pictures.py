@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -117,8 +118,19 @@ def with_legend(picture: Image.Image, words: list[str]) -> Image.Image:
     return sheet
 
 
-def encode(picture: Image.Image) -> bytes:
-    """PNG bytes."""
-    buffer = io.BytesIO()
+def encode(picture: Image.Image, check: Callable[[], None] = lambda: None) -> bytes:
+    """PNG bytes. ``check`` is called for each piece of them and may raise: a large picture takes
+    half a second."""
+    buffer = _Checked(check)
     picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+class _Checked(io.BytesIO):
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def write(self, piece: Any, /) -> int:
+        self._check()
+        return super().write(piece)

@@ -7,6 +7,7 @@ are outlined there too; else it is tinted by their density.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -77,13 +78,13 @@ class Preview:
         y = (table.column("ref_y").to_numpy() / step).astype(np.int64).clip(0, height - 1)
         np.add.at(self._density, (y, x), 1)
 
-    def png(self, survivors: Survivors) -> bytes:
-        """The finished picture."""
+    def png(self, survivors: Survivors, check: Callable[[], None]) -> bytes:
+        """The finished picture. ``check`` is called in the middle of it and may raise."""
         picture = Image.fromarray(self._view.rgb if self._outlines else self._tinted())
         scale_bar(picture, self._mpp)
         if survivors.count:
             picture = self._with_details(picture, survivors)
-        return encode(with_legend(picture, self._legend(survivors.count)))
+        return encode(with_legend(picture, self._legend(survivors.count)), check)
 
     def _tinted(self) -> Rgb:
         """The overview with the density of cells as a tint; none where there are no cells."""

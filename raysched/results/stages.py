@@ -207,7 +207,7 @@ def _look(
             raise TypeError(f"no kind has the request {request!r}")
         is_known = isinstance(plan, SlidePlan) and find_equal(plan, shelf) is not None
         # An equal result has the same picture.
-        picture = None if is_known else tissue_png(slide, plan, tissue, seen)
+        picture = None if is_known else tissue_png(slide, plan, tissue, seen, check)
         if file_state(slide.path) != state:
             raise SlideChanged(
                 f"{slide.path} changed while it was being looked at.",

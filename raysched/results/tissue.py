@@ -53,8 +53,15 @@ SIMPLIFY_PX = 0.75
 PIECE_NAMES = uuid.UUID("5b0c3a55-3d0e-4b6e-9b1f-4f7d3a6b2c10")
 
 
-def tissue_png(slide: Slide, plan: SlidePlan | TissuePlan, tissue: TissueMask, seen: Rgb) -> bytes:
-    """The slide with what counts as tissue outlined and the rest faded, as PNG bytes.
+def tissue_png(
+    slide: Slide,
+    plan: SlidePlan | TissuePlan,
+    tissue: TissueMask,
+    seen: Rgb,
+    check: Callable[[], None],
+) -> bytes:
+    """The slide with what counts as tissue outlined and the rest faded, as PNG bytes. ``check`` is
+    called in the middle of it and may raise.
 
     ``seen``: the whole slide at the mask's resolution. It is read again only where that is coarser
     than the picture.
@@ -79,7 +86,7 @@ def tissue_png(slide: Slide, plan: SlidePlan | TissuePlan, tissue: TissueMask, s
     share = f"{plan.tissue_fraction:.0%} tissue"
     if isinstance(plan, SlidePlan):
         share += f", {sum(len(chunk) for chunk in plan.chunks):,} tiles"
-    return encode(with_legend(picture, [plan.slide.path.rsplit("/", 1)[-1], share]))
+    return encode(with_legend(picture, [plan.slide.path.rsplit("/", 1)[-1], share]), check)
 
 
 def build_tissue(
