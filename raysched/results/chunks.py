@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from raysched.errors import StorageFailed
 from raysched.imaging.cells import CellBatch
 from raysched.imaging.plan import SlidePlan
+from raysched.results.arrow import arrow_array, no_rows
 from raysched.results.outcomes import Receipt
 from raysched.results.runs import boxes
 from raysched.results.storage import Disk, unique
@@ -134,7 +135,7 @@ class ChunkStore:
     def read(self, receipt: Receipt, place: int, columns: Sequence[str]) -> Any:
         """Some columns of the chunk's ``place``-th tile as a ``pyarrow.Table``."""
         if not receipt.tile_cells[place]:
-            return SCHEMA.empty_table().select(list(columns))
+            return no_rows(SCHEMA).select(list(columns))
         group = sum(1 for cells in receipt.tile_cells[:place] if cells)
         return next(self._tables(receipt, [group], columns))
 
@@ -197,7 +198,7 @@ class ChunkWriter:
     def fail(self, tile: int, reason: str) -> Any:
         """Note a tile as a hole; returns its table without rows."""
         self.tiles_failed.append((tile, reason))
-        return SCHEMA.empty_table()
+        return no_rows(SCHEMA)
 
     def discard(self) -> None:
         """Remove what was written if it was not kept."""
@@ -218,11 +219,11 @@ def batch_table(batch: CellBatch, plan: SlidePlan) -> Any:
         | (box[:, 3] > owned.y1 - far)
     )
     columns = [
-        pa.array(np.full(n, batch.tile, np.int32)),
-        pa.array(np.arange(n, dtype=np.int32)),
-        pa.array(batch.inside),
-        pa.array(rim),
-        *(pa.array(getattr(batch, name), SCHEMA.field(name).type) for name in PLAIN),
+        arrow_array(np.full(n, batch.tile), pa.int32()),
+        arrow_array(np.arange(n), pa.int32()),
+        arrow_array(batch.inside, pa.bool_()),
+        arrow_array(rim, pa.bool_()),
+        *(arrow_array(getattr(batch, name), SCHEMA.field(name).type) for name in PLAIN),
         _lists(batch.polygon_xy, batch.polygon_at),
         _lists(batch.runs, batch.runs_at),
     ]
@@ -258,8 +259,9 @@ def _read(path: Path) -> Receipt | None:
 
 def _lists(rows: Any, at: Any) -> Any:
     """(m, k) rows cut at ``at`` as a list column of the flattened rows."""
-    offsets = pa.array(np.asarray(at, np.int32) * rows.shape[1], pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(rows).reshape(-1)))
+    offsets = arrow_array(np.asarray(at) * rows.shape[1], pa.int32())
+    values = arrow_array(np.ravel(rows), pa.from_numpy_dtype(rows.dtype))
+    return pa.ListArray.from_arrays(offsets, values)
 
 
 def _sha256(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from raysched.imaging.planning import Sight, content_hash
 from raysched.imaging.request import TissueParams
 from raysched.imaging.slide import Slide, file_state, is_one_file
 from raysched.imaging.tissue import TISSUE_VERSION, Survey
+from raysched.results.arrow import arrow_array, arrow_bytes
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import mask_of, mask_parts
 
@@ -139,10 +140,17 @@ class PackedLabels:
 
 def pack_tiles(tiles: Mapping[int, PackedLabels]) -> bytes:
     """Packed labels by tile index as bytes."""
-    rows = [{"tile": tile, **asdict(packed)} for tile, packed in tiles.items()]
+    packed = tiles.values()
+    columns = [
+        arrow_array([*tiles], pa.int32()),
+        arrow_array([each.height for each in packed], pa.int32()),
+        arrow_array([each.width for each in packed], pa.int32()),
+        arrow_array([each.bits for each in packed], pa.int8()),
+        arrow_bytes([each.data for each in packed]),
+    ]
     buffer = io.BytesIO()
     with pa.ipc.new_stream(buffer, TILES) as writer:
-        writer.write_table(pa.Table.from_pylist(rows, TILES))
+        writer.write_table(pa.Table.from_arrays(columns, schema=TILES))
     return buffer.getvalue()
 
 

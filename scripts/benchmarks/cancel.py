@@ -77,6 +77,7 @@ def measure() -> Iterator[Figure]:
             state=folder / "state",
             cluster={"address": None, "lanes": 1},
             scheduling={"retry_backoff_s": 60.0},
+            reuse={"most_gb_per_user": 0.0},  # else only the first job has anything to do
         )
         from raysched.cluster.session import connect
 
