@@ -1,7 +1,8 @@
 """Killed and back: the scheduler with 10,000 jobs in its log, a lane's process; beside bare Ray.
 
 What happened when is read from the journal of the run itself. Bare Ray is a detached actor that
-does nothing but have one task done in a placement group each time it starts.
+does nothing but have one task done in a placement group each time it starts. Processes of lanes are
+killed in the middle of chunks of a quarter of a second, of jobs that have a lane each.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 import ray
+from bench_engines import installed
 from driver import Driver
 from figures import Figure
 from ray import cloudpickle
@@ -32,7 +33,7 @@ from raysched.cluster.session import connect
 from raysched.cluster.submission import JobRequest, Submission, prepare
 from raysched.config import Config, load_config
 from raysched.core.events import ChunkFinished, LaneOpened, SchedulerStarted
-from raysched.core.model import UserId
+from raysched.core.model import JobId, UserId
 from raysched.imaging.samples import sample_slide
 from raysched.journal.journal import Journal
 from raysched.testing.ray_processes import title_of, titled
@@ -46,8 +47,16 @@ SPARE = os.environ.get("RAYSCHED_BENCH_SPARE", "1") == "1"
 """A spare process, as a service has: each kill waits for it to be there again."""
 LEASE_S = 1.0
 """The spare's, which Ray gives back half a second after it has answered."""
-SLIDES = 8
-"""Of different names, so that no two jobs at work have chunks of one title."""
+SLOW_ENGINE = """
+import time
+from raysched.imaging.classical import ClassicalEngine
+
+class Slow(ClassicalEngine):
+    name = "slow"
+    def segment(self, *asked):
+        time.sleep(0.25)
+        return super().segment(*asked)
+"""
 MISSED_S = 15.0
 """A process killed when it had just finished the chunk of its title: nobody does that again."""
 USER = UserId("bench")
@@ -76,19 +85,29 @@ class Ways:
 
 def measure() -> Iterator[Figure]:
     """All kills; about five minutes where nothing else runs."""
-    with tempfile.TemporaryDirectory() as name:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        installed(Path(name) / "engines", "slow_engine", SLOW_ENGINE, {"slow": "Slow"}),
+    ):
         state = Path(name) / "state"
         _fill(state)
         # Half of a CPU for each of two lanes, so that bare Ray has room beside them.
         lanes = {"address": None, "lanes": LANES, "lane_cpus": 0.5, "spare_process": SPARE}
         scheduling = {"max_jobs_per_user": 2 * WORK, "max_running_jobs": 2}
-        config = load_config(state=state, cluster=lanes, scheduling=scheduling)
+        config = load_config(
+            state=state,
+            cluster=lanes,
+            scheduling=scheduling,
+            reuse={"most_gb_per_user": 0.0},  # else only the first job has anything to do
+        )
         with connect(config) as session:
             gateway = session.gateway
             bare = _bare(KILLS)
-            _submit(gateway, config, Path(name))
-            kills = [_kill_scheduler(gateway) for _ in range(KILLS)]
+            slow = _submit(gateway, config, Path(name), LANES, tile_px=64, engine="slow")
             workers = _kill_workers(gateway)
+            _cancel(gateway, slow)
+            _submit(gateway, config, Path(name), WORK, tile_px=128, engine="classical")
+            kills = [_kill_scheduler(gateway) for _ in range(KILLS)]
         ways = _phases(state, kills)
     yield from _told(bare, ways, workers)
 
@@ -118,24 +137,37 @@ def _fill(state: Path) -> None:
         driver.write(journal)
 
 
-def _submit(gateway: Gateway, config: Config, folder: Path) -> None:
+def _submit(
+    gateway: Gateway, config: Config, folder: Path, count: int, *, tile_px: int, engine: str
+) -> list[JobId]:
+    """So many jobs that take long, each of a slide of its own name; returns once one is at work."""
     sample = sample_slide(config.samples, config.cache).path
-    slides = [folder / f"slide-{n}.svs" for n in range(SLIDES)]
-    for slide in slides:
-        shutil.copyfile(sample, slide)
-    jobs = tuple(
-        JobRequest(
-            slide=str(slides[n % SLIDES]),
-            out=str(folder / f"out-{n}"),
-            branch=f"b{n}",
-            tile_px=128,
-            chunk_tiles=1,
+    begun = _chunks(gateway)
+    jobs = []
+    for n in range(count):
+        name = f"{engine}-{n}"
+        slide = folder / f"{name}.svs"
+        slide.symlink_to(sample)
+        jobs.append(
+            JobRequest(
+                slide=str(slide),
+                out=str(folder / f"out-{name}"),
+                branch=name,
+                tile_px=tile_px,
+                chunk_tiles=1,
+                engine=engine,
+            )
         )
-        for n in range(WORK)
-    )
-    prepared = prepare(Submission(jobs=jobs), user=USER, key="bench", config=config)
+    prepared = prepare(Submission(jobs=tuple(jobs)), user=USER, key=engine, config=config)
     asyncio.run(gateway.submit(prepared))
-    _until(lambda: _chunks(gateway) > 0)
+    _until(lambda: _chunks(gateway) > begun)
+    return [job.job for job in prepared.jobs]
+
+
+def _cancel(gateway: Gateway, jobs: list[JobId]) -> None:
+    for job in jobs:
+        asyncio.run(gateway.cancel(USER, job))
+    _until(lambda: not _processes(UNIT))
 
 
 def _chunks(gateway: Gateway) -> int:
