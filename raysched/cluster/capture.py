@@ -144,12 +144,13 @@ def captured(unit: Unit, run: RunId, place: LogPlace) -> Iterator[None]:
         yield
         return
     root = logging.getLogger()
-    ear, level = _Ear(book, unit, run), root.level
+    ear = _Ear(book, unit, run)
     out = _Tee(sys.stdout, "stdout", "info", ear)
     err = _Tee(sys.stderr, "stderr", "warning", ear)
     before = sys.stdout, sys.stderr
     root.addHandler(ear)
-    root.setLevel(min(level, LEVEL))
+    if root.level > LEVEL:  # stays so: every logger of every library is told of each change
+        root.setLevel(LEVEL)
     sys.stdout, sys.stderr = out, err
     try:
         with warnings.catch_warnings():  # what was warned of in an earlier unit is said again
@@ -161,6 +162,5 @@ def captured(unit: Unit, run: RunId, place: LogPlace) -> Iterator[None]:
         for tee in (out, err):
             tee.finish()
         root.removeHandler(ear)
-        root.setLevel(level)
         with suppress(OSError):
             book.close()

@@ -2,7 +2,7 @@
 
 What happened when is read from the journal of the run itself. Bare Ray is a detached actor that
 does nothing but have one task done in a placement group each time it starts. Processes of lanes are
-killed in the middle of chunks of a quarter of a second, of jobs that have a lane each.
+killed in the middle of chunks of half a second, of jobs that have a lane each.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from raysched.imaging.classical import ClassicalEngine
 class Slow(ClassicalEngine):
     name = "slow"
     def segment(self, *asked):
-        time.sleep(0.25)
+        time.sleep(0.5)
         return super().segment(*asked)
 """
 MISSED_S = 15.0
