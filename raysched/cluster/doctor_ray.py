@@ -94,8 +94,9 @@ def lanes(look: Look) -> Iterator[Finding]:
         return
     if before:
         time.sleep(LOOK_AGAIN_S)
+    is_alone = find_scheduler(look.config.cluster.namespace) is None
     for lane, state in sorted(before.items() & (_strange(look) or {}).items()):
-        if state == "CREATED":
+        if state == "CREATED" or is_alone:  # one that waits for room keeps an autoscaler at work
             yield Finding(
                 f"{lane} is in Ray, and the scheduler does not know it",
                 Grade.BAD,

@@ -13,9 +13,11 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -82,15 +84,12 @@ def guarded(watch: Watch) -> Iterator[None]:
         log.warning("This process holds %.1f GB; the next unit goes to another.", held / 1e9)
         watch.leave(_worn_of(watch.notes, watch.run), b"")
         _end_process()
-    over = threading.Event()
-    watching = threading.Thread(target=_watch, args=(watch, over), daemon=True)
-    watching.start()
+    watcher = _watcher()
+    watcher.begin(watch)
     try:
         yield
     finally:
-        over.set()
-        watching.join()
-        watch.drop(_held_of(watch.notes, watch.run))
+        watcher.end()
 
 
 def note_of(notes: Path, run: RunId) -> Path:
@@ -155,7 +154,7 @@ def clear_notes(notes: Path) -> None:
 def held_bytes() -> int:
     """Bytes of memory that this process holds; where the system does not say, ever held."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(os.pread(_statm(), 200, 0).split()[1])
     except FileNotFoundError:
         import resource
 
@@ -164,15 +163,52 @@ def held_bytes() -> int:
     return pages * os.sysconf("SC_PAGESIZE")
 
 
-def _watch(watch: Watch, over: threading.Event) -> None:
-    noted = NOTED_BYTES / NOTED_GROWTH
-    while not over.wait(LOOK_S):
+@cache
+def _statm() -> int:
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+
+class _Watcher:
+    """Looks at this process while it does a unit: one thread for all of its units, since to start
+    and join one for each costs as much as all the rest around a chunk."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._some = threading.Event()
+        self._watch: Watch | None = None
+        self._noted = 0.0
+        threading.Thread(target=self._go, name="memory guard", daemon=True).start()
+
+    def begin(self, watch: Watch) -> None:
+        """A unit begins."""
+        with self._turn:
+            self._watch, self._noted = watch, 0.0
+        self._some.set()
+
+    def end(self) -> None:
+        """It has ended; nothing more is said of it once this returns."""
+        with self._turn:
+            watch, self._watch = self._watch, None
+        if watch is not None and self._noted:
+            watch.drop(_held_of(watch.notes, watch.run))
+
+    def _go(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(LOOK_S)
+            with self._turn:
+                if self._watch is None:
+                    self._some.clear()
+                else:
+                    self._look(self._watch)
+
+    def _look(self, watch: Watch) -> None:
         held = held_bytes()
-        if held > NOTED_GROWTH * noted:
-            noted = held
+        if held > max(NOTED_BYTES, NOTED_GROWTH * self._noted):
+            self._noted = held
             watch.leave(_held_of(watch.notes, watch.run), b"%d" % held)
         if held <= watch.most_bytes:
-            continue
+            return
         failure = too_large(
             f"The {watch.unit.stage} stage made its process hold {held / 1e9:.1f} GB, more than "
             f"the {watch.most_bytes / 1e9:.1f} GB of a lane",
@@ -181,6 +217,11 @@ def _watch(watch: Watch, over: threading.Event) -> None:
         log.error("%s", failure.message)
         watch.leave(note_of(watch.notes, watch.run), NOTE.dump_json(failure))
         _end_process()
+
+
+@cache
+def _watcher() -> _Watcher:
+    return _Watcher()
 
 
 def too_large(what: str, careful: bool) -> Failure:

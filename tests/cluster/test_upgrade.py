@@ -109,9 +109,12 @@ def test_on_another_s_cluster_a_newer_up_replaces_what_an_older_one_has_left_the
         assert lanes() == []
         stray = placement_group([{"CPU": 1}], name="raysched-lane-7", lifetime="detached")
         ray.get(stray.ready(), timeout=WAIT_S)
+        # One that waits for room would keep an autoscaler at work.
+        placement_group([{"CPU": 1000}], name="raysched-lane-8", lifetime="detached")
         code, lines = run_verb(other.env, "doctor", "--repair", *where)
         assert code == 1  # no scheduler answers there
         assert [each["repaired"] for each in lines if each.get("check") == "lanes"] == [
-            "removed raysched-lane-7"
+            "removed raysched-lane-7",
+            "removed raysched-lane-8",
         ]
         assert lanes() == []
