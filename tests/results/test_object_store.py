@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import urllib.error
@@ -498,3 +499,36 @@ def test_copies_at_the_service_go_when_they_are_too_many_and_come_again(
     assert not job.out.exists(), "the older copy is too much"
     assert copies.result(job.request, JOB)
     assert job.out.exists()
+
+
+def test_copies_of_jobs_that_never_ended_well_go_as_well_but_not_where_the_store_has_nothing(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.plan()
+    job.segment(0)
+    small = replace(job.place, results_bytes=1)
+    copies = Copies(small)
+    copies.so_far(job.request, JOB)
+    seen = staging_folder(job.out, JOB)
+    own = seen.with_name(".job-9.job-9.partial")  # of before there was a store
+    shutil.copytree(seen, own)
+    other = Job(small, job.request.model_copy(update={"out": str(small.results / "job-2")}))
+    other.on("a").plan_slide(other.request, "job-2", go_on)
+    copies.so_far(other.request, "job-2")
+    assert seen.exists(), "somebody may be looking at it"
+    monkeypatch.setattr("raysched.results.remote.copies.RECENT_S", -1.0)
+    shutil.rmtree(staging_folder(small.results / "job-2", "job-2"))
+    copies.so_far(other.request, "job-2")
+    assert (seen.exists(), own.exists()) == (False, True)
+    copies.so_far(job.request, JOB)
+    assert [receipt.chunk for receipt in receipts(seen)] == [0]
+
+
+def test_nobody_waits_for_a_lock_of_their_own(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the names of all jobs had one digest."""
+    finish(job)
+    monkeypatch.setattr("raysched.results.remote.copies.LOCK_DIGITS", 0)
+    copies = Copies(job.place)
+    assert copies.result(job.request, JOB)
+    with copies.removing(JOB):
+        pass

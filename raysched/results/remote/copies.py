@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -36,9 +37,11 @@ from raysched.results.storage import DISK, size_of, storage, unique
 
 log = logging.getLogger(__name__)
 
-LOGS = "logs"
+LOGS, RESULTS = "logs", "results"
 LOCK_DIGITS = 4
-"""Of hex: 65,536 lock files at most, which are never removed."""
+"""Of hex: 65,536 lock files at most of each kind, which are never removed."""
+UNFINISHED = re.compile(r"\.(?P<job>[\w-]+)\.(?P=job)\.partial")
+"""What the copy of an unfinished job is called, beside the results of the service."""
 RECENT_S = 3600.0
 """A copy that was asked for so lately may still be read: it does not go."""
 
@@ -58,7 +61,7 @@ class Copies:
         out = Path(request.out)
         if self._has(out, job):
             return True
-        with self._one_at_a_time(job), storage(out):
+        with self._one_at_a_time(RESULTS, job), storage(out):
             if self._has(out, job):
                 return True
             stands = Door(self._bucket, job).standing()
@@ -77,9 +80,10 @@ class Copies:
         """Have what an unfinished job has so far in its staging folder. Raises ``StorageFailed``,
         ``StorageFull``."""
         staging, folder = staging_folder(Path(request.out), job), jobs_folder(job)
-        with self._one_at_a_time(job), storage(staging):
+        with self._one_at_a_time(RESULTS, job), storage(staging):
             if not self._plan(Path(request.slide), staging, folder):
                 return
+            os.utime(staging)  # it was used just now
             there = self._bucket.sizes(folder)
             missing = sorted(
                 name
@@ -93,7 +97,7 @@ class Copies:
 
     def log(self, job: str, into: Path) -> None:
         """Have what was said on other nodes in the folder of a job's log. Raises as above."""
-        with self._one_at_a_time(f"{LOGS} {job}"), storage(into):
+        with self._one_at_a_time(LOGS, job), storage(into):
             folder = f"{LOGS}/{job}"
             for name, size in self._bucket.sizes(folder).items():
                 if not _is_there(into / name, size):
@@ -109,6 +113,7 @@ class Copies:
             plan = ANY_PLAN.validate_json(self._bucket.read(f"{folder}/{PLAN}") or b"")
         except ValidationError:  # not planned yet, or just now again
             return False
+        self._trim(staging)
         staging.mkdir(parents=True, exist_ok=True)
         self._bucket.fetch(f"{folder}/{TISSUE}", staging / TISSUE)
         write_plan_here(staging, plan, told, slide, DISK)
@@ -133,7 +138,8 @@ class Copies:
             kept = []
             for path in coming.parent.iterdir():
                 with suppress(FileNotFoundError):
-                    if not path.name.startswith(".") and (path / MANIFEST).exists():
+                    whole = not path.name.startswith(".") and (path / MANIFEST).exists()
+                    if whole or (UNFINISHED.fullmatch(path.name) and (path / PLANNED).exists()):
                         kept.append((path.stat().st_mtime, size_of(path), path))
             total = sum(size for _, size, _ in kept)
             for _, size, path in sorted(kept):
@@ -146,7 +152,7 @@ class Copies:
         """Whether a copy that nobody has asked for lately has gone: the store has it."""
         with suppress(OSError):
             is_old = path.stat().st_mtime < time.time() - RECENT_S
-            if is_old and Door(self._bucket, path.name).is_published():
+            if is_old and self._is_stored(path):
                 log.info("The copy of %s goes from this node; the object store has it.", path.name)
                 aside = path.with_name(f".{path.name}.{unique()}.removed")
                 DISK.rename(path, aside)
@@ -154,11 +160,18 @@ class Copies:
                 return True
         return False
 
+    def _is_stored(self, copy: Path) -> bool:
+        unfinished = UNFINISHED.fullmatch(copy.name)
+        job = unfinished["job"] if unfinished else copy.name
+        if Door(self._bucket, job).is_published():
+            return True
+        return bool(unfinished) and self._bucket.size(f"{jobs_folder(job)}/{PLANNED}") is not None
+
     @contextmanager
     def removing(self, job: str) -> Iterator[None]:
         """Nothing of a job is copied meanwhile. Removes what the store has of it, and copies that
         were coming. Raises ``StorageFailed``."""
-        with self._one_at_a_time(job), self._one_at_a_time(f"{LOGS} {job}"):
+        with self._one_at_a_time(RESULTS, job), self._one_at_a_time(LOGS, job):
             self._bucket.drop([f"results/{job}/result.json"])  # first: nothing is published now
             for folder in (f"results/{job}", jobs_folder(job), f"{LOGS}/{job}"):
                 self._bucket.remove(folder)
@@ -166,10 +179,13 @@ class Copies:
             yield
 
     @contextmanager
-    def _one_at_a_time(self, what: str) -> Iterator[None]:
-        folder = self._place.folder / "locks"
+    def _one_at_a_time(self, what: str, job: str = "") -> Iterator[None]:
+        """A job may share its lock with another. Whoever holds one may ask for one of another
+        ``what``, which is never the same."""
+        folder = self._place.folder / "locks" / what
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / hashlib.sha256(what.encode()).hexdigest()[:LOCK_DIGITS]).open("ab") as lock:
+        digest = hashlib.sha256(job.encode()).hexdigest()
+        with (folder / f"{digest[:LOCK_DIGITS]}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
