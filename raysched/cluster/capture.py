@@ -149,7 +149,7 @@ def captured(unit: Unit, run: RunId, place: LogPlace) -> Iterator[None]:
     err = _Tee(sys.stderr, "stderr", "warning", ear)
     before = sys.stdout, sys.stderr
     root.addHandler(ear)
-    if root.level > LEVEL:  # stays so: every logger of every library is told of each change
+    if root.level != LEVEL:  # stays so: every logger of every library is told of each change
         root.setLevel(LEVEL)
     sys.stdout, sys.stderr = out, err
     try:

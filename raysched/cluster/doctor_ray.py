@@ -12,7 +12,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from raysched import __version__
 from raysched.cluster.doctor import Check, Finding, Grade, Look
-from raysched.cluster.groups import lane_groups, remove_lanes
+from raysched.cluster.groups import is_ours, lane_groups, remove_lanes
 from raysched.cluster.health import Health
 from raysched.cluster.record import cluster_of
 from raysched.cluster.scheduler_actor import find_scheduler
@@ -94,7 +94,7 @@ def lanes(look: Look) -> Iterator[Finding]:
         return
     if before:
         time.sleep(LOOK_AGAIN_S)
-    is_alone = find_scheduler(look.config.cluster.namespace) is None
+    is_alone = look.keeper is None and find_scheduler(look.config.cluster.namespace) is None
     for lane, state in sorted(before.items() & (_strange(look) or {}).items()):
         if state == "CREATED" or is_alone:  # one that waits for room keeps an autoscaler at work
             yield Finding(
@@ -125,7 +125,8 @@ def _strange(look: Look) -> dict[LaneId, str] | None:
     if view is None and find_scheduler(look.config.cluster.namespace) is not None:
         return None  # it is starting: it adopts what it finds
     known = view.places if view else {}
-    return {lane: group.state for lane, group in lane_groups().items() if lane not in known}
+    found = lane_groups().items()  # of all services on the cluster
+    return {x: group.state for x, group in found if x not in known and is_ours(x)}
 
 
 def _removing(lane: LaneId) -> Callable[[], str]:

@@ -123,6 +123,15 @@ def remove_lanes(which: Collection[LaneId] | None = None) -> list[LaneId]:
     ]
 
 
+def is_ours(lane: LaneId) -> bool:
+    """Whether a lane is of this namespace. Asks Ray: a few ms."""
+    try:
+        get_placement_group(lane)
+    except ValueError:
+        return False
+    return True
+
+
 def remove_group(lane: LaneId) -> bool:
     """Remove a lane with whatever process is in it; False: it was gone already."""
     try:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -85,8 +85,8 @@ def guarded(watch: Watch) -> Iterator[None]:
         watch.leave(_worn_of(watch.notes, watch.run), b"")
         _end_process()
     watcher = _watcher()
-    watcher.begin(watch)
     try:
+        watcher.begin(watch)
         yield
     finally:
         watcher.end()
@@ -154,18 +154,14 @@ def clear_notes(notes: Path) -> None:
 def held_bytes() -> int:
     """Bytes of memory that this process holds; where the system does not say, ever held."""
     try:
-        pages = int(os.pread(_statm(), 200, 0).split()[1])
+        with open("/proc/self/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - often, and quick
+            pages = int(statm.read(200).split()[1])
     except FileNotFoundError:
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
     return pages * os.sysconf("SC_PAGESIZE")
-
-
-@cache
-def _statm() -> int:
-    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class _Watcher:
@@ -187,9 +183,10 @@ class _Watcher:
 
     def end(self) -> None:
         """It has ended; nothing more is said of it once this returns."""
-        with self._turn:
-            watch, self._watch = self._watch, None
-        if watch is not None and self._noted:
+        watch, self._watch = self._watch, None  # first: who waits may be interrupted
+        with self._turn:  # for a look that is being taken
+            noted = self._noted
+        if watch is not None and noted:
             watch.drop(_held_of(watch.notes, watch.run))
 
     def _go(self) -> None:
@@ -197,10 +194,14 @@ class _Watcher:
             self._some.wait()
             time.sleep(LOOK_S)
             with self._turn:
-                if self._watch is None:
+                if (watch := self._watch) is None:
                     self._some.clear()
-                else:
-                    self._look(self._watch)
+                    continue
+                try:
+                    self._look(watch)
+                except Exception:  # the next look may fare better, and who would take it else?
+                    with suppress(Exception):
+                        log.exception("The memory of this process could not be looked at.")
 
     def _look(self, watch: Watch) -> None:
         held = held_bytes()
@@ -214,9 +215,11 @@ class _Watcher:
             f"the {watch.most_bytes / 1e9:.1f} GB of a lane",
             watch.careful,
         )
-        log.error("%s", failure.message)
-        watch.leave(note_of(watch.notes, watch.run), NOTE.dump_json(failure))
-        _end_process()
+        try:
+            watch.leave(note_of(watch.notes, watch.run), NOTE.dump_json(failure))
+            log.error("%s", failure.message)
+        finally:
+            _end_process()
 
 
 @cache
@@ -245,5 +248,6 @@ def _worn_of(notes: Path, run: RunId) -> Path:
 
 def _end_process() -> None:
     """At once: no handler of the engine's is asked."""
-    sys.stderr.flush()
+    with suppress(Exception):
+        sys.stderr.flush()
     os._exit(1)

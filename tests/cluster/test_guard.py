@@ -32,6 +32,29 @@ with guarded(Watch(unit, RunId("1-7"), 600e6, Path(notes), careful)):
         threading.Event().wait(60)  # to be ended long before
 print("ended", flush=True)
 """
+FAILING = """
+import sys, threading
+from pathlib import Path
+from raysched.cluster import guard
+from raysched.core.model import JobId, RunId, Stage, Unit
+look, failed = guard.held_bytes, threading.Event()
+
+def held_bytes():
+    if threading.current_thread() is not threading.main_thread() and not failed.is_set():
+        failed.set()
+        raise MemoryError
+    return look()
+
+guard.held_bytes = held_bytes
+unit = Unit(JobId("job-1"), 1, Stage.SEGMENT)
+with guard.guarded(guard.Watch(unit, RunId("1-6"), 600e6, Path(sys.argv[1]), False)):
+    failed.wait(60)
+sys.stderr.close()
+with guard.guarded(guard.Watch(unit, RunId("1-7"), 600e6, Path(sys.argv[1]), False)):
+    held = bytearray(b"x" * 900_000_000)
+    threading.Event().wait(60)  # to be ended long before
+print("ended", flush=True)
+"""
 ALSO = ", also in a fresh process and one tile at a time"
 
 
@@ -100,6 +123,16 @@ def test_the_system_is_known_by_its_boot_and_counts_whom_it_has_killed() -> None
         pytest.skip("this system does not say whom it has killed for want of memory")
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", here.boot)
     assert here.kills >= 0
+
+
+def test_a_look_that_fails_is_not_the_last_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FAILING, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The memory of this process could not be looked at." in done.stderr
+    failure = taken_note(tmp_path, RUN)
+    assert failure is not None
+    assert failure.code == "work_too_large"
 
 
 def test_what_is_held_is_measured() -> None:

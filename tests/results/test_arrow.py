@@ -47,6 +47,19 @@ def test_an_array_is_the_one_that_arrow_makes(kind: str, data: st.DataObject) ->
         )
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([2**40], pa.int32()), ([1.5], pa.int32()), ([2], pa.bool_()), ([[1, 2]], pa.int32())],
+)
+def test_what_does_not_fit_is_refused(values: list[object], kind: object) -> None:
+    with pytest.raises(ValueError, match="are no column of"):
+        arrow_array(np.array(values), kind)
+
+
+def test_nothing_is_a_column_of_anything() -> None:
+    assert arrow_array([], pa.int32()).equals(pa.array([], pa.int32()))
+
+
 @given(st.lists(st.binary(max_size=20), max_size=20))
 def test_bytes_are_the_ones_that_arrow_makes(values: list[bytes]) -> None:
     assert arrow_bytes(values).equals(pa.array(values, pa.binary()))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from raysched.errors import ClusterError
 from raysched.imaging.request import SlideRequest
 from raysched.results.folders import staging_folder
 from raysched.results.manifest import MANIFEST, read_provenance
@@ -145,27 +146,29 @@ class Copies:
             for _, size, path in sorted(kept):
                 if total <= self._place.results_bytes:
                     return
-                if self._let_go(path):
-                    total -= size
+                with suppress(OSError, ClusterError):  # then it stays: nobody else's copy does
+                    total -= size if self._let_go(path) else 0
 
     def _let_go(self, path: Path) -> bool:
-        """Whether a copy that nobody has asked for lately has gone: the store has it."""
-        with suppress(OSError):
-            is_old = path.stat().st_mtime < time.time() - RECENT_S
-            if is_old and self._is_stored(path):
-                log.info("The copy of %s goes from this node; the object store has it.", path.name)
-                aside = path.with_name(f".{path.name}.{unique()}.removed")
-                DISK.rename(path, aside)
-                DISK.remove_tree(aside)
+        """Whether a copy counts no longer: nobody has asked for it lately and it has gone, since
+        the store has it; or the store has not, and it is none."""
+        unfinished = UNFINISHED.fullmatch(path.name)
+        job = unfinished["job"] if unfinished else path.name
+        with self._one_at_a_time(RESULTS, job, wait=False) as is_free:
+            if not is_free or path.stat().st_mtime > time.time() - RECENT_S:
+                return False
+            if not self._is_stored(job, with_plan=unfinished is not None):
                 return True
-        return False
-
-    def _is_stored(self, copy: Path) -> bool:
-        unfinished = UNFINISHED.fullmatch(copy.name)
-        job = unfinished["job"] if unfinished else copy.name
-        if Door(self._bucket, job).is_published():
+            log.info("The copy of %s goes from this node; the object store has it.", job)
+            aside = path.with_name(f".{path.name}.{unique()}.removed")
+            DISK.rename(path, aside)
+            DISK.remove_tree(aside)
             return True
-        return bool(unfinished) and self._bucket.size(f"{jobs_folder(job)}/{PLANNED}") is not None
+
+    def _is_stored(self, job: str, *, with_plan: bool) -> bool:
+        planned = f"{jobs_folder(job)}/{PLANNED}"
+        is_published = Door(self._bucket, job).is_published()
+        return is_published or (with_plan and self._bucket.size(planned) is not None)
 
     @contextmanager
     def removing(self, job: str) -> Iterator[None]:
@@ -179,15 +182,20 @@ class Copies:
             yield
 
     @contextmanager
-    def _one_at_a_time(self, what: str, job: str = "") -> Iterator[None]:
-        """A job may share its lock with another. Whoever holds one may ask for one of another
-        ``what``, which is never the same."""
+    def _one_at_a_time(self, what: str, job: str = "", *, wait: bool = True) -> Iterator[bool]:
+        """Whether it is one's turn: always, unless one does not wait. A job may share its lock with
+        another. Whoever holds one may wait for one of another ``what``, which is never the same."""
         folder = self._place.folder / "locks" / what
         folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(job.encode()).hexdigest()
         with (folder / f"{digest[:LOCK_DIGITS]}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                is_mine = False
+            else:
+                is_mine = True
+            yield is_mine
 
 
 def send_log(place: StorePlace, job: str, folder: Path, names: list[str]) -> None:

@@ -39,7 +39,8 @@ def keep_slide(path: Path, bucket: Bucket, place: StorePlace) -> str:
     top, states = path.parent, _states(files)
     digest = _digest(path, files, place)
     key = f"{SLIDES}/{digest}/{path.name}"
-    if bucket.size(key) == path.stat().st_size:
+    there = bucket.sizes(f"{SLIDES}/{digest}")
+    if all(there.get(str(file.relative_to(top))) == file.stat().st_size for file in files):
         return key
     others = [str(file.relative_to(top)) for file in files if file != path]
     bucket.send_all(top, others, f"{SLIDES}/{digest}")
