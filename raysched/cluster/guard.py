@@ -37,6 +37,7 @@ NOTED_BYTES = 0.5e9
 is killed by the system cannot say it any more."""
 NOTED_GROWTH = 1.2
 NOTE = TypeAdapter(Failure)
+STATM = Path("/proc/self/statm")
 VMSTAT = Path("/proc/vmstat")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -154,7 +155,7 @@ def clear_notes(notes: Path) -> None:
 def held_bytes() -> int:
     """Bytes of memory that this process holds; where the system does not say, ever held."""
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - often, and quick
+        with STATM.open("rb", buffering=0) as statm:
             pages = int(statm.read(200).split()[1])
     except FileNotFoundError:
         import resource

@@ -73,8 +73,7 @@ def build(
     labels.result()
     disk.write(folder / PREVIEW, preview.png(survivors, check))
     _write_picture(folder / PICTURE, staged, check, disk)
-    disk.step("copy", folder / TISSUE)
-    shutil.copyfile(staged.folder / TISSUE, folder / TISSUE)
+    _copy(staged.folder / TISSUE, folder / TISSUE, disk)
     disk.write(folder / RECEIPTS, RECEIPT_LIST.dump_json(tuple(receipts.values())))
     manifest = Manifest(
         job=staged.receipt.job,
@@ -108,13 +107,17 @@ def _write_picture(
     """Copy the picture of the plan, or make it where an equal result had it that is gone now."""
     planned = staged.folder / PICTURE
     if planned.exists():
-        disk.step("copy", path)
-        shutil.copyfile(planned, path)
+        _copy(planned, path, disk)
         return
     plan = staged.plan
     with open_slide(plan.slide.path) as slide:
         seen, _ = read_overview(slide, plan.slide.mpp)
         disk.write(path, tissue_png(slide, plan, staged.tissue, seen, check))
+
+
+def _copy(source: Path, path: Path, disk: Disk) -> None:
+    disk.step("copy", path)
+    shutil.copyfile(source, path)
 
 
 def _timings(staged: Staged[SlidePlan], receipts: Mapping[int, Receipt], begun: float) -> Timings:

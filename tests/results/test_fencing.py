@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,6 +228,22 @@ def test_a_plan_that_is_told_to_stop_leaves_nothing(crop: Path, tmp_path: Path) 
             stages.plan_slide(request, job, lambda most=most: after(most))  # type: ignore[misc]
         assert not staging_folder(tmp_path / "out", job).exists()
     assert stages.plan_slide(request, "job", never).chunk_tiles
+
+
+def test_assembling_looks_whether_to_stop_while_it_writes_the_picture(attempt: Attempt) -> None:
+    """Half a second of a large slide, and the longest step without a tile."""
+    attempt.plan()
+    for chunk in range(3):
+        attempt.segment(chunk)
+    making = attempt.staging.glob("result.*/labels.zarr/zarr.json")
+
+    def is_at_the_picture() -> bool:
+        return "encode" in {frame.name for frame in traceback.extract_stack()}
+
+    with pytest.raises(stages.Stopped):
+        stages.assemble(attempt.request, attempt.job, is_at_the_picture)
+    assert list(making) == [], "and leaves nothing half made"
+    assert attempt.assemble().cells
 
 
 def test_what_was_handed_over_comes_back_in_the_place_of_what_a_late_twin_has_assembled(

@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from raysched.errors import ChunksMissing, SlideMissing, StorageFailed
-from raysched.imaging.request import SlideRequest, TissueRequest
+from raysched.imaging.request import TissueRequest
 from raysched.imaging.slide import slide_sha256
 from raysched.results import stages
-from raysched.results.chunks import RECEIPT
-from raysched.results.folders import staging_folder
 from raysched.results.manifest import read_manifest
-from raysched.results.outcomes import Receipt, Stopped
+from raysched.results.outcomes import Stopped
 from raysched.results.remote.bucket import Bucket
 from raysched.results.remote.copies import Copies
-from raysched.results.remote.door import Door
 from raysched.results.remote.place import StorePlace
 from raysched.results.remote.slides import NodeSlides, keep_slide
 from raysched.results.remote.units import RemoteStages
 from raysched.testing import s3_server
 from tests.results.conftest import Attempt, crop_attempt
+from tests.results.far_nodes import (
+    JOB,
+    Job,
+    finish,
+    go_on,
+    job,
+    node,
+    place,
+    publish,
+    server,
+)
 
-JOB = "job-1"
-names = count()
-
-
-def go_on() -> bool:
-    return False
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[s3_server.S3Server]:
-    with s3_server.running() as started:
-        yield started
-
-
-@pytest.fixture
-def place(
-    server: s3_server.S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> StorePlace:
-    """A new bucket, and the service's own node."""
-    for name, value in s3_server.CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    url = f"{server.bucket(f'bucket-{next(names)}')}/lab"
-    return StorePlace(
-        url=url,
-        endpoint=server.endpoint,
-        region=s3_server.REGION,
-        folder=tmp_path / "head",
-        slides_bytes=10**9,
-        results=tmp_path / "results",
-        results_bytes=10**9,
-    )
+__all__ = ["job", "place", "server"]
+"""The fixtures."""
 
 
 class _Heedless(BaseHTTPRequestHandler):
@@ -107,42 +84,6 @@ def heedless(server: s3_server.S3Server) -> Iterator[str]:
         between.shutdown()
 
 
-def node(place: StorePlace, name: str) -> StorePlace:
-    return replace(place, folder=place.folder.with_name(name))
-
-
-@dataclass
-class Job:
-    """A job whose slide is in the store, and nodes to run its units on."""
-
-    place: StorePlace
-    request: SlideRequest
-
-    def on(self, name: str) -> RemoteStages:
-        return RemoteStages(node(self.place, name))
-
-    def plan(self, name: str = "a") -> int:
-        return len(self.on(name).plan_slide(self.request, JOB, go_on).chunk_tiles)
-
-    def segment(self, chunk: int, name: str = "b") -> Receipt:
-        return self.on(name).segment_chunk(self.request, JOB, chunk, go_on)
-
-    def assemble(self, name: str = "c") -> None:
-        self.on(name).assemble(self.request, JOB, go_on)
-
-    @property
-    def door(self) -> Door:
-        return Door(self.bucket, JOB)
-
-    @property
-    def bucket(self) -> Bucket:
-        return Bucket(self.place)
-
-    @property
-    def out(self) -> Path:
-        return Path(self.request.out)
-
-
 @pytest.fixture
 def usual(crop: Path, tmp_path: Path) -> Attempt:
     """The same work in one folder: what must come out."""
@@ -150,31 +91,6 @@ def usual(crop: Path, tmp_path: Path) -> Attempt:
     attempt = Attempt(made.request.model_copy(update={"tile_px": 96}))
     attempt.run()
     return attempt
-
-
-@pytest.fixture
-def job(place: StorePlace, crop: Path) -> Job:
-    request = crop_attempt(crop, place.results / JOB, 4).request
-    stored = keep_slide(crop, Bucket(place), place)
-    return Job(place, request.model_copy(update={"tile_px": 96, "stored": stored}))
-
-
-def finish(job: Job) -> str:
-    """From the plan to the copy at the service; the result's checksum."""
-    for chunk in range(job.plan()):
-        job.segment(chunk, "ab"[chunk % 2])
-    job.assemble()
-    return publish(job)
-
-
-def publish(job: Job, run: str = "run-1") -> str:
-    job.door.hand_over(run)
-    published = job.on("b").publish(job.request, JOB, run)
-    assert Copies(job.place).result(job.request, JOB)
-    manifest = read_manifest(job.out)
-    assert manifest is not None
-    assert manifest.checksum == published.checksum
-    return published.checksum
 
 
 def test_nodes_that_share_no_folder_make_what_one_folder_makes(job: Job, usual: Attempt) -> None:
@@ -344,28 +260,6 @@ def test_every_step_of_a_published_job_answers_from_the_result(job: Job) -> None
     assert job.bucket.sizes(f"jobs/{JOB}") == {}, "a late plan is in the way of nobody"
 
 
-def test_readers_see_what_an_unfinished_job_has_so_far(job: Job) -> None:
-    assert job.plan() > 2
-    job.segment(0)
-    copies = Copies(job.place)
-    copies.so_far(job.request, JOB)
-    staging = staging_folder(job.out, JOB)
-    assert [receipt.chunk for receipt in receipts(staging)] == [0]
-    job.segment(2)
-    copies.so_far(job.request, JOB)
-    assert [receipt.chunk for receipt in receipts(staging)] == [0, 2]
-    assert all(
-        (staging / receipt.file).stat().st_size == receipt.size_bytes
-        for receipt in receipts(staging)
-    )
-
-
-def receipts(staging: Path) -> list[Receipt]:
-    return [
-        RECEIPT.validate_json(path.read_bytes()) for path in sorted(staging.glob("chunks-*/*.json"))
-    ]
-
-
 def test_a_slide_comes_onto_a_node_once(job: Job, crop: Path) -> None:
     here = node(job.place, "a")
     slides = NodeSlides(job.bucket, here)
@@ -472,63 +366,3 @@ def test_a_store_that_replaces_whatever_is_there_is_refused(
 ) -> None:
     with pytest.raises(StorageFailed, match="does not heed If-Match and If-None-Match"):
         Bucket(replace(place, endpoint=heedless)).check()
-
-
-def test_removing_a_job_leaves_nothing_of_it(job: Job) -> None:
-    finish(job)
-    with Copies(job.place).removing(JOB):
-        pass
-    assert not [name for name in job.bucket.sizes("results") if name.startswith(JOB)]
-    assert not job.door.is_published()
-
-
-def test_copies_at_the_service_go_when_they_are_too_many_and_come_again(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finish(job)
-    monkeypatch.setattr("raysched.results.remote.copies.RECENT_S", -1.0)
-    small = replace(job.place, results_bytes=1)
-    second = Job(small, job.request.model_copy(update={"out": str(small.results / "job-2")}))
-    copies = Copies(small)
-    there = second.on("a")
-    for chunk in range(len(there.plan_slide(second.request, "job-2", go_on).chunk_tiles)):
-        there.segment_chunk(second.request, "job-2", chunk, go_on)
-    there.assemble(second.request, "job-2", go_on)
-    there.publish(second.request, "job-2")
-    assert copies.result(second.request, "job-2")
-    assert not job.out.exists(), "the older copy is too much"
-    assert copies.result(job.request, JOB)
-    assert job.out.exists()
-
-
-def test_copies_of_jobs_that_never_ended_well_go_as_well_but_not_where_the_store_has_nothing(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job.plan()
-    job.segment(0)
-    small = replace(job.place, results_bytes=1)
-    copies = Copies(small)
-    copies.so_far(job.request, JOB)
-    seen = staging_folder(job.out, JOB)
-    own = seen.with_name(".job-9.job-9.partial")  # of before there was a store
-    shutil.copytree(seen, own)
-    other = Job(small, job.request.model_copy(update={"out": str(small.results / "job-2")}))
-    other.on("a").plan_slide(other.request, "job-2", go_on)
-    copies.so_far(other.request, "job-2")
-    assert seen.exists(), "somebody may be looking at it"
-    monkeypatch.setattr("raysched.results.remote.copies.RECENT_S", -1.0)
-    shutil.rmtree(staging_folder(small.results / "job-2", "job-2"))
-    copies.so_far(other.request, "job-2")
-    assert (seen.exists(), own.exists()) == (False, True)
-    copies.so_far(job.request, JOB)
-    assert [receipt.chunk for receipt in receipts(seen)] == [0]
-
-
-def test_nobody_waits_for_a_lock_of_their_own(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the names of all jobs had one digest."""
-    finish(job)
-    monkeypatch.setattr("raysched.results.remote.copies.LOCK_DIGITS", 0)
-    copies = Copies(job.place)
-    assert copies.result(job.request, JOB)
-    with copies.removing(JOB):
-        pass

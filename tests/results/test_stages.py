@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -318,22 +317,6 @@ def test_a_stop_is_obeyed_before_the_next_tile_and_leaves_no_half_chunk(
     assert [path for path in attempt.staging.rglob("*") if "0000" in path.name] == []
     with pytest.raises(stages.Stopped):
         stages.segment_chunk(attempt.request, attempt.job, 0, lambda: True)
-
-
-def test_assembling_looks_whether_to_stop_while_it_writes_the_picture(attempt: Attempt) -> None:
-    """Half a second of a large slide, and the longest step without a tile."""
-    attempt.plan()
-    for chunk in range(3):
-        attempt.segment(chunk)
-    making = attempt.staging.glob("result.*/labels.zarr/zarr.json")
-
-    def is_at_the_picture() -> bool:
-        return "encode" in {frame.name for frame in traceback.extract_stack()}
-
-    with pytest.raises(stages.Stopped):
-        stages.assemble(attempt.request, attempt.job, is_at_the_picture)
-    assert list(making) == [], "and leaves nothing half made"
-    assert attempt.assemble().cells
 
 
 def test_assembling_before_all_chunks_are_there_names_what_is_missing(attempt: Attempt) -> None:
