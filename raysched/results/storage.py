@@ -7,6 +7,7 @@ between any two changes; nothing else is hooked.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import uuid
@@ -134,6 +135,20 @@ SCRATCH = Scratch()
 def unique() -> str:
     """A name part that no other writer uses."""
     return uuid.uuid4().hex[:12]
+
+
+@contextmanager
+def lock(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file; whether it is held: without ``wait`` another may have it. Locks of
+    one process exclude each other as those of several do."""
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from raysched.cluster.session import connect
 from raysched.cluster.submission import JobRequest, Submission, prepare
 from raysched.config import Config, load_config
 from raysched.core.events import ChunkFinished, LaneOpened, SchedulerStarted
-from raysched.core.model import JobId, UserId
+from raysched.core.model import UserId
 from raysched.imaging.samples import sample_slide
 from raysched.journal.journal import Journal
 from raysched.testing.ray_processes import title_of, titled
@@ -103,9 +103,10 @@ def measure() -> Iterator[Figure]:
         with connect(config) as session:
             gateway = session.gateway
             bare = _bare(KILLS)
-            slow = _submit(gateway, config, Path(name), LANES, tile_px=64, engine="slow")
+            _submit(gateway, config, Path(name), LANES, tile_px=64, engine="slow")
             workers = _kill_workers(gateway)
-            _cancel(gateway, slow)
+            asyncio.run(gateway.cancel_all(USER))
+            _until(lambda: not _processes(UNIT))
             _submit(gateway, config, Path(name), WORK, tile_px=128, engine="classical")
             kills = [_kill_scheduler(gateway) for _ in range(KILLS)]
         ways = _phases(state, kills)
@@ -139,7 +140,7 @@ def _fill(state: Path) -> None:
 
 def _submit(
     gateway: Gateway, config: Config, folder: Path, count: int, *, tile_px: int, engine: str
-) -> list[JobId]:
+) -> None:
     """So many jobs that take long, each of a slide of its own name; returns once one is at work."""
     sample = sample_slide(config.samples, config.cache).path
     begun = _chunks(gateway)
@@ -161,13 +162,6 @@ def _submit(
     prepared = prepare(Submission(jobs=tuple(jobs)), user=USER, key=engine, config=config)
     asyncio.run(gateway.submit(prepared))
     _until(lambda: _chunks(gateway) > begun)
-    return [job.job for job in prepared.jobs]
-
-
-def _cancel(gateway: Gateway, jobs: list[JobId]) -> None:
-    for job in jobs:
-        asyncio.run(gateway.cancel(USER, job))
-    _until(lambda: not _processes(UNIT))
 
 
 def _chunks(gateway: Gateway) -> int:

@@ -26,11 +26,11 @@ from raysched.errors import ClusterError, MppMissing, NotFound, RayschedError, U
 from raysched.imaging.mpp import resolve_mpp
 from raysched.imaging.slide import Rgb, Slide, open_slide, slide_sha256
 from raysched.results.remote.place import StorePlace
-from raysched.results.storage import DISK
+from raysched.results.storage import DISK, lock
 from serve_app.slides.archives import SlideZip
 from serve_app.slides.names import check_beginning, suffix_of
 from serve_app.slides.record import Facts, Level, SlideRecord, SlideState, Trouble, write_record
-from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, lock, storing
+from serve_app.slides.store import CONTENT, DATA, THUMBNAIL, SlideStore, storing
 from serve_app.slides.uploads import check_disk, check_quota
 from serve_app.threads import FairThreads, working_for
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from raysched.imaging.samples import SAMPLE_SHA256, SYNTHETIC_NAME, sample_slide
 from raysched.imaging.slide import slide_sha256
+from raysched.results.storage import lock
 from serve_app.slides.record import SlideRecord, SlideState
-from serve_app.slides.store import SlideStore, lock, storing
+from serve_app.slides.store import SlideStore, storing
 from serve_app.slides.uploads import Piece, Uploads
 
 PAGE = 500

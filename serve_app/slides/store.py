@@ -10,7 +10,6 @@ of the file system, which ends with the process that holds it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import heapq
 import os
@@ -30,7 +29,7 @@ from raysched.errors import (
     StorageFull,
     UploadRefused,
 )
-from raysched.results.storage import DISK, NO_ROOM, unique
+from raysched.results.storage import DISK, NO_ROOM, lock, unique
 from serve_app.slides.names import checked_name, suffix_of
 from serve_app.slides.record import (
     SlideRecord,
@@ -208,20 +207,6 @@ def open_uploads(folder: Path) -> Iterator[tuple[Path, int, int]]:
             with suppress(FileNotFoundError):  # it ends meanwhile
                 size = read_upload(Path(entry)).size_bytes
                 yield Path(entry), size, (Path(entry) / DATA).stat().st_size
-
-
-@contextmanager
-def lock(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a file; whether it is held: without ``wait`` another may have it. Locks of
-    one process exclude each other as those of several do."""
-    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
-    with path.open("ab") as file:
-        try:
-            fcntl.flock(file, how)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 @contextmanager

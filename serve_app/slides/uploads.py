@@ -28,7 +28,7 @@ from raysched.errors import (
     UploadRefused,
 )
 from raysched.results.shelf import LEAST_FREE_BYTES
-from raysched.results.storage import DISK, readable_size, unique
+from raysched.results.storage import DISK, lock, readable_size, unique
 from serve_app.slides.names import HEAD_BYTES, check_beginning, checked_name, suffix_of
 from serve_app.slides.record import (
     UPLOAD,
@@ -42,7 +42,6 @@ from serve_app.slides.store import (
     DATA,
     SLIDE_ID,
     SlideStore,
-    lock,
     new_id,
     open_uploads,
     storing,

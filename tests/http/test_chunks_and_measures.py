@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from raysched.core.model import Stage
+from raysched.core.model import JobId, Stage
+from raysched.imaging.request import read_request
 from raysched.results.bounded import Bounded
 from raysched.results.chunk_map import ChunkMap
+from raysched.results.folders import staging_folder
 from raysched.results.schema import MEASURES
 from serve_app.chunk_models import Chunks
 from serve_app.places import Places
@@ -55,6 +57,16 @@ async def finished(here: Here, units: Units, **job: Any) -> str:
     await units.do_all()
     assert (await got(here, f"/jobs/{name}"))["state"] == "succeeded"
     return name
+
+
+async def begun(here: Here, units: Units) -> tuple[str, Path]:
+    """A job with two finished chunks, and the folder that they are in."""
+    name = await submitted(here)
+    await units.open(1)
+    for stage in (Stage.PLAN, Stage.SEGMENT, Stage.SEGMENT):
+        await units.do(stage)
+    view = await here.gateway.job(here.job(name).user, JobId(name))
+    return name, staging_folder(Path(read_request(view.kind, view.request).out), name)
 
 
 async def got(here: Here, path: str) -> Any:

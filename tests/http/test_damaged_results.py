@@ -13,11 +13,10 @@ from raysched.cluster.removals import Removals
 from raysched.core.model import JobId, Stage
 from raysched.imaging.request import read_request
 from raysched.results.bounded import Bounded
-from raysched.results.folders import staging_folder
 from serve_app.view_access import Looking
 from tests.http.by_hand import JOB, MPP, Units, cut_slide
 from tests.http.here import Here, run
-from tests.http.test_chunks_and_measures import finished, submitted
+from tests.http.test_chunks_and_measures import begun, finished
 
 TISSUE_JOB = {"kind": "tissue_mask", "slide": "crop.tif", "mpp": MPP}
 JUNK = b"\x07" * 300
@@ -101,14 +100,8 @@ def test_damaged_chunks_of_a_job_that_was_cancelled_are_said_to_be_so(
     cut_slide(sample_slide, tmp_path / "slides")
 
     async def work(here: Here) -> None:
-        units = Units(here, monkeypatch)
-        job = await submitted(here)
-        await units.open(1)
-        for stage in (Stage.PLAN, Stage.SEGMENT, Stage.SEGMENT):
-            await units.do(stage)
+        job, staging = await begun(here, Units(here, monkeypatch))
         await here.http.post(f"/jobs/{job}/cancel")
-        view = await here.gateway.job(here.job(job).user, JobId(job))
-        staging = staging_folder(Path(read_request(view.kind, view.request).out), job)
         sound = tmp_path / "sound"
         shutil.copytree(staging, sound)
         harms: dict[str, tuple[str, Callable[[Path], None]]] = {

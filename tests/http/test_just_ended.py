@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from raysched.core.model import JobId, Stage
-from raysched.imaging.request import read_request
-from raysched.results.folders import staging_folder
 from serve_app.view_access import Looking
 from tests.http.by_hand import Units, cut_slide
 from tests.http.here import Here, run
-from tests.http.test_chunks_and_measures import submitted
+from tests.http.test_chunks_and_measures import begun
 
 PATHS = ("overlay/0/0/0?style=fill", "view", "picture?x=0&y=0&width=480&height=480")
 
@@ -24,14 +21,8 @@ def test_while_what_a_job_had_so_far_is_removed_nobody_sees_a_part_of_it(
     cut_slide(sample_slide, tmp_path / "slides")
 
     async def work(here: Here) -> None:
-        units = Units(here, monkeypatch)
-        job = await submitted(here)
-        await units.open(1)
-        for stage in (Stage.PLAN, Stage.SEGMENT, Stage.SEGMENT):
-            await units.do(stage)
+        job, staging = await begun(here, Units(here, monkeypatch))
         expected = [(await here.http.get(f"/jobs/{job}/{path}")).content for path in PATHS]
-        view = await here.gateway.job(here.job(job).user, JobId(job))
-        staging = staging_folder(Path(read_request(view.kind, view.request).out), job)
         pauses = []
 
         async def pause(seconds: float) -> None:

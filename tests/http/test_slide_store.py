@@ -29,11 +29,12 @@ from raysched.errors import (
     UploadBusy,
     UploadRefused,
 )
+from raysched.results.storage import lock
 from serve_app.slides import checking
 from serve_app.slides.checking import check
 from serve_app.slides.names import checked_name, suffix_of
 from serve_app.slides.record import RECORD, SlideState
-from serve_app.slides.store import SlideStore, lock, store_of
+from serve_app.slides.store import SlideStore, store_of
 from serve_app.slides.uploads import BUSY, Piece
 from tests.http.sending import TIFF_HEAD, checked, files_below, send, uploads
 

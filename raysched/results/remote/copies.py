@@ -7,7 +7,6 @@ person named as results folder is theirs and stays.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -34,7 +33,7 @@ from raysched.results.remote.units import (
     write_plan_here,
 )
 from raysched.results.staging import PICTURE, PLAN, PLANNED, TISSUE, PlanReceipt, read_receipt
-from raysched.results.storage import DISK, size_of, storage, unique
+from raysched.results.storage import DISK, lock, size_of, storage, unique
 
 log = logging.getLogger(__name__)
 
@@ -188,13 +187,7 @@ class Copies:
         folder = self._place.folder / "locks" / what
         folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(job.encode()).hexdigest()
-        with (folder / f"{digest[:LOCK_DIGITS]}.lock").open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                is_mine = False
-            else:
-                is_mine = True
+        with lock(folder / f"{digest[:LOCK_DIGITS]}.lock", wait=wait) as is_mine:
             yield is_mine
 
 
