@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from raysched.cli.ending import Ending
+
 # How long an example takes says nothing about the code: other tests run beside it.
 settings.register_profile("raysched", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("raysched")
@@ -17,6 +19,14 @@ settings.load_profile("raysched")
 ROOT = Path(__file__).parent.parent
 SAMPLE = "CMU-1-Small-Region.svs"
 PURE = ("core", "journal", "imaging", "results")
+ENDING = Ending()
+"""This process holds what is left of many clusters."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whatever the C library meets when all tests have ended says nothing about them."""
+    ENDING.code = int(session.exitstatus)
 
 
 @pytest.hookimpl(trylast=True)  # once -m and -k have chosen

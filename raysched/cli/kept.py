@@ -6,7 +6,6 @@ Started and watched by ``raysched.cli.keeper``, and never without it: it ends wi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 import typer
 
+from raysched.cli.ending import leave, to_the_end
 from raysched.cli.keeper import BROKEN_EXIT_CODE
 from raysched.cli.link import Link
 from raysched.cli.voice import Voice, lasting, reporting
@@ -116,14 +116,14 @@ class Kept:
     def _broken(self, why: str) -> NoReturn:
         """Nothing can be ended in order with a cluster that is gone; the keeper clears it away."""
         self.link.tell(why=why)
-        _leave(BROKEN_EXIT_CODE)
+        leave(BROKEN_EXIT_CODE)
 
     def _closed(self) -> NoReturn:
         """What runs on the cluster now is somebody else's, and stays."""
         self.voice.note("stopped: the scheduler was closed or replaced by another command")
         self.voice.emit(stopped={"by_another": True})
         self.link.tell(replaced=True)
-        _leave(0)
+        leave(0)
 
     def _refuse_joined(self, session: Session) -> None:
         """A cluster that another command started by itself ends with that command."""
@@ -147,13 +147,6 @@ def _jobs(number: int) -> str:
     return f"{number} unfinished {'job goes' if number == 1 else 'jobs go'} on"
 
 
-def _leave(code: int) -> NoReturn:
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
-
-
 def _own_stdout() -> TextIO:
     """Standard output for what this service says alone, since programs read the lines: what Ray
     prints goes to stderr."""
@@ -169,7 +162,11 @@ def _interrupt(_: int, __: FrameType | None) -> NoReturn:
 
 
 def main() -> None:
-    """Read the order and serve."""
+    """Read the order and serve; the service's process ends with it."""
+    to_the_end(_main)
+
+
+def _main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # until it serves
     link = Link.from_stdin()
     out = _own_stdout()
@@ -177,10 +174,10 @@ def main() -> None:
     while not said:
         heard = link.heard(None)
         if heard is None:
-            _leave(1)
+            leave(1)
         said = heard
     processes.end_with(int(str(said[0]["keeper"])))
-    link.when_over(lambda: _leave(1))
+    link.when_over(lambda: leave(1))
     voice = lasting(Voice(bool(said[0]["json"]), bool(said[0]["verbose"]), out))
     try:
         with reporting(voice):

@@ -12,6 +12,7 @@ from raysched.cli.diff import diff
 from raysched.cli.doctor import doctor
 from raysched.cli.down import down
 from raysched.cli.download import download
+from raysched.cli.ending import to_the_end
 from raysched.cli.engines import engines
 from raysched.cli.evaluate import evaluate
 from raysched.cli.export import export
@@ -97,4 +98,4 @@ def _start(
 
 def main() -> None:
     """The console script's entry."""
-    app()
+    to_the_end(app)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from figures import HEADER
 
+from raysched.cli.ending import to_the_end
+
 HELPERS = {
     "__main__",
     "bench_engines",
@@ -46,4 +48,4 @@ def run(name: str, *, as_json: bool) -> None:
         print(figure.as_json() if as_json else figure.as_row(), flush=True)
 
 
-main()
+to_the_end(main)

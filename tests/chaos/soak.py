@@ -26,6 +26,8 @@ from small_slides import NAMES, make_slides, undisturbed
 from standing import RESTARTS, Settings, Standing, Target, pause, standing, until
 from walk import Walk
 
+from raysched.cli.ending import to_the_end
+
 WEIGHTS = {
     Target.WORKER: 30,
     Target.SCHEDULER: 20,
@@ -281,4 +283,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    to_the_end(main)
