@@ -46,7 +46,7 @@ class PoolSettings(Section):
     """Lanes of one shape, and how many of them. ``most_lanes``: up to so many are asked for while
     work waits, also where there is no room yet, and given back when idle, but for ``lanes``."""
 
-    lanes: int | None = Field(default=None, ge=1, le=4096)
+    lanes: int | None = Field(default=None, ge=0, le=4096)
     most_lanes: int | None = Field(default=None, ge=1, le=4096)
     lane_cpus: float = Field(default=1.0, gt=0, le=64)
     lane_gpus: float = Field(default=0.0, ge=0, le=8)
@@ -56,6 +56,8 @@ class PoolSettings(Section):
     def _no_fewer_than_kept(self) -> PoolSettings:
         if self.most_lanes is not None and self.most_lanes < (self.lanes or 1):
             raise ValueError("most_lanes: must be at least lanes, which are always kept")
+        if self.lanes == 0 and self.most_lanes is None:
+            raise ValueError("lanes: 0 keeps none, so most_lanes must say how many there may be")
         return self
 
 
@@ -83,6 +85,13 @@ class ClusterSettings(PoolSettings):
     max_watchers: int = Field(default=2000, ge=1)
     max_waiting_events: int = Field(default=1000, ge=1)
     max_waiting_jobs: int = Field(default=20_000, ge=1)
+
+    @field_validator("lanes")
+    @classmethod
+    def _never_none(cls, lanes: int | None) -> int | None:
+        if lanes == 0:
+            raise ValueError("at least one lane is kept for what no pool is for")
+        return lanes
 
     @field_validator("pools")
     @classmethod

@@ -36,10 +36,10 @@ from raysched.cluster.groups import (
 from raysched.cluster.guard import Kernel, kernel_here
 from raysched.cluster.idling import Idling, lanes_busy, unneeded
 from raysched.cluster.nodes import Node, living_nodes, staying
-from raysched.cluster.sizing import Demand, counts, is_elastic, totals
+from raysched.cluster.sizing import Demand, counts, is_elastic, kept, totals
 from raysched.cluster.spares import Spares
 from raysched.config import Config, PoolSettings
-from raysched.core.demand import waiting_units
+from raysched.core.demand import is_waited_for, waiting_units
 from raysched.core.events import (
     Event,
     LaneClosing,
@@ -239,9 +239,14 @@ class Lanes:
     def _demand(self) -> dict[PoolName, Demand]:
         """What elastic pools are at, and what waits for them."""
         state = self._state()
-        elastic = [name for name, shape in self._shapes.items() if is_elastic(shape)]
         return {
-            name: Demand(lanes_busy(state, name), waiting_units(state, name)) for name in elastic
+            name: Demand(
+                lanes_busy(state, name),
+                waiting_units(state, name),
+                is_some=not kept(shape) and is_waited_for(state, name),
+            )
+            for name, shape in self._shapes.items()
+            if is_elastic(shape)
         }
 
     def _as_found(self, count: PoolCount) -> PoolCount:

@@ -153,7 +153,8 @@ class Life:
         """Pump until ``closing`` is set; raises when the journal fails. Ends all runs."""
         pump = asyncio.create_task(self._pump())
         lanes = asyncio.create_task(self._lanes.keep())
-        meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now))
+        shapes = self._config.cluster.shapes()
+        meters = asyncio.create_task(self._meters.keep(lambda: self.core, self.now, shapes))
         minutes = asyncio.create_task(self.minutes.keep(lambda: self.core, self.now))
         upkeep = asyncio.create_task(self._keep_logs_small())
         closed = asyncio.create_task(closing.wait(), name="closing")
@@ -322,10 +323,8 @@ class Life:
         self._unsaved = True
         try:
             handled = self._handle(letters)
-            begun = time.monotonic()
-            await _in(self._thread, lambda: self._journal.append(handled.entries))
-            if handled.entries:
-                self._meters.committed(time.monotonic() - begun)
+            with self._meters.committing(len(handled.entries)):
+                await _in(self._thread, lambda: self._journal.append(handled.entries))
         except BaseException as error:
             self._over = ending_of(error)
             for letter in letters:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from heapq import nlargest
 from typing import NamedTuple
 
-from ray.util.metrics import Counter, Gauge, Histogram
+from ray.util import metrics
+from ray.util.metrics import Gauge, Histogram
 
+from raysched.cluster.sizing import Shapes, lasting
 from raysched.core.model import FINAL_STATES, JobState
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import State
@@ -47,8 +50,11 @@ PLAIN = {
     "cells_per_second": "Cells found per second, over the last 30 s.",
     "lanes": "Lanes that can take work.",
     "lanes_busy": "Lanes with work in them.",
+    "lanes_wanted": "Lanes that there are to be.",
+    "lanes_lasting": "Lanes that can take work, but for those that are given back when idle.",
     "lane_busy_ratio": "Share of the lanes' time with work in them, over the last 30 s.",
     "journal_events": "Events in the journal.",
+    "journal_wait_seconds": "Since the changes that are being made durable wait for it; else 0.",
     "paused": "1 while the operator has paused the cluster, else 0.",
 }
 
@@ -90,27 +96,37 @@ class Meters:
             "To make a group of events durable.",
             boundaries=COMMIT_S,
         )
+        self._commits_since: float | None = None
         self._shown: set[tuple[str, str]] = set()
         self._past: deque[Counts] = deque()
 
-    def committed(self, seconds: float) -> None:
-        """A group of events became durable."""
-        self._commit.observe(seconds)
+    @contextmanager
+    def committing(self, events: int) -> Iterator[None]:
+        """A group of so many events is made durable meanwhile. One that hangs shows in a gauge."""
+        begun = self._commits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._commits_since = None
+        if events:
+            self._commit.observe(time.monotonic() - begun)
 
     def ended(self, state: JobState, seconds: float) -> None:
         """A job came to its end by its own."""
         self._latency.observe(seconds, {"state": state.value})
 
-    async def keep(self, core: Callable[[], Scheduler], now: Callable[[], float]) -> None:
+    async def keep(
+        self, core: Callable[[], Scheduler], now: Callable[[], float], shapes: Shapes
+    ) -> None:
         """Set the gauges again and again, until cancelled."""
         self._past.clear()
         while True:
-            self.show(core().state, now())
+            self.show(core().state, now(), shapes)
             await asyncio.sleep(STEP_S)
 
-    def show(self, state: State, now: float) -> None:
+    def show(self, state: State, now: float, shapes: Shapes) -> None:
         """Set the gauges. Costs about a millisecond, and more only with thousands of branches."""
-        for name, value in self._values(state, now).items():
+        for name, value in self._values(state, now, shapes).items():
             self._plain[name].set(value)
         for job_state in FINAL_STATES:  # also none yet: growth is seen from a number on
             jobs = state.totals.ended.get(job_state, 0)
@@ -120,10 +136,10 @@ class Meters:
             self._branch.set(depth, {"user": user, "branch": branch})
         self._shown = set(deepest)
 
-    def _values(self, state: State, now: float) -> dict[str, float]:
+    def _values(self, state: State, now: float, shapes: Shapes) -> dict[str, float]:
         totals = state.totals
         jobs_open = sum(len(user.open) for user in state.users.values())
-        busy = len(state.runs)
+        busy, since = len(state.runs), self._commits_since
         rates = self._rates(state, now)
         return {
             "queue_depth": jobs_open - state.jobs_running(),
@@ -138,7 +154,10 @@ class Meters:
             "job_latency_seconds_total": totals.latency_s,
             "lanes": len(state.lanes),
             "lanes_busy": busy,
+            "lanes_wanted": state.lanes_wanted,
+            "lanes_lasting": lasting(shapes, Counter(x.pool for x in state.sites.values())),
             "journal_events": state.revision,
+            "journal_wait_seconds": time.monotonic() - since if since is not None else 0.0,
             "paused": float(state.paused_at is not None),
             **rates,
         }
@@ -179,7 +198,7 @@ class RequestMeters:
     """Counts of HTTP requests, of one replica; Ray's agents add the replicas up."""
 
     def __init__(self) -> None:
-        self._requests = Counter(
+        self._requests = metrics.Counter(
             "raysched_http_requests_total",
             "HTTP requests by route, what they are counted as, and status.",
             tag_keys=("route", "budget", "status"),

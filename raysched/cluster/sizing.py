@@ -10,13 +10,17 @@ from raysched.cluster.nodes import Node
 from raysched.config import PoolSettings
 from raysched.core.model import MAIN, NodeId, PoolCount, PoolName
 
+Shapes = Mapping[PoolName, PoolSettings]
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Of a pool: lanes at work, and units that would start at once had they a lane."""
+    """Of a pool: lanes at work, and units that would start at once had they a lane. ``is_some``:
+    whether anybody has work for it, with a slot or without."""
 
     busy: int = 0
     waiting: int = 0
+    is_some: bool = False
 
 
 def bundle(shape: PoolSettings) -> dict[str, float]:
@@ -26,7 +30,7 @@ def bundle(shape: PoolSettings) -> dict[str, float]:
 
 
 def counts(
-    shapes: Mapping[PoolName, PoolSettings],
+    shapes: Shapes,
     nodes: Sequence[Node],
     demand: Mapping[PoolName, Demand],
 ) -> dict[PoolName, PoolCount]:
@@ -55,11 +59,23 @@ def is_elastic(shape: PoolSettings) -> bool:
     return shape.most_lanes is not None
 
 
+def kept(shape: PoolSettings) -> int:
+    """How many lanes an elastic pool keeps with nothing to do."""
+    return 1 if shape.lanes is None else shape.lanes
+
+
+def lasting(shapes: Shapes, opened: Mapping[PoolName, int]) -> int:
+    """How many of the lanes that are open will stay when nothing is to do."""
+    return sum(
+        min(number, kept(shapes[name])) if name in shapes and is_elastic(shapes[name]) else number
+        for name, number in opened.items()
+    )
+
+
 def _wanted(shape: PoolSettings, room: int, demand: Demand) -> int:
     if shape.most_lanes is None:
         return shape.lanes or max(1, room)
-    kept = shape.lanes or 1
-    return min(shape.most_lanes, max(kept, demand.busy + demand.waiting))
+    return min(shape.most_lanes, max(kept(shape), demand.is_some, demand.busy + demand.waiting))
 
 
 def _places(there: Mapping[str, float], each: Mapping[str, float]) -> int:

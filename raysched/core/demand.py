@@ -24,6 +24,14 @@ def waiting_units(state: State, name: PoolName) -> int:
     return sum(map(_units, [*begun, *new[: max(0, more)]]))
 
 
+def is_waited_for(state: State, name: PoolName) -> bool:
+    """Whether anybody has work that could start in a pool, had they a slot and it a lane: nobody
+    gets a slot for a pool that has none."""
+    if state.paused_at is not None:
+        return False
+    return any(name in user.turns and user.turns[name].ready for user in state.users.values())
+
+
 def _units(job: Job) -> int:
     if job.state is SEGMENTING and job.stage is SEGMENT and job.progress is not None:
         return len(job.progress.pending)

@@ -198,8 +198,12 @@ def _of_pool(job: Job) -> str:
 def _none_open(state: State, job: Job) -> str:
     """Why no lane of a job's pool is open, although there is room, or none is wanted."""
     pool = state.pools.get(job.spec.pool)
-    if state.lanes_wanted and (pool is None or not pool.wanted):
+    if not state.lanes_wanted:
+        return "none is open, the cluster is starting"
+    if pool is None or not pool.is_known:
         return "there is no such pool any more; the operator can set it up again, or cancel this"
+    if not pool.wanted:
+        return "none is kept while nobody needs it; one is asked for"
     return "none is open, the cluster is starting"
 
 
@@ -210,8 +214,8 @@ def _lanes_missing(state: State, job: Job, opened: int) -> str | None:
         return None
     if pool.lacks:
         return (
-            f"each takes {pool.lacks}, which no node has; the operator can add a node that has it, "
-            "or make the lanes smaller"
+            f"each takes {pool.lacks}, which no node has; where no autoscaler starts one that has "
+            "it, the operator can add it, or make the lanes smaller"
         )
     are = "is" if opened == 1 else "are"
     wanted = _count(pool.wanted, "lane")

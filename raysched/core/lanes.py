@@ -15,8 +15,8 @@ from raysched.core.reports import apply_lost
 from raysched.core.state import Site, State
 from raysched.core.step import Step
 
-NO_LANES = (0, 0, "")
-"""What is wanted of a pool that is not counted, and what there is room for."""
+NO_LANES = (0, 0, "", False)
+"""What is wanted of a pool that is not counted, what there is room for, and so on."""
 
 
 def check_opened(state: State, event: LaneOpened) -> bool:
@@ -69,8 +69,8 @@ def apply_lane_lost(state: State, event: LaneLost, step: Step) -> None:
 
 def check_counted(state: State, event: LanesCounted) -> bool:
     """Only other numbers are news."""
-    known = {name: (pool.wanted, pool.room, pool.lacks) for name, pool in state.pools.items()}
-    told = {each.pool: (each.wanted, each.room, each.lacks) for each in _counts(event)}
+    known = {x.name: (x.wanted, x.room, x.lacks, x.is_known) for x in state.pools.values()}
+    told = {each.pool: (each.wanted, each.room, each.lacks, True) for each in _counts(event)}
     totals = (state.lanes_wanted, state.lanes_room)
     return (event.wanted, event.room) != totals or dict.fromkeys(known, NO_LANES) | told != known
 
@@ -80,10 +80,11 @@ def apply_counted(state: State, event: LanesCounted, step: Step) -> None:
     before = served_pools(state)
     state.lanes_wanted, state.lanes_room = event.wanted, event.room
     for pool in state.pools.values():
-        pool.wanted, pool.room, pool.lacks = 0, 0, ""
+        pool.wanted, pool.room, pool.lacks, pool.is_known = 0, 0, "", False
     for count in _counts(event):
         pool = state.pool(count.pool)
         pool.wanted, pool.room, pool.lacks = count.wanted, count.room, count.lacks
+        pool.is_known = True
     settle_served(state, before, step)
 
 

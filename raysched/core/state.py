@@ -241,7 +241,10 @@ class Pool:
     """The running job that gets no new chunk, so that the cap lets a job in whose turn it is."""
     wanted: int = 0
     room: int = 0
-    """How many lanes there are to be, and how many the cluster has room for; 0: not known yet."""
+    """How many lanes there are to be, and how many the cluster has room for; 0: not known yet, or
+    none while nobody has work for it."""
+    is_known: bool = False
+    """Whether it was among the pools that there are when they were last counted."""
     lacks: str = ""
     """What no node has enough of for a lane."""
 

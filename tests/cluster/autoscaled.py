@@ -35,10 +35,11 @@ NO_COMMANDS = (
 START_S = 180.0
 
 
-def settings(address: str, most_nodes: int) -> dict[str, Any]:
-    """What the autoscaler is told: up to so many nodes of one CPU beside the head."""
+def settings(address: str, most_nodes: int, gpus: int = 0) -> dict[str, Any]:
+    """What the autoscaler is told: up to so many nodes of one CPU beside the head. ``gpus``: what
+    each of these nodes says that it has."""
     head = {"resources": {"CPU": 1, STATE_RESOURCE: 1}, "node_config": {}, "max_workers": 0}
-    node = {"CPU": 1, "object_store_memory": STORE_BYTES}
+    node = {"CPU": 1, "GPU": gpus, "object_store_memory": STORE_BYTES}
     more = {"resources": node, "node_config": {}, "min_workers": 0, "max_workers": most_nodes}
     provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "gcs_address": address}
     return {
@@ -56,14 +57,16 @@ def settings(address: str, most_nodes: int) -> dict[str, Any]:
 
 
 @contextmanager
-def open_autoscaled(folder: Path, most_nodes: int, **cluster_settings: Any) -> Iterator[Nodes]:
+def open_autoscaled(
+    folder: Path, most_nodes: int, *, gpus: int = 0, **cluster_settings: Any
+) -> Iterator[Nodes]:
     """A head of one CPU with the scheduler, and nodes as its autoscaler wants them."""
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
     address = f"{get_node_ip_address()}:{port}"
     told = folder / "autoscaling.json"
-    told.write_text(json.dumps(settings(address, most_nodes)))
+    told.write_text(json.dumps(settings(address, most_nodes, gpus)))
     command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=1"]
     command += ["--include-dashboard=false", f"--object-store-memory={STORE_BYTES}"]
     command += [f"--resources={json.dumps({STATE_RESOURCE: 1})}", f"--autoscaling-config={told}"]

@@ -156,6 +156,21 @@ def test_waiting_work_has_ray_s_autoscaler_start_a_node_and_idle_lanes_let_it_go
         nodes.until_seen(lambda view: view.nodes_alive == 1)
 
 
+def test_a_pool_that_keeps_no_lane_has_its_node_started_for_a_job_and_lets_it_go(
+    tmp_path: Path, sample_slide: Path
+) -> None:
+    """So nodes with GPUs cost nothing while nobody uses them."""
+    pool = {"name": "gpu", "engines": ["classical"], "lanes": 0, "most_lanes": 1, "lane_gpus": 1.0}
+    with open_autoscaled(tmp_path, 1, gpus=1, lanes=1, pools=[pool], idle_lane_s=2.0) as nodes:
+        nodes.until_spread(1)
+        assert (nodes.seen().nodes_alive, pending_groups()) == (1, 0)
+        for _ in range(2):
+            job = nodes.submit(sample_slide, tile_px=512).job
+            assert nodes.finish(job).state is JobState.SUCCEEDED
+            view = nodes.until_seen(lambda view: view.nodes_alive == 1 and len(view.places) == 1)
+            assert view.overview.lanes_wanted == 1
+
+
 def pending_groups() -> int:
     from ray.util.placement_group import placement_group_table
 

@@ -115,6 +115,25 @@ def test_a_pool_with_most_lanes_grows_with_its_work_whatever_room_there_is(
     assert wanted_and_room(kept, node("a", 4), main=demand) == {"main": (max(3, wanted), 4)}
 
 
+@pytest.mark.parametrize(
+    ("demand", "wanted"),
+    [(Demand(), 0), (Demand(is_some=True), 1), (Demand(1, 2, is_some=True), 3), (Demand(1), 1)],
+)
+def test_a_pool_of_0_lanes_has_some_only_while_there_is_work_for_it(
+    demand: Demand, wanted: int
+) -> None:
+    seldom = DEEP.model_copy(update={"lanes": 0, "most_lanes": 4})
+    found = wanted_and_room(ClusterSettings(lanes=2, pools=(seldom,)), node("a", 4), gpu=demand)
+    assert found == {"gpu": (wanted, 0), "main": (2, 4)}
+
+
+def test_no_lanes_at_all_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="0 keeps none, so most_lanes must say how many"):
+        EnginePool(name="gpu", engines=("deep",), lanes=0)
+    with pytest.raises(ValueError, match="at least one lane is kept"):
+        ClusterSettings(lanes=0, most_lanes=4)
+
+
 def test_most_lanes_below_those_that_are_kept_make_no_sense() -> None:
     with pytest.raises(ValueError, match="most_lanes: must be at least lanes"):
         PoolSettings(lanes=3, most_lanes=2)

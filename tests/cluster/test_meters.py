@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from raysched.cluster.meters import MOST_BRANCHES, branches, meters
 from raysched.cluster.scrape import merged
+from raysched.config import ClusterSettings, EnginePool
+from raysched.core.events import LaneOpened
 from raysched.core.limits import Limits
+from raysched.core.model import SOMEWHERE, LaneId, PoolName
 from raysched.testing import FakeCluster, job
 
 ONE = """# HELP ray_raysched_lanes Lanes.
@@ -44,7 +48,7 @@ def test_plain_numbers_are_those_of_the_core() -> None:
     c = FakeCluster(Limits(max_active_users=1), lanes=2)
     c.submit("ann", job("a"), job("b", "b"), job("c", "b"))
     c.submit("bob", job("d"))
-    found = meters()._values(c.core.state, c.now)
+    found = meters()._values(c.core.state, c.now, {})
     names = ("queue_depth", "worker_active_jobs", "active_users", "waiting_users", "lanes_busy")
     assert {name: found[name] for name in names} == {
         "queue_depth": 2,
@@ -54,11 +58,33 @@ def test_plain_numbers_are_those_of_the_core() -> None:
         "lanes_busy": 2,
     }
     c.run()
-    done = meters()._values(c.core.state, c.now)
+    done = meters()._values(c.core.state, c.now, {})
     assert (done["queue_depth"], done["worker_active_jobs"], done["active_users"]) == (0, 0, 0)
     assert done["tiles_total"] == sum(c.view(name).tiles_done for name in "abcd") > 0
     assert done["tiles_per_second"] > 0
     assert 0 <= done["lane_busy_ratio"] <= 1
+
+
+def test_a_journal_that_hangs_shows_while_it_does() -> None:
+    c, shown = FakeCluster(Limits()), meters()
+    name = "journal_wait_seconds"
+    assert shown._values(c.core.state, c.now, {})[name] == 0.0
+    with shown.committing(1):
+        assert shown._values(c.core.state, c.now, {})[name] > 0.0
+    with pytest.raises(OSError, match="gone"), shown.committing(1):
+        raise OSError("the disk is gone")
+    assert shown._values(c.core.state, c.now, {})[name] == 0.0
+
+
+def test_lanes_that_come_and_go_are_not_among_those_that_last() -> None:
+    shapes = ClusterSettings(
+        lanes=2, pools=(EnginePool(name="gpu", engines=("deep",), lanes=1, most_lanes=9),)
+    ).shapes()
+    c = FakeCluster(Limits(), lanes=2)
+    for number in range(3):
+        c.tell(LaneOpened(c.now, LaneId(f"gpu {number}"), SOMEWHERE, PoolName("gpu")))
+    found = meters()._values(c.core.state, c.now, shapes)
+    assert (found["lanes"], found["lanes_lasting"]) == (5, 3)
 
 
 def test_the_answers_of_nodes_become_one_that_prometheus_can_read() -> None:

@@ -60,8 +60,8 @@ class Lanes:
         self.open(LANES[:lanes])
         self.tell(LanesCounted(at, 4, lanes))
         if self.has_pools:
-            counts = (PoolCount(MAIN, 2, lanes), PoolCount(GPU, 2, 0, "1 GPU"))
-            self.tell(LanesCounted(at, 4, lanes, counts))
+            gpu = PoolCount(GPU, 2, 0, "1 GPU") if lanes else PoolCount(GPU, 0, 0)  # keeps none
+            self.tell(LanesCounted(at, 4, lanes, (PoolCount(MAIN, 2, lanes), gpu)))
             waits = any(turns[GPU].ready for turns in self.model.branches.values())
             self.met["work waits for a pool that nobody serves"] += waits and not is_served(
                 self.model, GPU

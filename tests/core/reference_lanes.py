@@ -73,10 +73,9 @@ def follow(model: Reference, event: Event) -> None:
 
 
 def counts(event: LanesCounted) -> tuple[int, int, dict[str, tuple[int, int, str]]]:
-    """Totals, and the numbers of each pool that has any; without any they are the main pool's."""
+    """Totals, and the numbers of each pool that there is; without any they are the main pool's."""
     pools = {each.pool: (each.wanted, each.room, each.lacks) for each in event.pools}
-    pools = pools or {MAIN: (event.wanted, event.room, "")}
-    return event.wanted, event.room, {k: v for k, v in pools.items() if v != (0, 0, "")}
+    return event.wanted, event.room, pools or {MAIN: (event.wanted, event.room, "")}
 
 
 def is_served(model: Facts, pool: str) -> bool:
@@ -117,6 +116,6 @@ def compare(model: Reference, state: State) -> None:
     same("closing", closing, [list(state.closing), list(state.drained_nodes)])
     staged = {slide: set(nodes) for slide, nodes in state.staged.items()}
     same("staged", {slide: nodes for slide, nodes in model.staged.items() if nodes}, staged)
-    told = {name: (pool.wanted, pool.room, pool.lacks) for name, pool in state.pools.items()}
-    told = {name: numbers for name, numbers in told.items() if numbers != (0, 0, "")}
+    known = [pool for pool in state.pools.values() if pool.is_known]
+    told = {pool.name: (pool.wanted, pool.room, pool.lacks) for pool in known}
     same("lanes counted", model.counted, (state.lanes_wanted, state.lanes_room, told))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from world import cluster, states
 
-from raysched.core.events import LaneOpened, LanesCounted
-from raysched.core.model import MAIN, SOMEWHERE, LaneId, PoolCount, PoolName, Reason
+from raysched.core.demand import is_waited_for
+from raysched.core.events import ClusterPaused, LaneOpened, LanesCounted
+from raysched.core.model import LOCAL_USER, MAIN, SOMEWHERE, LaneId, PoolCount, PoolName, Reason
 from raysched.testing import FakeCluster, job
 
 GPU = PoolName("gpu")
@@ -114,8 +115,8 @@ def test_whoever_waits_is_told_which_resource_no_node_has() -> None:
     told = c.view("deep").explanation
     assert told.reason is Reason.WAITING_FOR_LANE
     assert told.sentence == (
-        "waiting for a lane of pool gpu: each takes 1 GPU, which no node has; the operator can "
-        "add a node that has it, or make the lanes smaller"
+        "waiting for a lane of pool gpu: each takes 1 GPU, which no node has; where no autoscaler "
+        "starts one that has it, the operator can add it, or make the lanes smaller"
     )
 
 
@@ -127,6 +128,36 @@ def test_whoever_waits_is_told_when_the_pool_was_taken_away() -> None:
         "waiting for a lane of pool gpu: there is no such pool any more; the operator can set it "
         "up again, or cancel this"
     )
+
+
+def test_a_pool_that_keeps_no_lane_is_not_taken_for_one_that_was_taken_away() -> None:
+    c = cluster(lanes=2)
+    none_kept = (PoolCount(MAIN, 2, 2), PoolCount(GPU, 0, 0))
+    c.tell(LanesCounted(c.now, 2, 2))
+    revision = c.core.revision
+    c.tell(LanesCounted(c.now, 2, 2, none_kept))
+    assert c.core.revision == revision + 1
+    assert not is_waited_for(c.core.state, GPU)
+    c.submit("ann", job("deep", pool=GPU))
+    assert c.view("deep").explanation.sentence == (
+        "waiting for a lane of pool gpu: none is kept while nobody needs it; one is asked for"
+    )
+    assert list(c.core.state.slots) == []
+    assert is_waited_for(c.core.state, GPU)
+    c.tell(LanesCounted(c.now, 3, 2, (none_kept[0], PoolCount(GPU, 1, 0, "1 GPU"))))
+    assert is_waited_for(c.core.state, GPU)
+    with_gpu(c)
+    c.run()
+    assert states(c) == {"deep": "succeeded"}
+    assert not is_waited_for(c.core.state, GPU)
+
+
+def test_what_a_pause_keeps_back_asks_for_no_lane() -> None:
+    c = cluster(lanes=2)
+    c.tell(LanesCounted(c.now, 2, 2, (PoolCount(MAIN, 2, 2), PoolCount(GPU, 0, 0))))
+    c.submit("ann", job("deep", pool=GPU))
+    c.tell(ClusterPaused(c.now, LOCAL_USER))
+    assert not is_waited_for(c.core.state, GPU)
 
 
 def test_whoever_waits_for_lanes_that_cannot_come_holds_no_slot() -> None:
