@@ -31,7 +31,7 @@ KEPT: Final = "from raysched.cli.kept import main; main()"
 """Not as a module by ``-m``: Ray would put that module's folder before all others in workers."""
 POLL_S: Final = 0.2
 START_S: Final = 900.0
-"""A long journal is read back meanwhile."""
+"""Without a word while it starts; a journal that is read back says how far it has come."""
 STOP_S: Final = 60.0
 REAP_S: Final = 5.0
 QUICK_S: Final = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -23,12 +24,19 @@ from raysched.errors import ClusterUnreachable, RayschedError
 
 log = logging.getLogger(__name__)
 
+Reads = Callable[[int, int], None]
+"""Hears how many events of a journal have been read back, of how many."""
+
 STATE_RESOURCE = "raysched_state"
 """Custom resource of the node that holds the state folder; the actor is pinned to it."""
 
 LEAVE_POLL_S = 0.5
 CLOSE_POLL_S = 0.1
 CLOSE_WAIT_S = 60.0
+
+
+def nobody(_: int, __: int) -> None:
+    """Nobody hears it."""
 
 
 def find_scheduler(namespace: str) -> Any | None:
@@ -39,21 +47,22 @@ def find_scheduler(namespace: str) -> Any | None:
         return None
 
 
-def ensure_scheduler(config: Config, *, keeps: bool) -> str | None:
+def ensure_scheduler(config: Config, *, keeps: bool, reads: Reads = nobody) -> str | None:
     """Make sure that a scheduler of this version lives and can work.
 
-    ``keeps``: one of an older version is closed for it; returns that version. Raises
-    ``ClusterUnreachable``, ``OtherVersion``, and what keeps the scheduler from working.
+    ``keeps``: one of an older version is closed for it; returns that version. ``reads`` hears how
+    far the journal has been read back, as long as it is. Raises ``ClusterUnreachable``,
+    ``OtherVersion``, and what keeps the scheduler from working.
     """
     handle, replaced = _actor(config), None
-    health = _heard(handle, config)
+    health = heard(handle, config, reads)
     if health.version != __version__:
         if not keeps or not is_newer(__version__, health.version):
             raise other_version(health.version)
         replaced = health.version
         close_scheduler(config)
         handle = _actor(config)
-        health = _heard(handle, config)
+        health = heard(handle, config, reads)
     if health.trouble is not None:
         _raise_trouble(handle)
     return replaced
@@ -98,10 +107,10 @@ def leave_scheduler(config: Config) -> None:
         log.debug("The scheduler was gone already: %r", error)
 
 
-def _heard(handle: Any, config: Config) -> Health:
-    """What a scheduler says once it has started. What another version says may have other fields:
-    only its version is looked at."""
-    replayed = -1
+def heard(handle: Any, config: Config, reads: Reads = nobody) -> Health:
+    """What a scheduler says once it has started, or has not got on with that for too long. What
+    another version says may have other fields: only its version is looked at."""
+    replayed, moved_at = -1, time.monotonic()
     while True:
         try:
             health: Health = ray.get(handle.health.remote(), timeout=config.cluster.start_timeout_s)
@@ -113,9 +122,13 @@ def _heard(handle: Any, config: Config) -> Health:
             ) from error
         if health.version != __version__:
             return health
-        if health.ready or health.trouble is not None or health.events_replayed <= replayed:
+        if health.ready or health.trouble is not None:
             return health
-        replayed = health.events_replayed  # a long journal takes its time: wait while it moves on
+        if health.events_replayed > replayed:  # a long journal takes its time
+            replayed, moved_at = health.events_replayed, time.monotonic()
+            reads(replayed, health.events)
+        elif health.epoch or time.monotonic() - moved_at > config.cluster.start_timeout_s:
+            return health  # one that has a number has begun: it is about to end
 
 
 def _raise_trouble(handle: Any) -> None:

@@ -29,7 +29,13 @@ from raysched.cluster.record import (
     keeper_of,
     made_usable,
 )
-from raysched.cluster.scheduler_actor import STATE_RESOURCE, ensure_scheduler, leave_scheduler
+from raysched.cluster.scheduler_actor import (
+    STATE_RESOURCE,
+    Reads,
+    ensure_scheduler,
+    leave_scheduler,
+    nobody,
+)
 from raysched.config import Config
 from raysched.errors import ClusterRefused, ClusterUnreachable
 
@@ -53,20 +59,21 @@ class Session:
 
 
 @contextmanager
-def connect(config: Config, *, keeps: bool = False) -> Iterator[Session]:
+def connect(config: Config, *, keeps: bool = False, reads: Reads = nobody) -> Iterator[Session]:
     """Join the cluster at ``config.cluster.address``, else the one that this state folder's live
     service or run uses, else start one on this machine; make sure that the scheduler actor lives.
 
     ``keeps``: for ``raysched up``, which starts a cluster with a dashboard, and takes the work of
-    an older version over. Raises ``ClusterUnreachable``, ``OtherVersion``, and what kept the
-    scheduler from starting (``StateLocked``, ``StorageFull``, ``JournalDamaged``).
+    an older version over. ``reads``: as in ``ensure_scheduler``. Raises ``ClusterUnreachable``,
+    ``OtherVersion``, and what kept the scheduler from starting (``StateLocked``, ``StorageFull``,
+    ``JournalDamaged``).
     """
     record = config.state / CLUSTER
     with _only_one(config.state / "cluster.lock"):
         session = _join(config) or _start(config, record, keeps=keeps)
         of_service = keeps or not session.owned
         try:
-            replaced = ensure_scheduler(_spared(config, of_service), keeps=keeps)
+            replaced = ensure_scheduler(_spared(config, of_service), keeps=keeps, reads=reads)
             session = replace(session, replaced=replaced)
         except BaseException:
             _shut_down(record, owned=session.owned)
