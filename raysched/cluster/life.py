@@ -373,7 +373,10 @@ class Life:
             if self.core.revision == before:
                 continue
             if not isinstance(letter.event, Cancel):
-                handled.stopped += to_shut(self.core.state, self.core.shown.jobs, retired)
+                # The life before may have died before it came to what had stopped.
+                is_first = isinstance(letter.event, SchedulerStarted)
+                names = self.core.state.jobs if is_first else self.core.shown.jobs
+                handled.stopped += to_shut(self.core.state, names, retired)
             handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             handled.commands += done
             handled.waits_s += waits_of(done, self.core.state)

@@ -126,6 +126,26 @@ def test_a_cancel_that_is_asked_for_again_takes_back_what_the_first_could_not(
     asyncio.run(in_a_life(config, work))
 
 
+def test_a_new_life_takes_back_what_the_one_before_did_not_come_to(
+    config: Config, tmp_path: Path
+) -> None:
+    """It was killed after it had written down that the job has stopped."""
+    handed = staging_folder(tmp_path / "out", A) / "publish.1-5"
+
+    async def cancels(life: Life) -> None:
+        await life.post(JobCancelRequested(life.now(), ANN, A))
+
+    async def goes_on(life: Life) -> None:
+        while not life._small:
+            await asyncio.sleep(0)
+        await asyncio.gather(*life._small)
+        assert names(tmp_path) == ["result"]
+
+    asyncio.run(in_a_life(config, cancels))
+    handed.with_name("result").rename(handed)
+    asyncio.run(in_a_life(config, goes_on))
+
+
 def test_a_cancel_of_which_the_disk_does_not_tell_is_written_down_and_says_so(
     config: Config, tmp_path: Path
 ) -> None:
