@@ -117,8 +117,8 @@ def heard(handle: Any, config: Config, reads: Reads = nobody) -> Health:
         except (GetTimeoutError, RayError) as error:
             raise ClusterUnreachable(
                 f"The scheduler actor did not start ({type(error).__name__}).",
-                remedy="Look at its log in the Ray dashboard, or under "
-                "/tmp/ray/session_latest/logs.",
+                remedy="Look at its log in the Ray dashboard, or on its node in the folder "
+                "session_latest/logs of Ray's, /tmp/ray or, of a command alone, /tmp/ray-alone.",
             ) from error
         if health.version != __version__:
             return health

@@ -36,7 +36,7 @@ from raysched.cluster.scheduler_actor import (
     leave_scheduler,
     nobody,
 )
-from raysched.config import Config
+from raysched.config import Config, lone_ray_folder
 from raysched.errors import ClusterRefused, ClusterUnreachable
 
 log = logging.getLogger(__name__)
@@ -163,6 +163,7 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
         address="local",
         namespace=config.cluster.namespace,
         include_dashboard=keeps,
+        _temp_dir=None if keeps else str(lone_ray_folder()),
         resources={STATE_RESOURCE: 1},
         object_store_memory=OBJECT_STORE_BYTES,
         _system_config={

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,21 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """Short: sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="rs-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def test_a_run_from_nothing_in_json_ends_with_its_result(
-    tmp_path: Path, sample_slide: Path
+    tmp_path: Path, sample_slide: Path, ray_folder: Path
 ) -> None:
-    command = start(tmp_path / "state", "run", sample_slide, "--out", tmp_path / "out", "--json")
+    command = start(
+        tmp_path / "state",
+        *("run", sample_slide, "--out", tmp_path / "out", "--json"),
+        RAY_TMPDIR=ray_folder,
+    )
     stdout, stderr = command.communicate(timeout=200)
     *changes, last = lines_of(stdout)
     assert (command.returncode, stderr) == (0, "")
@@ -68,6 +80,7 @@ def test_a_run_from_nothing_in_json_ends_with_its_result(
     assert [name for name, path in result["files"].items() if not Path(path).exists()] == []
     assert left_in(tmp_path) == ["out"]
     assert not (tmp_path / "state" / "cluster.json").exists()
+    assert left_in(ray_folder) == ["ray-alone"], "a service's Ray would not find itself any more"
 
 
 STATES = ["waiting", "planning", "segmenting", "assembling", "publishing", "succeeded"]
