@@ -19,10 +19,6 @@ settings.load_profile("raysched")
 ROOT = Path(__file__).parent.parent
 SAMPLE = "CMU-1-Small-Region.svs"
 PURE = ("core", "journal", "imaging", "results")
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # Ray remembers there which cluster of a machine is the newest: each process has its own.
-    os.environ["RAY_TMPDIR"] = f"/tmp/ray-{worker}"  # short: sockets have paths of 107 bytes
-
 ENDING = Ending()
 """This process holds what is left of many clusters."""
 

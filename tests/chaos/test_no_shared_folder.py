@@ -26,7 +26,7 @@ from raysched.results.remote.bucket import Bucket
 from raysched.results.remote.copies import Copies
 from raysched.testing import s3_server
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TILE_PX = 256
 APART = 'mount -t tmpfs none "$0" && exec "$@"'

@@ -182,6 +182,7 @@ def test_what_a_shell_had_started_before_it_became_the_keeper_is_not_ended(tmp_p
         sleeper.kill()
 
 
+@pytest.mark.slow
 def test_a_service_that_stands_still_is_started_again(tmp_path: Path) -> None:
     with kept(tmp_path, "up()") as keeper:
         known = once_served(tmp_path, keeper)
@@ -189,6 +190,7 @@ def test_a_service_that_stands_still_is_started_again(tmp_path: Path) -> None:
         assert "has not answered" in said(keeper)["ended"]["why"]
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) -> None:
     service = "link.tell(why='it was tired') if lives else up_once()\nsys.exit(75)"
     with kept(tmp_path, UP_ONCE + service) as keeper:
@@ -200,6 +202,7 @@ def test_a_service_that_does_not_stay_up_is_given_up_with_words(tmp_path: Path) 
         assert keeper.wait(LAST) == error["exit_code"] == 4
 
 
+@pytest.mark.slow
 def test_a_cluster_of_others_that_is_away_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from composed import BIN, SERVICES, WAIT_S, Composed, composed, stopped_in_order
 
 from raysched.testing.ray_processes import title_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SLIDE = "CMU-1-Small-Region"
 RAYSCHED = [sys.executable, "-c", "from raysched.cli.main import main; main()"]

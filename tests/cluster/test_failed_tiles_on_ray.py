@@ -18,7 +18,7 @@ from raysched.imaging.slide import open_slide
 from raysched.results.manifest import Manifest, read_manifest
 from tests.rotten import Rotten
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 CROP = (760, 1800, 480, 480)
 ASKED = {"mpp": 0.499, "tile_px": 160, "chunk_tiles": 1}

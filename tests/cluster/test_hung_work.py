@@ -63,6 +63,7 @@ def test_a_unit_has_time_for_what_it_has_to_do(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_what_hangs_is_given_up_with_its_process_and_others_go_on(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from raysched.core.model import LOCAL_USER, JobState
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.slow,
     # Ray's own test cluster leaves a socket open
     pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),

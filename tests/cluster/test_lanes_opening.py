@@ -23,7 +23,7 @@ from raysched.config import load_config
 from raysched.core.model import JobState
 from raysched.imaging.synthetic import write_synthetic_slide
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @ray.remote(num_cpus=1)

@@ -13,7 +13,7 @@ from raysched.cluster.health import Health
 from raysched.cluster.scheduler_actor import heard
 from raysched.config import load_config
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def said(replayed: int, *, epoch: int = 0, ready: bool = False) -> Health:

@@ -17,7 +17,7 @@ from raysched.core.model import JobId, JobState, UserId
 from raysched.errors import Conflict, NotFound, StorageFull
 from raysched.journal.snapshots import paths
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 FEW = {"max_ended_jobs_per_user": 2}
 NEVER_OPENS = {"lanes": 1, "lane_cpus": 64.0}
 """A lane that asks for more than the machine has: jobs wait, and end by being cancelled."""

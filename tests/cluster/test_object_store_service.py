@@ -23,7 +23,7 @@ from raysched.results.remote.place import StorePlace
 from raysched.testing import s3_server
 from raysched.testing.s3_server import S3Server
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 WAIT_S = 120.0
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from operating import Up, up
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "submit_job.py"
 WAIT_S = 120.0

@@ -10,7 +10,7 @@ from driving import USER, open_cluster
 
 from raysched.core.model import JobState
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 CHUNKS = {"tile_px": 512, "chunk_tiles": 1}

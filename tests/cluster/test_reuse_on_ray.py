@@ -14,7 +14,7 @@ from raysched.core.model import UserId
 from raysched.core.views import JobView
 from raysched.results.manifest import Manifest, TissueManifest, read_manifest, read_provenance
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 BOB = UserId("bob")
 

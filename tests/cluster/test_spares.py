@@ -15,7 +15,7 @@ from raysched.cluster.submission import JobRequest
 from raysched.core.model import UserId
 from raysched.testing.ray_processes import titled
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SMALL_TILES: Any = {"tile_px": 128, "chunk_tiles": 1}
 BOB = UserId("bob")

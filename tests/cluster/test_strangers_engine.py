@@ -164,6 +164,7 @@ def test_parameters_outside_its_schema_are_refused_by_name() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
     cluster: Cluster, installed: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +194,7 @@ def test_a_strangers_engine_runs_through_the_scheduler_beside_ones_that_fail(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_chunk_that_was_too_large_is_done_again_one_tile_at_a_time(
     cluster: Cluster, tmp_path: Path
 ) -> None:

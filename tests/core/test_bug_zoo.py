@@ -114,6 +114,7 @@ def heard(request: pytest.FixtureRequest) -> Iterator[Callable[[Mutant], str]]:
         pool.shutdown(cancel_futures=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", ZOO, ids=lambda mutant: mutant.name)
 def test_every_fault_is_noticed_by_the_test_that_is_for_it(
     mutant: Mutant, heard: Callable[[Mutant], str]

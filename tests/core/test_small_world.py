@@ -17,7 +17,7 @@ from small_world import Search, World
 
 NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 
-EVERYDAY = [
+SMALL = [
     World("a failure, a retry and a cancel, one lane",
           failures=1, retries=1, cancels=1, at_least=17_000),
     World("a failure and a retry, two lanes", lanes=2, failures=1, retries=1, at_least=24_000),
@@ -52,7 +52,8 @@ LARGER = [
 
 
 @pytest.mark.timeout(0 if NIGHTLY else 300)
-@pytest.mark.parametrize("world", EVERYDAY + LARGER * NIGHTLY, ids=lambda world: world.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("world", SMALL + LARGER * NIGHTLY, ids=lambda world: world.name)
 def test_whatever_happens_in_a_small_world_the_rules_hold_and_all_can_end(world: World) -> None:
     search = Search(world)
     search.run()

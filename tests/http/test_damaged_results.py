@@ -13,6 +13,7 @@ from raysched.cluster.removals import Removals
 from raysched.core.model import JobId, Stage
 from raysched.imaging.request import read_request
 from raysched.results.bounded import Bounded
+from serve_app import view_access
 from serve_app.view_access import Looking
 from tests.http.by_hand import JOB, MPP, Units, cut_slide
 from tests.http.here import Here, run
@@ -98,6 +99,7 @@ def test_damaged_chunks_of_a_job_that_was_cancelled_are_said_to_be_so(
     tmp_path: Path, sample_slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_slide(sample_slide, tmp_path / "slides")
+    monkeypatch.setattr(view_access, "PAUSES_S", (0.0,))  # nothing of this gets whole by waiting
 
     async def work(here: Here) -> None:
         job, staging = await begun(here, Units(here, monkeypatch))

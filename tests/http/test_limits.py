@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.http
+pytestmark = [pytest.mark.http, pytest.mark.slow]
 
 ENTRY = "from raysched.cli.main import main; main()"
 BURST, LOGINS, HARDLY = 20, 3, 0.001

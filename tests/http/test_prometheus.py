@@ -24,6 +24,7 @@ WAIT_S = 180.0
 
 pytestmark = [
     pytest.mark.http,
+    pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed"),
     # Ray Serve's own models, on import
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.http
+pytestmark = [pytest.mark.http, pytest.mark.slow]
 
 ENTRY = "from raysched.cli.main import main; main()"
 STOP_WAIT_S = 30.0

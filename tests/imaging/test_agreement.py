@@ -22,6 +22,7 @@ ENGINE = ClassicalEngine()
 PARAMS = ClassicalEngine.Params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tnbc", "monuseg_eval"])
 def test_annotated_images_give_the_nuclei_of_the_reference(samples: Path, name: str) -> None:
     folder = samples / "annotated" / name

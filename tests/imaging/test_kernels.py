@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -225,6 +226,7 @@ def cached(package: Path, home: Path) -> tuple[int, int, str]:
     return int(answer[0]), int(answer[1]), answer[2]
 
 
+@pytest.mark.slow
 def test_a_new_process_finds_the_kernels_compiled_also_in_a_read_only_package(
     tmp_path: Path,
 ) -> None:

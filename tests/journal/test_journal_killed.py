@@ -77,6 +77,7 @@ print("killed", lives + 1, "acknowledged", acknowledged, flush=True)
 """
 
 
+@pytest.mark.slow
 def test_killed_five_hundred_times_no_acknowledged_event_is_lost(
     tmp_path: Path, begin: Begin
 ) -> None:
@@ -116,6 +117,7 @@ def holds_and_goes_on(folder: Path, events: int) -> None:
     assert len(read(folder.with_suffix(".again"))) == events + 1
 
 
+@pytest.mark.slow
 def test_a_log_cut_at_every_byte_of_its_tail_costs_nothing(crashed: Path) -> None:
     log = (crashed / "journal.duckdb.wal").read_bytes()
     for cut in range(len(log) - 150, len(log)):
@@ -127,6 +129,7 @@ def test_a_log_cut_at_every_byte_of_its_tail_costs_nothing(crashed: Path) -> Non
         shutil.rmtree(torn)
 
 
+@pytest.mark.slow
 def test_a_segment_cut_at_every_byte_of_its_tail_costs_nothing(crashed: Path) -> None:
     (path,) = segments(crashed)
     whole = path.read_bytes()
