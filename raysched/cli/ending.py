@@ -18,8 +18,9 @@ class Ending:
     an object that was gone, and what had succeeded ended in a segmentation fault. Ray's own workers
     leave in this way, too.
 
-    Make it before anything else registers exit functions, since the last one is called first.
-    Without a code, or where standard output can't be written, the process ends as any other.
+    Make it early: exit functions that are registered before are not called. Without a code, where
+    an error was caught by nobody, or where standard output can't be written, the process ends as
+    any other.
     """
 
     def __init__(self) -> None:
@@ -27,10 +28,10 @@ class Ending:
         atexit.register(self._end)
 
     def _end(self) -> None:
-        if self.code is not None:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(self.code)
+        if self.code is None or getattr(sys, "last_value", None) is not None:
+            return
+        _flush()
+        os._exit(self.code)
 
 
 def to_the_end(program: Callable[[], object]) -> None:
@@ -39,15 +40,20 @@ def to_the_end(program: Callable[[], object]) -> None:
     try:
         program()
     except SystemExit as asked:
-        if not isinstance(asked.code, str):
-            ending.code = int(asked.code or 0)
+        if asked.code is None or isinstance(asked.code, int):
+            ending.code = asked.code or 0
         raise
     ending.code = 0
 
 
 def leave(code: int) -> NoReturn:
     """End this process at once, whatever it does, with what it has written."""
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):
+        _flush()
     os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it may have been closed before this process began
+            stream.flush()

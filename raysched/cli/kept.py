@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn, TextIO
@@ -49,17 +50,24 @@ class Kept:
         write_logs(self.config.logging.format, self.config.logging.level)
         if not self.again:
             self.voice.note("starting Ray")
-        with connect(self.config, keeps=True, reads=self._reads) as session:
+        with connect(self.config, keeps=True, reads=self._reads()) as session:
             self._refuse_joined(session)
             if session.replaced:
                 self.voice.note(f"raysched {session.replaced} has closed; its work goes on here")
             self._serve(session)
 
-    def _reads(self, events: int, of: int) -> None:
-        """The scheduler reads its journal back, and gets on with it."""
-        self.link.tell(beat=True)
-        if events < of:
-            self.voice.note(f"reading the journal back: {events:,} of {of:,} events")
+    def _reads(self) -> Callable[[int, int], None]:
+        """What is said while the scheduler reads its journal back: each tenth."""
+        noted = 0
+
+        def reads(events: int, of: int) -> None:
+            nonlocal noted
+            self.link.tell(beat=True)
+            if 10 * (events - noted) >= of > events:
+                noted = events
+                self.voice.note(f"reading the journal back: {events:,} of {of:,} events")
+
+        return reads
 
     def _serve(self, session: Session) -> None:
         """HTTP ends first, so that nothing is accepted any more."""

@@ -478,6 +478,7 @@ class SchedulerActor:
             events=events,
             state=str(self._config.state),
             store=object_store(self._config),
+            closing=self._closing.is_set(),
         )
 
     async def close(self) -> None:

@@ -23,6 +23,7 @@ from raysched.core.events import (
     AllCancelRequested,
     Event,
     JobCancelRequested,
+    SchedulerStarted,
     UserDeleted,
     WorkflowCancelRequested,
 )
@@ -45,6 +46,8 @@ STOPPED = {
     JobState.RETRY_WAITING,
 }
 PATIENCE_S = 20.0
+LAST_S = 60.0
+"""More than ``PATIENCE_S``: of what had stopped before it was said whether it was shut."""
 THREADS = 32
 THREADS_OF_USER = 4
 """Results may be on a storage that hangs: these threads keep that from all else, and each user has
@@ -154,6 +157,17 @@ def to_shut(state: State, names: Collection[JobId], retired: Iterable[Retire]) -
     jobs = [state.jobs[name] for name in names if name in state.jobs]
     jobs += [job for each in retired for job in each.jobs if job.id in names]
     return [job for job in jobs if _may_be_handed_over(job)]
+
+
+def stopped_last(state: State, event: Event) -> list[JobId]:
+    """Where a life begins, the jobs that had stopped when the one before ended, or shortly before:
+    it may have been killed in between. ``state``: before the event. Of other events none."""
+    if not isinstance(event, SchedulerStarted):
+        return []
+    since = state.now - LAST_S
+    return [
+        name for name, job in state.jobs.items() if job.ended_at is None or job.ended_at >= since
+    ]
 
 
 def cancelled(state: State, event: Event) -> Iterator[JobId]:

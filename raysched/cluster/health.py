@@ -10,8 +10,9 @@ from raysched.results.remote.place import StorePlace
 @dataclass(frozen=True, slots=True)
 class Health:
     """``ready`` is false while the journal cannot be written (``trouble`` then says why) and while
-    it is read back: ``events_replayed`` grows until it is ``events``. ``version`` stays the first
-    field: it is what programs of other versions can read."""
+    it is read back: ``events_replayed`` grows until it is ``events``. ``closing``: it has been told
+    to end, and has ended or will. ``version`` stays the first field: it is what programs of other
+    versions can read."""
 
     version: str
     epoch: int
@@ -32,3 +33,4 @@ class Health:
     events: int
     state: str
     store: StorePlace | None
+    closing: bool = False

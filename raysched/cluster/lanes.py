@@ -36,7 +36,7 @@ from raysched.cluster.groups import (
 from raysched.cluster.guard import Kernel, kernel_here
 from raysched.cluster.idling import Idling, lanes_busy, unneeded
 from raysched.cluster.nodes import Node, living_nodes, staying
-from raysched.cluster.sizing import Demand, counts, is_elastic, kept, totals
+from raysched.cluster.sizing import Demand, counts, is_elastic, kept, shunned, totals
 from raysched.cluster.spares import Spares
 from raysched.config import Config, PoolSettings
 from raysched.core.demand import is_waited_for, waiting_units
@@ -278,9 +278,10 @@ class Lanes:
             return
         if now < pace.asks_again_at:
             return
+        not_on = self._away | shunned(self._shapes, shape, seen.stay)
         for _ in range(missing):
             lane = self._free_name(name, seen)
-            group = await asyncio.to_thread(make_group, lane, shape, self._away)
+            group = await asyncio.to_thread(make_group, lane, shape, not_on)
             self._opening[lane] = Opening(group, now)
 
     async def _close(self, lane: LaneId, cause: str) -> None:

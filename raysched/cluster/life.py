@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from raysched.cluster.clock import Clock
 from raysched.cluster.deadlines import Extent
-from raysched.cluster.fences import Cancel, Fences, cancelled, to_shut
+from raysched.cluster.fences import Cancel, Fences, cancelled, stopped_last, to_shut
 from raysched.cluster.guard import clear_notes
 from raysched.cluster.job_log import prune_logs
 from raysched.cluster.lanes import Lanes
@@ -348,7 +348,8 @@ class Life:
         news, self._news = self._news, asyncio.Event()
         news.set()
         if len(self._journal) - self._snapshot_at >= self._snapshot_every():
-            await self._save_snapshot()
+            with self._meters.committing(0):  # nothing goes on meanwhile
+                await self._save_snapshot()
 
     def _handle(self, letters: list[Letter]) -> Handled:
         """Only what changed something is logged: a repeat and a stale report leave no record."""
@@ -357,6 +358,7 @@ class Life:
             before, job = self.core.revision, self._job_of(letter.event)
             known = self.core.state.jobs.get(job) if job else None
             named = {*cancelled(self.core.state, letter.event)}  # some may leave memory by it
+            last = stopped_last(self.core.state, letter.event)
             try:
                 done = self.core.handle(letter.event)
             except RayschedError as error:
@@ -373,10 +375,8 @@ class Life:
             if self.core.revision == before:
                 continue
             if not isinstance(letter.event, Cancel):
-                # The life before may have died before it came to what had stopped.
-                is_first = isinstance(letter.event, SchedulerStarted)
-                names = self.core.state.jobs if is_first else self.core.shown.jobs
-                handled.stopped += to_shut(self.core.state, names, retired)
+                stopped = to_shut(self.core.state, {*self.core.shown.jobs, *last}, retired)
+                handled.stopped += stopped
             handled.entries.append(Entry(letter.event, job, self.core.decided(done), retired))
             handled.commands += done
             handled.waits_s += waits_of(done, self.core.state)

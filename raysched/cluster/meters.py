@@ -21,6 +21,7 @@ from ray.util import metrics
 from ray.util.metrics import Gauge, Histogram
 
 from raysched.cluster.sizing import Shapes, lasting
+from raysched.core.demand import is_waited_for
 from raysched.core.model import FINAL_STATES, JobState
 from raysched.core.scheduler import Scheduler
 from raysched.core.state import State
@@ -51,6 +52,7 @@ PLAIN = {
     "lanes": "Lanes that can take work.",
     "lanes_busy": "Lanes with work in them.",
     "lanes_wanted": "Lanes that there are to be.",
+    "pools_without_lanes": "Pools that have work waiting, and no lane that takes any.",
     "lanes_lasting": "Lanes that can take work, but for those that are given back when idle.",
     "lane_busy_ratio": "Share of the lanes' time with work in them, over the last 30 s.",
     "journal_events": "Events in the journal.",
@@ -102,7 +104,8 @@ class Meters:
 
     @contextmanager
     def committing(self, events: int) -> Iterator[None]:
-        """A group of so many events is made durable meanwhile. One that hangs shows in a gauge."""
+        """So many events are made durable meanwhile, or what they came to. What hangs shows in a
+        gauge."""
         begun = self._commits_since = time.monotonic()
         try:
             yield
@@ -155,6 +158,7 @@ class Meters:
             "lanes": len(state.lanes),
             "lanes_busy": busy,
             "lanes_wanted": state.lanes_wanted,
+            "pools_without_lanes": without_lanes(state),
             "lanes_lasting": lasting(shapes, Counter(x.pool for x in state.sites.values())),
             "journal_events": state.revision,
             "journal_wait_seconds": time.monotonic() - since if since is not None else 0.0,
@@ -181,6 +185,12 @@ class Meters:
             "cells_per_second": (newest.cells - oldest.cells) / seconds,
             "lane_busy_ratio": min(1.0, max(0.0, busy)),
         }
+
+
+def without_lanes(state: State) -> int:
+    """How many pools have work that could start, had they a lane."""
+    served = {site.pool for lane, site in state.sites.items() if lane not in state.closing}
+    return sum(is_waited_for(state, pool) for pool in state.pools.keys() - served)
 
 
 def branches(state: State) -> dict[tuple[str, str], int]:

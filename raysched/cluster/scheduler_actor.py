@@ -30,8 +30,10 @@ Reads = Callable[[int, int], None]
 STATE_RESOURCE = "raysched_state"
 """Custom resource of the node that holds the state folder; the actor is pinned to it."""
 
+READ_S = 600.0
+"""While a journal is checked, or one of its copies made anew, nothing is told of it."""
 LEAVE_POLL_S = 0.5
-CLOSE_POLL_S = 0.1
+POLL_S = 0.1
 CLOSE_WAIT_S = 60.0
 
 
@@ -63,6 +65,10 @@ def ensure_scheduler(config: Config, *, keeps: bool, reads: Reads = nobody) -> s
         close_scheduler(config)
         handle = _actor(config)
         health = heard(handle, config, reads)
+    if health.closing:  # whoever closed it did not come to remove it
+        close_scheduler(config)
+        handle = _actor(config)
+        health = heard(handle, config, reads)
     if health.trouble is not None:
         _raise_trouble(handle)
     return replaced
@@ -90,7 +96,7 @@ def close_scheduler(config: Config) -> None:
     ray.kill(handle, no_restart=True)
     deadline = time.monotonic() + CLOSE_WAIT_S
     while find_scheduler(config.cluster.namespace) is not None and time.monotonic() < deadline:
-        time.sleep(CLOSE_POLL_S)
+        time.sleep(POLL_S)
     remove_lanes()
 
 
@@ -107,9 +113,12 @@ def leave_scheduler(config: Config) -> None:
         log.debug("The scheduler was gone already: %r", error)
 
 
-def heard(handle: Any, config: Config, reads: Reads = nobody) -> Health:
-    """What a scheduler says once it has started, or has not got on with that for too long. What
-    another version says may have other fields: only its version is looked at."""
+def heard(
+    handle: Any, config: Config, reads: Reads = nobody, *, patience_s: float = READ_S
+) -> Health:
+    """What a scheduler says once it has started, or is to end. What another version says may have
+    other fields: only its version is looked at. Raises ``ClusterUnreachable``, also where it has
+    not got on with its journal for ``patience_s``."""
     replayed, moved_at = -1, time.monotonic()
     while True:
         try:
@@ -122,13 +131,19 @@ def heard(handle: Any, config: Config, reads: Reads = nobody) -> Health:
             ) from error
         if health.version != __version__:
             return health
-        if health.ready or health.trouble is not None:
+        if health.ready or health.closing or health.trouble is not None:
             return health
         if health.events_replayed > replayed:  # a long journal takes its time
             replayed, moved_at = health.events_replayed, time.monotonic()
             reads(replayed, health.events)
-        elif health.epoch or time.monotonic() - moved_at > config.cluster.start_timeout_s:
-            return health  # one that has a number has begun: it is about to end
+        elif time.monotonic() - moved_at > patience_s:
+            raise ClusterUnreachable(
+                f"The scheduler has not got on with its journal for {patience_s:.0f} s: "
+                f"{replayed} of {health.events} events have been read.",
+                remedy="Look at the disk of the state folder, and at `raysched doctor`.",
+            )
+        else:
+            time.sleep(POLL_S)
 
 
 def _raise_trouble(handle: Any) -> None:

@@ -39,13 +39,27 @@ def counts(
     left = {node.node: dict(node.resources) for node in nodes}
     found = {}
     for name, shape in shapes.items():
-        each = bundle(shape)
-        room = sum(_places(there, each) for there in left.values())
+        each, not_on = bundle(shape), shunned(shapes, shape, nodes)
+        open_to = {node: there for node, there in left.items() if node not in not_on}
+        room = sum(_places(there, each) for there in open_to.values())
         wanted = _wanted(shape, room, demand.get(name, Demand()))
         lacks = "" if room else _lacks(each, nodes)
         found[name] = PoolCount(name, wanted, room, lacks)
-        _take(left, each, min(wanted, room))
+        _take(open_to, each, min(wanted, room))
     return found
+
+
+def shunned(shapes: Shapes, shape: PoolSettings, nodes: Sequence[Node]) -> frozenset[NodeId]:
+    """The nodes that lanes of a shape without GPUs keep off, while there is room elsewhere: those
+    with GPUs, where an elastic pool asks for such nodes and gives them back. A lane that lies there
+    would keep the node from going."""
+    if shape.lane_gpus or not any(is_elastic(each) and each.lane_gpus for each in shapes.values()):
+        return frozenset()
+    with_gpus = frozenset(each.node for each in nodes if each.resources.get("GPU"))
+    others = [each for each in nodes if each.node not in with_gpus]
+    return (
+        with_gpus if any(_places(each.resources, bundle(shape)) for each in others) else frozenset()
+    )
 
 
 def totals(found: Mapping[PoolName, PoolCount]) -> tuple[int, int, tuple[PoolCount, ...]]:
@@ -75,7 +89,8 @@ def lasting(shapes: Shapes, opened: Mapping[PoolName, int]) -> int:
 def _wanted(shape: PoolSettings, room: int, demand: Demand) -> int:
     if shape.most_lanes is None:
         return shape.lanes or max(1, room)
-    return min(shape.most_lanes, max(kept(shape), demand.is_some, demand.busy + demand.waiting))
+    least = max(kept(shape), 1 if demand.is_some else 0)
+    return min(shape.most_lanes, max(least, demand.busy + demand.waiting))
 
 
 def _places(there: Mapping[str, float], each: Mapping[str, float]) -> int:

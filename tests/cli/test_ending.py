@@ -50,6 +50,18 @@ def test_an_error_of_its_own_is_not_hidden() -> None:
     assert "ZeroDivisionError" in answer.stderr
 
 
+def test_an_error_that_comes_after_the_code_was_known_is_not_hidden() -> None:
+    program = "from raysched.cli.ending import Ending\nEnding().code = 0\nraise KeyError('late')"
+    answer = ended(program)
+    assert answer.returncode == -6
+    assert "KeyError: 'late'" in answer.stderr
+
+
+def test_closed_streams_are_no_error() -> None:
+    program = "sys.stdout = sys.stderr = None\nto_the_end(lambda: sys.exit(3))"
+    assert ended(program).returncode == 3
+
+
 def test_what_cannot_be_written_is_not_hidden() -> None:
     with Path("/dev/full").open("w") as full:
         answer = ended("to_the_end(lambda: print('done'))", full)

@@ -16,7 +16,7 @@ from raysched.cluster import actor as actor_module
 from raysched.cluster import tasks
 from raysched.cluster.actor import SchedulerActor
 from raysched.cluster.deadlines import Extent
-from raysched.cluster.fences import THREADS_OF_USER, Fences, to_shut
+from raysched.cluster.fences import LAST_S, THREADS_OF_USER, Fences, stopped_last, to_shut
 from raysched.cluster.lanes import Lanes
 from raysched.cluster.life import Life
 from raysched.cluster.mailbox import Letter
@@ -27,6 +27,7 @@ from raysched.core.events import (
     AllCancelRequested,
     Event,
     JobCancelRequested,
+    SchedulerStarted,
     WorkflowCancelRequested,
     WorkflowSubmitted,
 )
@@ -49,7 +50,7 @@ from raysched.journal.entries import Entry
 from raysched.journal.journal import Journal
 from raysched.results.folders import staging_folder
 from raysched.results.storage import Disk
-from raysched.testing import FakeCluster
+from raysched.testing import FakeCluster, job
 
 ANN, A, W = UserId("ann"), JobId("a"), WorkflowId("w1")
 BOB = UserId("bob")
@@ -144,6 +145,20 @@ def test_a_new_life_takes_back_what_the_one_before_did_not_come_to(
     asyncio.run(in_a_life(config, cancels))
     handed.with_name("result").rename(handed)
     asyncio.run(in_a_life(config, goes_on))
+
+
+def test_what_had_stopped_long_before_a_life_began_is_left_alone() -> None:
+    world = FakeCluster()
+    world.submit("ann", job("old"))
+    world.run()
+    world.submit("ann", job("new"), job("goes on", "b"))
+    begins = SchedulerStarted(world.now, 2)
+    known = {JobId("new"), JobId("goes on")}
+    assert {*stopped_last(world.core.state, begins)} == {*known, JobId("old")}
+    world.now += LAST_S + 1
+    world.cancel("new")
+    assert {*stopped_last(world.core.state, begins)} == known
+    assert stopped_last(world.core.state, JobCancelRequested(world.now, ANN, A)) == []
 
 
 def test_a_cancel_of_which_the_disk_does_not_tell_is_written_down_and_says_so(

@@ -15,7 +15,7 @@ from raysched.cluster.groups import Group, lane_of, pool_of
 from raysched.cluster.idling import Idling, lanes_busy, quietest, unneeded
 from raysched.cluster.lanes import Lanes, Seen
 from raysched.cluster.nodes import Node, staying
-from raysched.cluster.sizing import Demand, bundle, counts, totals
+from raysched.cluster.sizing import Demand, bundle, counts, shunned, totals
 from raysched.config import ClusterSettings, Config, EnginePool, PoolSettings
 from raysched.core.events import Event, LaneLost
 from raysched.core.model import MAIN, LaneId, NodeId, PoolCount, PoolName
@@ -125,6 +125,22 @@ def test_a_pool_of_0_lanes_has_some_only_while_there_is_work_for_it(
     seldom = DEEP.model_copy(update={"lanes": 0, "most_lanes": 4})
     found = wanted_and_room(ClusterSettings(lanes=2, pools=(seldom,)), node("a", 4), gpu=demand)
     assert found == {"gpu": (wanted, 0), "main": (2, 4)}
+
+
+def test_lanes_without_gpus_keep_off_nodes_that_are_started_for_their_gpus() -> None:
+    """They would keep such a node from going, and be lost with it."""
+    seldom = DEEP.model_copy(update={"lanes": 0, "most_lanes": 4})
+    settings = ClusterSettings(pools=(seldom,))
+    head, started = node("head", 2), node("started", 8, 1)
+    busy = Demand(busy=1, is_some=True)
+    assert wanted_and_room(settings, head, started, gpu=busy) == {"gpu": (1, 2), "main": (2, 2)}
+    assert wanted_and_room(settings, head, started) == {"gpu": (0, 2), "main": (2, 2)}
+    shapes = settings.shapes()
+    assert shunned(shapes, settings, [head, started]) == {"started"}
+    assert shunned(shapes, seldom, [head, started]) == frozenset()
+    assert shunned(shapes, settings, [node("head", 0), started]) == frozenset(), "nowhere else"
+    lasting = ClusterSettings(pools=(DEEP,))
+    assert wanted_and_room(lasting, head, started) == {"gpu": (2, 2), "main": (6, 6)}
 
 
 def test_no_lanes_at_all_make_no_sense() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,30 +11,32 @@ from driving import Cluster
 
 from raysched import __version__
 from raysched.cluster.health import Health
-from raysched.cluster.scheduler_actor import heard
+from raysched.cluster.scheduler_actor import ensure_scheduler, find_scheduler, heard
 from raysched.config import load_config
+from raysched.errors import ClusterUnreachable
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def said(replayed: int, *, epoch: int = 0, ready: bool = False) -> Health:
+def said(replayed: int, *, ready: bool = False, closing: bool = False) -> Health:
     nothing = dict.fromkeys(("lanes", "lanes_busy", "lanes_wanted", "lanes_room", "jobs_open"), 0)
     since: dict[str, Any] = {"paused_at": None, "drained_at": None, "store": None}
     return Health(
         version=__version__,
-        epoch=epoch,
+        epoch=0,
         ready=ready,
         trouble=None,
         watchers=0,
         events_replayed=replayed,
         events=9,
         state="",
+        closing=closing,
         **nothing,
         **since,
     )
 
 
-def heard_of(*health: Health, patience_s: float = 60.0) -> tuple[Health, list[tuple[int, int]]]:
+def heard_of(*health: Health) -> tuple[Health, list[tuple[int, int]]]:
     """What is heard of a scheduler that says these things in turn, the last one for ever."""
 
     @ray.remote(num_cpus=0)
@@ -44,25 +47,35 @@ def heard_of(*health: Health, patience_s: float = 60.0) -> tuple[Health, list[tu
         def health(self) -> Health:
             return self.said.pop(0) if len(self.said) > 1 else self.said[0]
 
-    scheduler = Scheduler.remote()
-    ray.get(scheduler.__ray_ready__.remote())
     told: list[tuple[int, int]] = []
-    config = load_config(cluster={"start_timeout_s": patience_s})
-    last = heard(scheduler, config, lambda events, of: told.append((events, of)))
-    return last, told
+
+    def reads(events: int, of: int) -> None:
+        told.append((events, of))
+
+    return heard(Scheduler.remote(), load_config(), reads, patience_s=1.0), told
 
 
 def test_a_scheduler_that_reads_on_is_waited_for_and_one_that_stalls_is_not(
     cluster: Cluster,
 ) -> None:
-    started = said(9, epoch=1, ready=True)
+    started = said(9, ready=True)
     assert heard_of(said(0), said(0), said(4), said(4), said(9), started) == (
         started,
         [(0, 9), (4, 9), (9, 9)],
     )
-    assert heard_of(said(4), patience_s=1.0) == (said(4), [(4, 9)])
+    with pytest.raises(ClusterUnreachable, match="for 1 s: 4 of 9 events have been read"):
+        heard_of(said(4))
 
 
-def test_a_scheduler_that_is_about_to_end_is_not_waited_for(cluster: Cluster) -> None:
-    closed = said(9, epoch=3)
-    assert heard_of(closed) == (closed, [(9, 9)])
+def test_a_scheduler_that_is_to_end_is_not_waited_for(cluster: Cluster) -> None:
+    closed = said(9, closing=True)
+    assert heard_of(closed) == (closed, [])
+
+
+def test_in_the_place_of_one_that_was_closed_and_not_removed_comes_another(
+    cluster: Cluster,
+) -> None:
+    handle = find_scheduler(cluster.config.cluster.namespace)
+    ray.get(handle.close.remote())
+    assert ensure_scheduler(cluster.config, keeps=False) is None
+    assert asyncio.run(cluster.gateway.health()).ready

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from raysched.cluster.meters import MOST_BRANCHES, branches, meters
 from raysched.cluster.scrape import merged
 from raysched.config import ClusterSettings, EnginePool
-from raysched.core.events import LaneOpened
+from raysched.core.events import LaneOpened, LanesCounted
 from raysched.core.limits import Limits
-from raysched.core.model import SOMEWHERE, LaneId, PoolName
+from raysched.core.model import MAIN, SOMEWHERE, LaneId, PoolCount, PoolName
 from raysched.testing import FakeCluster, job
 
 ONE = """# HELP ray_raysched_lanes Lanes.
@@ -74,6 +74,16 @@ def test_a_journal_that_hangs_shows_while_it_does() -> None:
     with pytest.raises(OSError, match="gone"), shown.committing(1):
         raise OSError("the disk is gone")
     assert shown._values(c.core.state, c.now, {})[name] == 0.0
+
+
+def test_a_pool_that_work_waits_for_and_that_has_no_lane_is_counted() -> None:
+    c, gpu = FakeCluster(Limits(), lanes=1), PoolName("gpu")
+    c.tell(LanesCounted(c.now, 2, 1, (PoolCount(MAIN, 1, 1), PoolCount(gpu, 1, 0, "1 GPU"))))
+    assert meters()._values(c.core.state, c.now, {})["pools_without_lanes"] == 0
+    c.submit("ann", job("deep", pool=gpu), job("plain", "b"))
+    assert meters()._values(c.core.state, c.now, {})["pools_without_lanes"] == 1
+    c.tell(LaneOpened(c.now, LaneId("gpu 0"), SOMEWHERE, gpu))
+    assert meters()._values(c.core.state, c.now, {})["pools_without_lanes"] == 0
 
 
 def test_lanes_that_come_and_go_are_not_among_those_that_last() -> None:
