@@ -132,6 +132,7 @@ def test_an_address_shows_exactly_what_was_seen(opened: Opening, job: dict[str, 
     expect(page.get_by_role("switch", name="Tissue mask")).to_be_checked()
 
 
+@pytest.mark.slow
 def test_no_cell_that_was_shown_is_missing_in_a_later_picture_of_a_running_job(
     opened: Opening, service: Service, job: dict[str, Any]
 ) -> None:
@@ -157,6 +158,7 @@ def test_no_cell_that_was_shown_is_missing_in_a_later_picture_of_a_running_job(
     watched.faults[:] = [each for each in watched.faults if "willReadFrequently" not in each]
 
 
+@pytest.mark.slow
 def test_two_jobs_of_one_slide_are_compared_in_one_picture(
     opened: Opening, service: Service, job: dict[str, Any]
 ) -> None:

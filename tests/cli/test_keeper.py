@@ -229,6 +229,7 @@ def test_a_second_signal_stops_a_service_that_does_not_stop(tmp_path: Path) -> N
         assert keeper.wait(LAST) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends children with their parent")
 def test_a_killed_keeper_takes_its_service_with_it_and_what_stays_is_known(tmp_path: Path) -> None:
     with kept(tmp_path, "helper()\nup()") as keeper:
@@ -250,6 +251,7 @@ def test_a_killed_keeper_takes_its_service_with_it_and_what_stays_is_known(tmp_p
             each.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends children with their parent")
 def test_the_next_up_ends_what_a_killed_one_has_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ import pytest
 from raysched.cluster.session import connect
 from raysched.config import load_config
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ENTRY = "from raysched.cli.main import main; main()"
 

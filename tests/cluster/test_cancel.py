@@ -20,7 +20,7 @@ from raysched.imaging.engine import load_engine
 from raysched.results.folders import staging_folder
 from raysched.testing.ray_processes import UNITS, titled
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ENGINES = """
 import ctypes, os

@@ -14,7 +14,7 @@ from raysched.core.model import JobId, JobState, UserId
 from raysched.errors import InvalidSetting, NotFound
 from raysched.results.logbook import Line, folder_of
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SPEAKING = """
 import logging, sys, warnings

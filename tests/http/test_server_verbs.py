@@ -20,6 +20,7 @@ from tests.http.conftest import Service
 
 pytestmark = [
     pytest.mark.http,
+    pytest.mark.slow,
     # Ray Serve's own models, on import
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
