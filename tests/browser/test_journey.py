@@ -160,12 +160,12 @@ def test_cells_are_toggled_and_a_click_tells_a_cell_s_own_numbers(day: Day) -> N
     x, y = row["centroid_x_px"], row["centroid_y_px"]
     page = day.watched.go(f"view/{day.jobs[0]}?x={x:.1f}&y={y:.1f}&zoom=2")
     stage = page.locator(".viewer-stage").first
-    until(lambda: green(canvas(page)) > 200)
+    until(page, lambda: green(canvas(page)) > 200)
     stage.focus()
     page.keyboard.press("c")
-    until(lambda: green(canvas(page)) == 0)
+    until(page, lambda: green(canvas(page)) == 0)
     page.keyboard.press("c")
-    until(lambda: green(canvas(page)) > 200)
+    until(page, lambda: green(canvas(page)) > 200)
     day.watched.picture("viewer")
     box = stage.bounding_box()
     assert box is not None
@@ -181,10 +181,10 @@ def test_cells_are_toggled_and_a_click_tells_a_cell_s_own_numbers(day: Day) -> N
 def test_a_link_shows_the_same_view_again(day: Day) -> None:
     address = f"view/{day.jobs[0]}?x=900&y=1700&zoom=1&style=fill&by=area_um2"
     page = day.watched.go(address)
-    until(lambda: "area" in page.locator(".viewer-panel").inner_text().lower())
+    until(page, lambda: "area" in page.locator(".viewer-panel").inner_text().lower())
     page.reload()
     expect(page.locator(".viewer-stage").first).to_be_visible()
-    until(lambda: "x=900" in page.url and "by=area_um2" in page.url)
+    until(page, lambda: "x=900" in page.url and "by=area_um2" in page.url)
 
 
 def test_a_sample_is_judged_by_keys_and_kept(day: Day) -> None:
@@ -197,7 +197,7 @@ def test_a_sample_is_judged_by_keys_and_kept(day: Day) -> None:
             expect(page.locator("main .bone")).to_have_count(0)
             day.watched.picture("quality-check")
         page.keyboard.press("n" if number in {0, 5, 7} else "y")
-    until(lambda: day.http.get(f"/jobs/{day.jobs[0]}/review").json()["answered"] == SAMPLED)
+    until(page, lambda: day.http.get(f"/jobs/{day.jobs[0]}/review").json()["answered"] == SAMPLED)
     review = day.http.get(f"/jobs/{day.jobs[0]}/review").json()
     assert (review["yes"], review["accuracy"]) == (9, 0.75)
     page.reload()
@@ -255,9 +255,11 @@ def cells_of(day: Day) -> Any:
     return pq.read_table(io.BytesIO(day.http.get(href.removeprefix("/api/v1")).content))
 
 
-def until(is_so: Any, patience: int = 300) -> None:
-    """Asks again until it is so; each look at a page takes its time."""
+def until(page: Page, is_so: Any, patience: int = 300) -> None:
+    """Looks again until it is so, and lets the page go on between: also who asks the service here
+    is given so many requests and no more."""
     for _ in range(patience):
         if is_so():
             return
+        page.wait_for_timeout(100)
     raise AssertionError("it did not come to be so")
