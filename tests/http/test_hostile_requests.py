@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from schemathesis import Case
 
 from raysched.cluster.accounts import KeyWish
@@ -30,6 +31,8 @@ pytestmark = [
 ]
 
 EXAMPLES = 8
+MOST_LINE = 60_000
+"""Characters of an address. The HTTP server answers one of more than 64 kB by itself, with 400."""
 ENDLESS = ["stream_events"]
 """Its answer ends with the client; `test_events.py` tries it."""
 app = create_app(Config(state=Path("unused")), Gateway("unused"))
@@ -101,4 +104,12 @@ def test_nothing_that_is_sent_is_answered_but_as_documented(case: Case, hostile:
     for name in case.path_parameters.keys() & hostile.names.keys():
         if len(str(case.path_parameters[name])) % 2:  # half of them name what is there
             case.path_parameters[name] = hostile.names[name]
+    assume(len(line_of(case, hostile.url)) < MOST_LINE)
     case.call_and_validate(base_url=hostile.url, headers=hostile.headers)
+
+
+def line_of(case: Case, url: str) -> str:
+    """The address that is asked for, as it is sent."""
+    sent = case.as_transport_kwargs(base_url=url)
+    asked = requests.Request(sent["method"], sent["url"], params=sent.get("params"))
+    return asked.prepare().url or ""
