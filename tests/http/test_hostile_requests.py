@@ -93,6 +93,7 @@ def test_what_is_tried_is_what_is_served(service: Service) -> None:
     assert served == app.openapi()
 
 
+@pytest.mark.slow
 @schema.exclude(operation_id=ENDLESS).parametrize()
 @settings(
     max_examples=EXAMPLES,
