@@ -316,16 +316,6 @@ def set_ray_environment() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def lone_ray_folder() -> Path:
-    """Where Ray of a command that works alone keeps its files: not where a service's does. Ray
-    remembers there which cluster of a machine is the newest, and takes that for the one of its
-    jobs."""
-    told = os.environ.get("RAY_TMPDIR")
-    if told is None and sys.platform == "linux":
-        told = os.environ.get("TMPDIR")
-    return Path(told or "/tmp", "ray-alone")  # noqa: S108 - Ray's own choice, and as short
-
-
 def ray_submission() -> str | None:
     """The submission id of the Ray job (``ray job submit``) whose entry point this process is."""
     try:

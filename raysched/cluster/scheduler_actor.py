@@ -62,10 +62,7 @@ def ensure_scheduler(config: Config, *, keeps: bool, reads: Reads = nobody) -> s
         if not keeps or not is_newer(__version__, health.version):
             raise other_version(health.version)
         replaced = health.version
-        close_scheduler(config)
-        handle = _actor(config)
-        health = heard(handle, config, reads)
-    if health.closing:  # whoever closed it did not come to remove it
+    if replaced or health.closing:  # whoever closed it did not come to remove it
         close_scheduler(config)
         handle = _actor(config)
         health = heard(handle, config, reads)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
+from ray._common.utils import get_default_system_temp_dir
 from ray.exceptions import AuthenticationError, RayError
 
 from raysched.cluster import processes
@@ -36,7 +37,7 @@ from raysched.cluster.scheduler_actor import (
     leave_scheduler,
     nobody,
 )
-from raysched.config import Config, lone_ray_folder
+from raysched.config import Config
 from raysched.errors import ClusterRefused, ClusterUnreachable
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
         address="local",
         namespace=config.cluster.namespace,
         include_dashboard=keeps,
-        _temp_dir=None if keeps else str(lone_ray_folder()),
+        _temp_dir=None if keeps else _lone_folder(),
         resources={STATE_RESOURCE: 1},
         object_store_memory=OBJECT_STORE_BYTES,
         _system_config={
@@ -178,6 +179,13 @@ def _start(config: Config, record: Path, *, keeps: bool) -> Session:
     said = ClusterRecord(address=address, pid=owner, mark=processes.mark(owner))
     record.write_text(said.model_dump_json())
     return Session(Gateway(config.cluster.namespace), address, owned=True)
+
+
+def _lone_folder() -> str:
+    """Where Ray of a command that works alone keeps its files: not where a service's does. Ray
+    remembers there which cluster of a machine is the newest, and takes that for the one of its
+    jobs."""
+    return str(Path(get_default_system_temp_dir(), "ray-alone"))
 
 
 def _spared(config: Config, of_service: bool) -> Config:

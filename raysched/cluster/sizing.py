@@ -57,9 +57,8 @@ def shunned(shapes: Shapes, shape: PoolSettings, nodes: Sequence[Node]) -> froze
         return frozenset()
     with_gpus = frozenset(each.node for each in nodes if each.resources.get("GPU"))
     others = [each for each in nodes if each.node not in with_gpus]
-    return (
-        with_gpus if any(_places(each.resources, bundle(shape)) for each in others) else frozenset()
-    )
+    is_room = any(_places(each.resources, bundle(shape)) for each in others)
+    return with_gpus if is_room else frozenset()
 
 
 def totals(found: Mapping[PoolName, PoolCount]) -> tuple[int, int, tuple[PoolCount, ...]]:

@@ -198,12 +198,13 @@ def _of_pool(job: Job) -> str:
 def _none_open(state: State, job: Job) -> str:
     """Why no lane of a job's pool is open, although there is room, or none is wanted."""
     pool = state.pools.get(job.spec.pool)
-    if not state.lanes_wanted:
-        return "none is open, the cluster is starting"
-    if pool is None or not pool.is_known:
-        return "there is no such pool any more; the operator can set it up again, or cancel this"
-    if not pool.wanted:
-        return "none is kept while nobody needs it; one is asked for"
+    if state.lanes_wanted:
+        if pool is None or not pool.is_known:
+            return (
+                "there is no such pool any more; the operator can set it up again, or cancel this"
+            )
+        if not pool.wanted:
+            return "none is kept while nobody needs it; one is asked for"
     return "none is open, the cluster is starting"
 
 
