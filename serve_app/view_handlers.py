@@ -133,6 +133,8 @@ async def get_overlay_tile(
 
     def draw(_: Looked, source: CellSource | None) -> tuple[bytes, bool]:
         cells = _cells(source, job)
+        if asked.v is not None:
+            cells.reach(asked.v)
         return overlay_tile(cells, tile, look), cells.complete and asked.v == cells.version
 
     drawn, may_be_kept = await by.looking.at(by.at, job, draw)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -29,6 +28,37 @@ GREEN = """() => {
   return found;
 }"""
 """How many pixels of the picture have the colour of the cells."""
+WATCH = """() => {
+  const SIDE = 32, MANY = 100;
+  const canvas = document.querySelector(".viewer-osd canvas");
+  const own = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const shown = new Set();
+  Object.assign(window, { lost: [], pictures: 0 });
+  const look = () => {
+    const { width, height } = canvas;
+    Object.assign(own.canvas, { width, height });
+    own.drawImage(canvas, 0, 0);
+    const { data } = own.getImageData(0, 0, width, height);
+    const across = Math.ceil(width / SIDE);
+    const green = new Array(across * Math.ceil(height / SIDE)).fill(0);
+    for (let at = 0; at < data.length; at += 4) {
+      if (data[at] < 60 && data[at + 1] > 200 && data[at + 2] < 140) {
+        const x = (at / 4) % width, y = Math.floor(at / 4 / width);
+        green[Math.floor(y / SIDE) * across + Math.floor(x / SIDE)]++;
+      }
+    }
+    green.forEach((many, square) => {
+      if (many > MANY) shown.add(square);
+      else if (!many && shown.has(square)) lost.push([pictures, square]);
+    });
+    pictures++;
+    setTimeout(look, 100);
+  };
+  look();
+}"""
+"""Look ten times a second which squares of the picture have had many pixels of the cells' colour,
+a tenth of them, and have none any more. A number of pixels would not do: while tiles come, a
+coarser level stands for them, and its cells are a half larger."""
 
 
 @pytest.fixture(scope="module")
@@ -140,22 +170,11 @@ def test_no_cell_that_was_shown_is_missing_in_a_later_picture_of_a_running_job(
         running = submit(user, tile_px=256, chunk_tiles=1, branch="live")
     watched = looking_at(opened, job | running, "?x=1110&y=1480&zoom=0.45&style=fill")
     page = watched.page
-    page.evaluate(
-        f"""() => {{
-          window.seen = [];
-          const look = () => {{
-            window.seen.push(({GREEN})());
-            setTimeout(look, 100);
-          }};
-          look();
-        }}"""
-    )
+    page.evaluate(WATCH)
     when_it_has_ended(page)
     until_green(page)
-    seen = page.evaluate("() => window.seen")
-    dark = [(one, two) for one, two in pairwise(seen) if two < 0.8 * one]
-    assert dark == []
-    watched.faults[:] = [each for each in watched.faults if "willReadFrequently" not in each]
+    assert page.evaluate("() => window.pictures") > 20
+    assert page.evaluate("() => window.lost") == []
 
 
 @pytest.mark.slow

@@ -348,6 +348,36 @@ def test_a_new_chunk_is_added_to_what_was_read_before(sample: Looked, tmp_path: 
     assert sum(again[at] == drawn[at] for at in drawn) > 0
 
 
+def test_what_another_process_has_shown_is_there_without_a_wait(
+    sample: Looked, tmp_path: Path
+) -> None:
+    folder = tmp_path / "staged"
+    shutil.copytree(sample.staged, folder)
+    other = Viewer().source(folder)
+    assert other is not None
+    (chunks,) = folder.glob("chunks-*")
+    late = max(chunks.glob("*.json"))
+    late.rename(tmp_path / "late.json")
+    source: Any = Viewer().source(folder)
+    early = source.version
+    source._looked_at = math.inf  # whatever time passes
+    shutil.copy(tmp_path / "late.json", late)
+    plan, _, done = other.version.rpartition("-")
+    for version in (
+        "",
+        "-",
+        f"{plan}-",
+        f"{plan}-\u00b2",
+        f"another-{done}",
+        f"{plan}-{10**9}",
+        early,
+    ):
+        source.reach(version)
+        assert source.version == early
+    source.reach(other.version)
+    assert (source.version, source.cells) == (other.version, other.cells)
+
+
 def test_the_tissue_mask_is_known_of_a_plan_and_of_results_that_keep_it(
     sample: Looked, tmp_path: Path
 ) -> None:

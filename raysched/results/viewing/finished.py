@@ -60,6 +60,9 @@ class FinishedCells:
             ]
         self._groups: list[tuple[int, Path, int]] = []
 
+    def reach(self, version: str) -> None:
+        """As ``CellSource``: nothing can be newer."""
+
     def block(self, level: int, row: int, column: int) -> U32 | None:
         """As ``CellSource``."""
         key = (*self._key, level, row, column)

@@ -74,27 +74,27 @@ class RunningCells:
     @property
     def version(self) -> str:
         """As ``CellSource``: the plan and how many of its chunks are done."""
-        return f"{self._fingerprint[:8]}-{len(self._receipts)}"
+        return self._version(len(self._receipts))
 
     @property
     def cells(self) -> int:
         """As ``CellSource``."""
-        return sum(receipt.cells for receipt in self._receipts.values())
+        return sum(receipt.cells for receipt in tuple(self._receipts.values()))
 
     def look(self) -> None:
         """Take in chunks that have been finished since, at most every ``LOOK_EVERY_S``."""
         with self._lock:
-            if time.monotonic() - self._looked_at < LOOK_EVERY_S:
-                return
-            for chunk in self._new_chunks():
-                receipt = self._store.receipt(chunk, in_full=False)
-                if receipt is None:
-                    continue
-                for position, tile in enumerate(self._plan.chunks[chunk]):
-                    if receipt.tile_cells[position]:
-                        self._tiles[tile] = (receipt, position)
-                self._receipts[chunk] = receipt
-            self._looked_at = time.monotonic()
+            if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+                self._take_in()
+
+    def reach(self, version: str) -> None:
+        """As ``CellSource``."""
+        done = version.rpartition("-")[2]
+        if not (done.isdecimal() and version == self._version(int(done))):
+            return
+        with self._lock:
+            if len(self._receipts) < int(done) <= len(self._plan.chunks):
+                self._take_in()
 
     def block(self, level: int, row: int, column: int) -> U32 | None:
         """As ``CellSource``."""
@@ -149,6 +149,20 @@ class RunningCells:
         return published(np.array([cell], np.uint32), table.slice(place, 1), self._plan.grid)
 
     # --- reading ----------------------------------------------------------------------------------
+
+    def _version(self, done: int) -> str:
+        return f"{self._fingerprint[:8]}-{done}"
+
+    def _take_in(self) -> None:
+        for chunk in self._new_chunks():
+            receipt = self._store.receipt(chunk, in_full=False)
+            if receipt is None:
+                continue
+            for position, tile in enumerate(self._plan.chunks[chunk]):
+                if receipt.tile_cells[position]:
+                    self._tiles[tile] = (receipt, position)
+            self._receipts[chunk] = receipt
+        self._looked_at = time.monotonic()
 
     def _new_chunks(self) -> Iterator[int]:
         """Chunks whose receipt is there and not known yet."""

@@ -85,6 +85,11 @@ class CellSource(Protocol):
         """How many there are; while they are provisional, those at seams may count twice."""
         ...
 
+    def reach(self, version: str) -> None:
+        """Take in what another process has, which has told of that version: what one of them has
+        shown is in what the next one draws."""
+        ...
+
     def block(self, level: int, row: int, column: int) -> U32 | None:
         """The ids of a block of ``BLOCK_PX`` px of a level of the labels, ragged at the edges, 0
         where no cell is: (h, w), not to be written to. None: no cells at all."""
