@@ -49,6 +49,8 @@ PLAIN = SCHEMA.names[4:13]
 """Columns taken from the batch as they are."""
 
 
+WHOLE, WITH_HOLES = ".json", ".holes.json"
+"""How receipts' names end: of chunks without failed tiles, and of the others."""
 RECEIPT = TypeAdapter(Receipt)
 RECEIPT_LIST = TypeAdapter(tuple[Receipt, ...])
 
@@ -166,10 +168,19 @@ class ChunkStore:
                 path=str(path),
             ) from error
 
+    @staticmethod
+    def receipt_of(name: str) -> tuple[int | None, bool]:
+        """Of which chunk a file in ``folder`` is a receipt by its name (None: it is none), and
+        whether of one without failed tiles."""
+        chunk, point, rest = name.partition(".")
+        is_whole = point + rest == WHOLE
+        is_receipt = chunk.isdecimal() and (is_whole or point + rest == WITH_HOLES)
+        return (int(chunk) if is_receipt else None), is_whole
+
     def _receipt_paths(self, chunk: int) -> tuple[Path, Path]:
         """Of the whole chunk, and of one with failed tiles: a late twin that could not read what
         has been read since has no name to put that in the place of the whole one."""
-        return self.folder / f"{chunk:06d}.json", self.folder / f"{chunk:06d}.holes.json"
+        return self.folder / f"{chunk:06d}{WHOLE}", self.folder / f"{chunk:06d}{WITH_HOLES}"
 
 
 class ChunkWriter:

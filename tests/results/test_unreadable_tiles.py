@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from raysched.errors import SlideChanged, SlideError, SlideMissing, TooManyFailedTiles
+from raysched.imaging.geometry import Rect
 from raysched.imaging.request import SegmentationRequest
 from raysched.results import stages
 from raysched.results.chunks import SCHEMA
@@ -21,6 +24,8 @@ from raysched.results.segmentation import reason_of
 from raysched.results.shelf import NO_SHELF, Shelf
 from raysched.results.staging import load_plan
 from raysched.results.storage import DISK
+from raysched.results.viewing.sources import CellSource, region
+from raysched.results.viewing.viewer import Viewer
 from tests.results.conftest import Attempt, crop_attempt
 from tests.rotten import Rotten, pretend_unchanged
 
@@ -117,6 +122,40 @@ def test_a_chunk_with_holes_is_done_again_and_the_result_is_as_if_nothing_had_be
     again.assemble()
     assert again.publish().checksum == whole.checksum
     assert manifest_of(again).counts == manifest_of(attempt(rotten, tmp_path / "whole")).counts
+
+
+def test_who_looks_at_a_running_job_sees_the_good_tiles_of_such_a_chunk_and_then_the_others(
+    rotten: Rotten, tmp_path: Path
+) -> None:
+    made, viewer = attempt(rotten, tmp_path / "out"), Viewer()
+    receipts = with_holes(rotten, made)
+    source: Any = viewer.source(made.staging)
+    assert source.cells == sum(receipt.cells for receipt in receipts) > 0
+    looks_as_new(source, made)
+    with_fewer = source.version
+    mended = [made.segment(chunk) for chunk in range(3)]
+    source._looked_at = -math.inf  # as if some time had passed
+    assert viewer.source(made.staging) is source
+    assert source.version != with_fewer
+    assert (
+        source.cells
+        == sum(receipt.cells for receipt in mended)
+        > sum(receipt.cells for receipt in receipts)
+    )
+    looks_as_new(source, made)
+
+
+def looks_as_new(source: CellSource, made: Attempt) -> None:
+    """As to one who has not looked before."""
+    new: Any = Viewer().source(made.staging)
+    assert source.version == new.version
+    assert np.array_equal(source.density().places, new.density().places)
+    height, width = source.frame.sizes()[0]
+    everywhere = Rect(0, 0, width, height)
+    seen = region(source, 0, everywhere)
+    assert np.array_equal(seen, region(new, 0, everywhere))
+    shown = len(np.unique(seen)) - 1
+    assert 0.9 * source.cells < shown <= source.cells  # those at seams are counted twice
 
 
 def blank(shelf: Shelf, folder: Path) -> None:

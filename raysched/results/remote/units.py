@@ -27,7 +27,7 @@ from raysched.imaging.planning import plan_fingerprint
 from raysched.imaging.request import SlideRequest
 from raysched.imaging.slide import file_state
 from raysched.results import stages
-from raysched.results.chunks import RECEIPT
+from raysched.results.chunks import RECEIPT, WHOLE, WITH_HOLES
 from raysched.results.folders import RESULT, staging_folder
 from raysched.results.manifest import (
     ANY_MANIFEST,
@@ -48,8 +48,6 @@ from raysched.results.storage import SCRATCH, Disk, unique
 log = logging.getLogger(__name__)
 
 ANY_PLAN: TypeAdapter[SlidePlan | TissuePlan] = TypeAdapter(SlidePlan | TissuePlan)
-WHOLE, WITH_HOLES = ".json", ".holes.json"
-"""Of receipts: as in a staging folder."""
 ABANDONED_S = 3600.0
 PLANS_KEPT = 64
 """On each node, those read last."""

@@ -65,16 +65,18 @@ class RunningCells:
         self._place_bits = 32 - (self._plan.columns * self._plan.rows).bit_length()
         self._lock = threading.Lock()
         self._receipts: dict[int, Receipt] = {}
+        self._files: dict[int, int] = {}  # of each receipt, by its chunk
         self._tiles: dict[int, tuple[Receipt, int]] = {}
         self._looked_at = -LOOK_EVERY_S
         self._counts = Counts(grid.width, grid.height)
-        self._counted: set[int] = set()
+        self._counted: set[int] = set()  # tiles
+        self._uncounted: set[int] = set()  # chunks with others
         self.look()
 
     @property
     def version(self) -> str:
-        """As ``CellSource``: the plan and how many of its chunks are done."""
-        return self._version(len(self._receipts))
+        """As ``CellSource``: the plan and how many of its tiles are done."""
+        return self._version(self._done())
 
     @property
     def cells(self) -> int:
@@ -93,7 +95,7 @@ class RunningCells:
         if not (done.isdecimal() and version == self._version(int(done))):
             return
         with self._lock:
-            if len(self._receipts) < int(done) <= len(self._plan.chunks):
+            if self._done() < int(done) <= self._plan.columns * self._plan.rows:
                 self._take_in()
 
     def block(self, level: int, row: int, column: int) -> U32 | None:
@@ -132,9 +134,8 @@ class RunningCells:
     def density(self) -> Density:
         """As ``CellSource``. Only chunks that are new are read."""
         with self._lock:
-            for chunk in sorted(self._receipts.keys() - self._counted):
+            for chunk in sorted(self._uncounted):
                 self._count(chunk)
-                self._counted.add(chunk)
             key = (*self._key, len(self._counted))
             return self._caches.densities.get(key, lambda: Density.of(self._counts, self.frame.mpp))
 
@@ -153,26 +154,38 @@ class RunningCells:
     def _version(self, done: int) -> str:
         return f"{self._fingerprint[:8]}-{done}"
 
+    def _done(self) -> int:
+        """Tiles that were read, in chunks that are done."""
+        receipts = tuple(self._receipts.values())
+        return sum(receipt.tiles - len(receipt.tiles_failed) for receipt in receipts)
+
     def _take_in(self) -> None:
-        for chunk in self._new_chunks():
+        for chunk, file in self._new_receipts().items():
             receipt = self._store.receipt(chunk, in_full=False)
             if receipt is None:
                 continue
             for position, tile in enumerate(self._plan.chunks[chunk]):
                 if receipt.tile_cells[position]:
                     self._tiles[tile] = (receipt, position)
-            self._receipts[chunk] = receipt
+            self._receipts[chunk], self._files[chunk] = receipt, file
+            self._uncounted.add(chunk)
         self._looked_at = time.monotonic()
 
-    def _new_chunks(self) -> Iterator[int]:
-        """Chunks whose receipt is there and not known yet."""
+    def _new_receipts(self) -> dict[int, int]:
+        """Chunks that have been done, or done again since tiles of them had failed, each with the
+        number of its receipt's file: one that takes another's place has another number."""
+        found: dict[int, int] = {}
         with suppress(FileNotFoundError), os.scandir(self._store.folder) as entries:
             for entry in entries:
-                name, _, ending = entry.name.partition(".")
-                if ending == "json" and name.isdigit():
-                    chunk = int(name)
-                    if chunk not in self._receipts and chunk < len(self._plan.chunks):
-                        yield chunk
+                chunk, is_whole = self._store.receipt_of(entry.name)
+                if chunk is not None and (is_whole or chunk not in found):
+                    found[chunk] = entry.inode()
+        known, chunks = self._files, len(self._plan.chunks)
+        return {
+            chunk: file
+            for chunk, file in found.items()
+            if known.get(chunk) != file and chunk < chunks
+        }
 
     def _table(self, tile: int, columns: list[str] | tuple[str, ...]) -> Any:
         """Staged columns of all that a finished tile has reported. Raises ``Moved``."""
@@ -183,13 +196,18 @@ class RunningCells:
             raise moved() from None
 
     def _count(self, chunk: int) -> None:
-        columns = ["inside", "ref_x", "ref_y"]
+        receipt, columns = self._receipts[chunk], ["inside", "ref_x", "ref_y"]
+        tiles = self._plan.chunks[chunk]
+        seen = [tile for tile, cells in zip(tiles, receipt.tile_cells, strict=True) if cells]
         try:
-            for table in self._store.tables(self._receipts[chunk], columns):
-                inside, x, y = (table.column(name).to_numpy() for name in columns)
-                self._counts.add(x[inside], y[inside])
+            for tile, table in zip(seen, self._store.tables(receipt, columns), strict=True):
+                if tile not in self._counted:
+                    inside, x, y = (table.column(name).to_numpy() for name in columns)
+                    self._counts.add(x[inside], y[inside])
+                    self._counted.add(tile)
         except FileNotFoundError:
             raise moved() from None
+        self._uncounted.discard(chunk)
 
     def _values(self, tile: int) -> F16:
         """All measures of all cells that a tile reported: (measures, n)."""
