@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from raysched.core.limits import Limits
 from raysched.core.model import JobState, PlanFacts
+from tests.nightly import NIGHTLY
 
 BRANCHES = ("x", "y", "z")
 TILES = (2, 0, 1, 3)
@@ -86,7 +86,6 @@ TO_BE_MET = {
     "equal work side by side",
 }
 
-NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 SETTINGS = settings(
     max_examples=20_000 if NIGHTLY else 400,
     stateful_step_count=200 if NIGHTLY else 80,

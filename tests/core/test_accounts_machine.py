@@ -6,7 +6,6 @@ checked; what was refused or is no news must have changed nothing; a replay must
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections import Counter
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ from raysched.core.model import KeyId, UserId
 from raysched.core.scheduler import Scheduler
 from raysched.errors import RayschedError, Unauthorized
 from raysched.testing import job
+from tests.nightly import NIGHTLY
 
-NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 USERS = st.sampled_from([UserId(name) for name in ("ann", "bob", "cas")])
 KEYS = st.sampled_from([KeyId(f"k{number}") for number in range(4)])
 ROLES = st.sampled_from(Role)

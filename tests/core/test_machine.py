@@ -21,7 +21,6 @@ from draws import (
     EQUAL,
     LIMITED,
     LIMITS,
-    NIGHTLY,
     PLANS,
     REUSED,
     SECONDS,
@@ -87,6 +86,7 @@ from raysched.core.model import (
 )
 from raysched.core.scheduler import Scheduler
 from raysched.errors import RayschedError
+from tests.nightly import NIGHTLY
 
 USERS = ("zoe7", "ymir8", "xan9", "wim6")
 BOOM = Failure("boom", "it broke", "fix it")

@@ -10,12 +10,10 @@ core asked to be woken. What may go wrong besides, and how often, is in the worl
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from small_world import Search, World
 
-NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
+from tests.nightly import NIGHTLY
 
 SMALL = [
     World("a failure, a retry and a cancel, one lane",

@@ -7,7 +7,6 @@ document forbids is refused. ``RAYSCHED_NIGHTLY=1`` sends new requests; else the
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from raysched.config import Config
 from raysched.core.accounts import Role
 from serve_app.web import create_app
 from tests.http.conftest import Service
+from tests.nightly import NIGHTLY
 
 pytestmark = [
     pytest.mark.http,
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`"),
 ]
 
-NIGHTLY = os.environ.get("RAYSCHED_NIGHTLY") == "1"
 EXAMPLES = 8
 MOST_LINE = 60_000
 """Characters of an address. The HTTP server answers one of more than 64 kB by itself, with 400."""
