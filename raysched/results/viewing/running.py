@@ -67,6 +67,7 @@ class RunningCells:
         self._receipts: dict[int, Receipt] = {}
         self._files: dict[int, int] = {}  # of each receipt, by its chunk
         self._tiles: dict[int, tuple[Receipt, int]] = {}
+        self._done = 0  # tiles that were read
         self._looked_at = -LOOK_EVERY_S
         self._counts = Counts(grid.width, grid.height)
         self._counted: set[int] = set()  # tiles
@@ -76,7 +77,7 @@ class RunningCells:
     @property
     def version(self) -> str:
         """As ``CellSource``: the plan and how many of its tiles are done."""
-        return self._version(self._done())
+        return self._version(self._done)
 
     @property
     def cells(self) -> int:
@@ -95,7 +96,7 @@ class RunningCells:
         if not (done.isdecimal() and version == self._version(int(done))):
             return
         with self._lock:
-            if self._done() < int(done) <= self._plan.columns * self._plan.rows:
+            if self._done < int(done) <= self._plan.columns * self._plan.rows:
                 self._take_in()
 
     def block(self, level: int, row: int, column: int) -> U32 | None:
@@ -154,11 +155,6 @@ class RunningCells:
     def _version(self, done: int) -> str:
         return f"{self._fingerprint[:8]}-{done}"
 
-    def _done(self) -> int:
-        """Tiles that were read, in chunks that are done."""
-        receipts = tuple(self._receipts.values())
-        return sum(receipt.tiles - len(receipt.tiles_failed) for receipt in receipts)
-
     def _take_in(self) -> None:
         for chunk, file in self._new_receipts().items():
             receipt = self._store.receipt(chunk, in_full=False)
@@ -167,6 +163,8 @@ class RunningCells:
             for position, tile in enumerate(self._plan.chunks[chunk]):
                 if receipt.tile_cells[position]:
                     self._tiles[tile] = (receipt, position)
+            before = self._receipts.get(chunk)
+            self._done += _tiles_read(receipt) - (0 if before is None else _tiles_read(before))
             self._receipts[chunk], self._files[chunk] = receipt, file
             self._uncounted.add(chunk)
         self._looked_at = time.monotonic()
@@ -260,6 +258,10 @@ class RunningCells:
         for tile in reversed(tiles):  # so that a lower id is painted later and wins
             _paint_every(block, (x << level, y << level), 1 << level, self._mask(tile))
         return block if block.any() else None
+
+
+def _tiles_read(receipt: Receipt) -> int:
+    return receipt.tiles - len(receipt.tiles_failed)
 
 
 def _paint_every(block: U32, corner: tuple[int, int], step: int, mask: Mask) -> None:
