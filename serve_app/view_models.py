@@ -48,7 +48,9 @@ class LookAsked(BaseModel):
         default=GREEN, pattern="^[0-9a-fA-F]{6}$", description="one for all cells: RRGGBB"
     )
     v: str | None = Field(
-        default=None, max_length=100, description="`version` of the view: may be kept then"
+        default=None,
+        max_length=100,
+        description="`version` of the view: its cells are drawn, and the tile may be kept",
     )
 
     def look(self) -> Look:

@@ -10,9 +10,11 @@ new plan sees no old chunk.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -55,13 +57,21 @@ RECEIPT = TypeAdapter(Receipt)
 RECEIPT_LIST = TypeAdapter(tuple[Receipt, ...])
 
 
+class Mark(NamedTuple):
+    """Which receipt a chunk has, as far as the list of a folder tells. ``file``: the number that
+    the file system knows it by."""
+
+    is_whole: bool
+    file: int
+
+
 class ChunkStore:
-    """Chunks of one plan in one staging folder; ``folder``: where they are, once there are any."""
+    """Chunks of one plan in one staging folder."""
 
     def __init__(self, staging: Path, fingerprint: str, disk: Disk) -> None:
         self._staging = staging
         self._fingerprint = fingerprint
-        self.folder = staging / f"chunks-{fingerprint[:12]}"
+        self._folder = staging / f"chunks-{fingerprint[:12]}"
         self._disk = disk
 
     def receipt(self, chunk: int, *, in_full: bool = True) -> Receipt | None:
@@ -92,7 +102,7 @@ class ChunkStore:
     def told(self, plan: SlidePlan) -> dict[int, Receipt]:
         """As ``receipts``, without a look at the chunks' files: to be shown, often."""
         try:
-            there = {path.name for path in self.folder.iterdir()}
+            there = {path.name for path in self._folder.iterdir()}
         except FileNotFoundError:
             return {}
         found = {}
@@ -102,15 +112,28 @@ class ChunkStore:
                 found[chunk] = receipt
         return found
 
+    def marks(self) -> dict[int, Mark]:
+        """Of each chunk that has a receipt, what tells it from another in its place."""
+        found: dict[int, Mark] = {}
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                chunk, point, rest = entry.name.partition(".")
+                is_whole = point + rest == WHOLE
+                if not chunk.isdecimal() or not (is_whole or point + rest == WITH_HOLES):
+                    continue
+                if is_whole or int(chunk) not in found:
+                    found[int(chunk)] = Mark(is_whole, entry.inode())
+        return found
+
     def writer(self, chunk: int) -> ChunkWriter:
         """A writer for one chunk. Finish it with ``ChunkWriter.close`` and then ``keep``."""
-        self._disk.folder(self.folder)
-        return ChunkWriter(self.folder / f".{chunk:06d}.{unique()}", self._disk)
+        self._disk.folder(self._folder)
+        return ChunkWriter(self._folder / f".{chunk:06d}.{unique()}", self._disk)
 
     def keep(self, chunk: int, writer: ChunkWriter, seconds: float) -> Receipt:
         """Give a closed chunk its name, then leave the receipt. The receipt is always last."""
         checksum = _sha256(writer.path)
-        path = self.folder / f"{chunk:06d}-{checksum[:12]}.arrow"
+        path = self._folder / f"{chunk:06d}-{checksum[:12]}.arrow"
         size = writer.path.stat().st_size
         self._disk.rename(writer.path, path)
         receipt = Receipt(
@@ -168,19 +191,10 @@ class ChunkStore:
                 path=str(path),
             ) from error
 
-    @staticmethod
-    def receipt_of(name: str) -> tuple[int | None, bool]:
-        """Of which chunk a file in ``folder`` is a receipt by its name (None: it is none), and
-        whether of one without failed tiles."""
-        chunk, point, rest = name.partition(".")
-        is_whole = point + rest == WHOLE
-        is_receipt = chunk.isdecimal() and (is_whole or point + rest == WITH_HOLES)
-        return (int(chunk) if is_receipt else None), is_whole
-
     def _receipt_paths(self, chunk: int) -> tuple[Path, Path]:
         """Of the whole chunk, and of one with failed tiles: a late twin that could not read what
         has been read since has no name to put that in the place of the whole one."""
-        return self.folder / f"{chunk:06d}{WHOLE}", self.folder / f"{chunk:06d}{WITH_HOLES}"
+        return self._folder / f"{chunk:06d}{WHOLE}", self._folder / f"{chunk:06d}{WITH_HOLES}"
 
 
 class ChunkWriter:

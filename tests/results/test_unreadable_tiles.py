@@ -145,6 +145,28 @@ def test_who_looks_at_a_running_job_sees_the_good_tiles_of_such_a_chunk_and_then
     looks_as_new(source, made)
 
 
+def test_a_receipt_that_is_half_written_hides_none_of_the_good_tiles_and_counts_once_it_is_whole(
+    rotten: Rotten, tmp_path: Path
+) -> None:
+    made, viewer = attempt(rotten, tmp_path / "out"), Viewer()
+    with_some = next(each for each in with_holes(rotten, made) if each.tiles_failed and each.cells)
+    (spoilt,) = made.staging.glob(f"chunks-*/{with_some.chunk:06d}.holes.json")
+    before = spoilt.read_bytes()
+    made.segment(with_some.chunk)
+    (receipt,) = made.staging.glob(f"chunks-*/{with_some.chunk:06d}.json")
+    whole = receipt.read_bytes()
+    spoilt.write_bytes(before)
+    receipt.write_bytes(whole[: len(whole) // 2])
+    source: Any = viewer.source(made.staging)
+    fewer = source.cells
+    looks_as_new(source, made)
+    receipt.write_bytes(whole)
+    source._looked_at = -math.inf  # as if some time had passed
+    assert viewer.source(made.staging) is source
+    assert source.cells > fewer > 0
+    looks_as_new(source, made)
+
+
 def looks_as_new(source: CellSource, made: Attempt) -> None:
     """As to one who has not looked before."""
     new: Any = Viewer().source(made.staging)

@@ -36,6 +36,7 @@ from raysched.results.viewing.drawing import (
 )
 from raysched.results.viewing.palettes import Palette, Style, colours, ramp
 from raysched.results.viewing.png import blank_png
+from raysched.results.viewing.running import MOST_EARLY
 from raysched.results.viewing.slides import BAND_PX, read_scaled
 from raysched.results.viewing.sources import CellSource, cell_at, narrowed
 from raysched.results.viewing.viewer import Viewer
@@ -352,30 +353,46 @@ def test_what_another_process_has_shown_is_there_without_a_wait(
     sample: Looked, tmp_path: Path
 ) -> None:
     folder = tmp_path / "staged"
-    shutil.copytree(sample.staged, folder)
-    other = Viewer().source(folder)
-    assert other is not None
-    (chunks,) = folder.glob("chunks-*")
-    late = max(chunks.glob("*.json"))
-    late.rename(tmp_path / "late.json")
-    source: Any = Viewer().source(folder)
+    other = cells_in(Path(shutil.copytree(sample.staged, folder)))
+    source, late = without_the_last_chunk(folder, tmp_path)
     early = source.version
-    source._looked_at = math.inf  # whatever time passes
-    shutil.copy(tmp_path / "late.json", late)
-    plan, _, done = other.version.rpartition("-")
-    for version in (
-        "",
-        "-",
-        f"{plan}-",
-        f"{plan}-\u00b2",
-        f"another-{done}",
-        f"{plan}-{10**9}",
-        early,
-    ):
+    late.rename(folder / late.parent.name / late.name)
+    plan, _, tiles = other.version.rpartition("-")
+    untrue = ("", "-", f"{plan}-", f"{plan}-\u00b2", f"another-{tiles}", f"{plan}-0{tiles}")
+    for version in (*untrue, early):
         source.reach(version)
         assert source.version == early
     source.reach(other.version)
     assert (source.version, source.cells) == (other.version, other.cells)
+
+
+def test_who_tells_of_what_is_not_there_has_it_looked_for_a_few_times_only(
+    sample: Looked, tmp_path: Path
+) -> None:
+    folder = tmp_path / "staged"
+    other = cells_in(Path(shutil.copytree(sample.staged, folder)))
+    source, late = without_the_last_chunk(folder, tmp_path)
+    plan, _, tiles = other.version.rpartition("-")
+    for more in range(MOST_EARLY):
+        source.reach(f"{plan}-{int(tiles) + more}")
+    late.rename(folder / late.parent.name / late.name)
+    source.reach(other.version)
+    assert source.version != other.version
+    source._looked_at = -math.inf  # as if some time had passed
+    source.look()
+    assert source.version == other.version
+
+
+def without_the_last_chunk(folder: Path, aside: Path) -> tuple[Any, Path]:
+    """A staging folder as it is looked at before its last chunk is done, whatever time passes; the
+    chunk's receipt."""
+    (chunks,) = folder.glob("chunks-*")
+    last = max(chunks.glob("*.json"))
+    (aside / chunks.name).mkdir()
+    last = last.rename(aside / chunks.name / last.name)
+    source: Any = cells_in(folder)
+    source._looked_at = math.inf
+    return source, last
 
 
 def test_the_tissue_mask_is_known_of_a_plan_and_of_results_that_keep_it(

@@ -7,18 +7,16 @@ may be missing or be there twice until then. A new chunk costs what it takes to 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from raysched.results.chunks import SCHEMA, flat
+from raysched.results.chunks import SCHEMA, Mark, flat
 from raysched.results.outcomes import Receipt
 from raysched.results.runs import I32, U32, spans
 from raysched.results.schema import MEASURES
@@ -39,6 +37,7 @@ from raysched.results.viewing.sources import (
 )
 
 LOOK_EVERY_S = 0.5
+MOST_EARLY = 4
 RANGE_TILES = 16
 """So many tiles, evenly spread over those that are done, say between which values colours lie."""
 
@@ -65,19 +64,19 @@ class RunningCells:
         self._place_bits = 32 - (self._plan.columns * self._plan.rows).bit_length()
         self._lock = threading.Lock()
         self._receipts: dict[int, Receipt] = {}
-        self._files: dict[int, int] = {}  # of each receipt, by its chunk
+        self._marks: dict[int, Mark] = {}
         self._tiles: dict[int, tuple[Receipt, int]] = {}
-        self._done = 0  # tiles that were read
         self._looked_at = -LOOK_EVERY_S
+        self._early = 0
         self._counts = Counts(grid.width, grid.height)
         self._counted: set[int] = set()  # tiles
-        self._uncounted: set[int] = set()  # chunks with others
+        self._to_count: set[int] = set()  # chunks that have others
         self.look()
 
     @property
     def version(self) -> str:
-        """As ``CellSource``: the plan and how many of its tiles are done."""
-        return self._version(self._done)
+        """As ``CellSource``: the plan, and how many of its tiles have cells so far."""
+        return self._version(len(self._tiles))
 
     @property
     def cells(self) -> int:
@@ -88,15 +87,18 @@ class RunningCells:
         """Take in chunks that have been finished since, at most every ``LOOK_EVERY_S``."""
         with self._lock:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+                self._early = 0
                 self._take_in()
 
     def reach(self, version: str) -> None:
-        """As ``CellSource``."""
-        done = version.rpartition("-")[2]
-        if not (done.isdecimal() and version == self._version(int(done))):
+        """As ``CellSource``, by at most ``MOST_EARLY`` looks before the next one is due: anybody
+        may tell of what there is not."""
+        tiles = version.rpartition("-")[2]
+        if not (tiles.isdecimal() and version == self._version(int(tiles))):
             return
         with self._lock:
-            if self._done < int(done) <= self._plan.columns * self._plan.rows:
+            if len(self._tiles) < int(tiles) and self._early < MOST_EARLY:
+                self._early += 1
                 self._take_in()
 
     def block(self, level: int, row: int, column: int) -> U32 | None:
@@ -133,9 +135,9 @@ class RunningCells:
         return self._caches.ranges.get((*self._key, chosen), make)
 
     def density(self) -> Density:
-        """As ``CellSource``. Only chunks that are new are read."""
+        """As ``CellSource``. Only chunks that are new or were done again are read."""
         with self._lock:
-            for chunk in sorted(self._uncounted):
+            for chunk in sorted(self._to_count):
                 self._count(chunk)
             key = (*self._key, len(self._counted))
             return self._caches.densities.get(key, lambda: Density.of(self._counts, self.frame.mpp))
@@ -152,38 +154,27 @@ class RunningCells:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def _version(self, done: int) -> str:
-        return f"{self._fingerprint[:8]}-{done}"
+    def _version(self, tiles: int) -> str:
+        return f"{self._fingerprint[:8]}-{tiles}"
 
     def _take_in(self) -> None:
-        for chunk, file in self._new_receipts().items():
+        for chunk, mark in self._store.marks().items():
+            if self._marks.get(chunk) == mark or chunk >= len(self._plan.chunks):
+                continue
             receipt = self._store.receipt(chunk, in_full=False)
             if receipt is None:
                 continue
+            if mark.is_whole == (not receipt.tiles_failed):  # else it is another one's
+                self._marks[chunk] = mark
+            if receipt == self._receipts.get(chunk):
+                continue
+            # A tile has the same cells whenever it is read: what is kept of it stays true.
             for position, tile in enumerate(self._plan.chunks[chunk]):
                 if receipt.tile_cells[position]:
                     self._tiles[tile] = (receipt, position)
-            before = self._receipts.get(chunk)
-            self._done += _tiles_read(receipt) - (0 if before is None else _tiles_read(before))
-            self._receipts[chunk], self._files[chunk] = receipt, file
-            self._uncounted.add(chunk)
+            self._receipts[chunk] = receipt
+            self._to_count.add(chunk)
         self._looked_at = time.monotonic()
-
-    def _new_receipts(self) -> dict[int, int]:
-        """Chunks that have been done, or done again since tiles of them had failed, each with the
-        number of its receipt's file: one that takes another's place has another number."""
-        found: dict[int, int] = {}
-        with suppress(FileNotFoundError), os.scandir(self._store.folder) as entries:
-            for entry in entries:
-                chunk, is_whole = self._store.receipt_of(entry.name)
-                if chunk is not None and (is_whole or chunk not in found):
-                    found[chunk] = entry.inode()
-        known, chunks = self._files, len(self._plan.chunks)
-        return {
-            chunk: file
-            for chunk, file in found.items()
-            if known.get(chunk) != file and chunk < chunks
-        }
 
     def _table(self, tile: int, columns: list[str] | tuple[str, ...]) -> Any:
         """Staged columns of all that a finished tile has reported. Raises ``Moved``."""
@@ -205,7 +196,7 @@ class RunningCells:
                     self._counted.add(tile)
         except FileNotFoundError:
             raise moved() from None
-        self._uncounted.discard(chunk)
+        self._to_count.discard(chunk)
 
     def _values(self, tile: int) -> F16:
         """All measures of all cells that a tile reported: (measures, n)."""
@@ -258,10 +249,6 @@ class RunningCells:
         for tile in reversed(tiles):  # so that a lower id is painted later and wins
             _paint_every(block, (x << level, y << level), 1 << level, self._mask(tile))
         return block if block.any() else None
-
-
-def _tiles_read(receipt: Receipt) -> int:
-    return receipt.tiles - len(receipt.tiles_failed)
 
 
 def _paint_every(block: U32, corner: tuple[int, int], step: int, mask: Mask) -> None:

@@ -86,8 +86,8 @@ class CellSource(Protocol):
         ...
 
     def reach(self, version: str) -> None:
-        """Take in what another process has, which has told of that version: what one of them has
-        shown is in what the next one draws."""
+        """Draw at least what a process had that has told of this version, as far as it is on this
+        node; what is no version of these cells is passed over."""
         ...
 
     def block(self, level: int, row: int, column: int) -> U32 | None:
