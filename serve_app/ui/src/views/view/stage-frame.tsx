@@ -21,13 +21,15 @@ export function StageFrame(props: Props): JSX.Element {
   const { slide, begin, stage, onStage, label, children } = props;
   const box = useRef<HTMLDivElement>(null);
   const [error, setError] = useState<ApiError | null>(null);
+  const now = useRef(begin);
+  now.current = begin; // another address may come while OpenSeadragon is loaded
   useEffect(() => {
     let made: Stage | null = null;
     let isGone = false;
     openSeadragon().then(
       (osd) => {
         if (isGone || !box.current) return;
-        made = new Stage(osd, box.current, slide, begin());
+        made = new Stage(osd, box.current, slide, now.current());
         onStage(made);
       },
       (thrown: unknown) => setError(asApiError(thrown)),

@@ -59,19 +59,22 @@ export class Stage {
   readonly layers: Layers;
   onClick: (spot: Spot) => unknown = () => {};
   private readonly viewer: OpenSeadragon.Viewer;
+  private isOpen = false;
 
+  /** `begin`: where it looks to once it is open; null: at the whole slide. */
   constructor(
     private readonly osd: Osd,
     element: HTMLElement,
     readonly slide: SlideFacts,
-    begin: Camera | null,
+    private begin: Camera | null,
   ) {
     this.viewer = osd({ ...SETTINGS, element });
     this.layers = new Layers(osd, this.viewer, slide);
     this.hearAll();
     const source = pyramidSource(osd, slide, () => "", false);
     this.viewer.addOnceHandler("open", () => {
-      if (begin) this.look(begin, true);
+      this.isOpen = true;
+      if (this.begin) this.look(this.begin, true);
       else this.fit(true);
       this.layers.open();
       this.read();
@@ -119,6 +122,10 @@ export class Stage {
 
   /** Look there. */
   look(camera: Camera, atOnce = false): void {
+    if (!this.isOpen) {
+      this.begin = camera; // opening would look elsewhere after it
+      return;
+    }
     const view = this.viewer.viewport;
     const width = view.getContainerSize().x || 1;
     view.setRotation(camera.rotation, atOnce);
