@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -352,11 +352,9 @@ def test_a_new_chunk_is_added_to_what_was_read_before(sample: Looked, tmp_path: 
 def test_what_another_process_has_shown_is_there_without_a_wait(
     sample: Looked, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "staged"
-    other = cells_in(Path(shutil.copytree(sample.staged, folder)))
-    source, late = without_the_last_chunk(folder, tmp_path)
+    other, source, end = two_who_look(sample, tmp_path)
     early = source.version
-    late.rename(folder / late.parent.name / late.name)
+    end()
     plan, _, tiles = other.version.rpartition("-")
     untrue = ("", "-", f"{plan}-", f"{plan}-\u00b2", f"another-{tiles}", f"{plan}-0{tiles}")
     for version in (*untrue, early):
@@ -369,13 +367,11 @@ def test_what_another_process_has_shown_is_there_without_a_wait(
 def test_who_tells_of_what_is_not_there_has_it_looked_for_a_few_times_only(
     sample: Looked, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "staged"
-    other = cells_in(Path(shutil.copytree(sample.staged, folder)))
-    source, late = without_the_last_chunk(folder, tmp_path)
+    other, source, end = two_who_look(sample, tmp_path)
     plan, _, tiles = other.version.rpartition("-")
     for more in range(MOST_EARLY):
         source.reach(f"{plan}-{int(tiles) + more}")
-    late.rename(folder / late.parent.name / late.name)
+    end()
     source.reach(other.version)
     assert source.version != other.version
     source._looked_at = -math.inf  # as if some time had passed
@@ -383,16 +379,17 @@ def test_who_tells_of_what_is_not_there_has_it_looked_for_a_few_times_only(
     assert source.version == other.version
 
 
-def without_the_last_chunk(folder: Path, aside: Path) -> tuple[Any, Path]:
-    """A staging folder as it is looked at before its last chunk is done, whatever time passes; the
-    chunk's receipt."""
-    (chunks,) = folder.glob("chunks-*")
-    last = max(chunks.glob("*.json"))
-    (aside / chunks.name).mkdir()
-    last = last.rename(aside / chunks.name / last.name)
+def two_who_look(sample: Looked, tmp_path: Path) -> tuple[CellSource, Any, Callable[[], object]]:
+    """One who has seen all chunks of a job, one who has looked before the last was done and looks
+    no more, whatever time passes; and how the last one comes to its end."""
+    folder = tmp_path / "staged"
+    shutil.copytree(sample.staged, folder)
+    other = cells_in(folder)
+    last = max(folder.glob("chunks-*/*.json"))
+    aside = last.rename(tmp_path / last.name)
     source: Any = cells_in(folder)
     source._looked_at = math.inf
-    return source, last
+    return other, source, lambda: aside.rename(last)
 
 
 def test_the_tissue_mask_is_known_of_a_plan_and_of_results_that_keep_it(
